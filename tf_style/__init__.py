@@ -1,0 +1,1 @@
+"""Neural style transfer by optimisation, after Gatys, Ecker and Bethge (CVPR 2016)."""
