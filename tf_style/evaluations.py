@@ -1,0 +1,62 @@
+"""A record of every evaluation of the objective, kept in the graph and read between chunks."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# More evaluations than one call into the graph makes: see `Minimizer.run` in optimizers.py.
+CAPACITY = 4096
+
+
+class EvaluationLog:
+    """Gives an optimiser (loss, gradient) and keeps the time and the parts of each loss.
+
+    The optimisers run for many evaluations inside one call of a tf.function, also within loops of
+    TensorFlow Probability's, so the record is a variable.
+    """
+
+    def __init__(
+        self,
+        parts_and_gradient: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        num_parts: int,
+    ):
+        """Starts an empty record.
+
+        Args:
+          parts_and_gradient: From a position to the parts of the loss, [num_parts], and the gradient
+            of their sum, shaped as the position.
+          num_parts: How many parts there are.
+        """
+        self._parts_and_gradient = parts_and_gradient
+        self._records = tf.Variable(tf.zeros([CAPACITY, 1 + num_parts], tf.float64), trainable=False)
+        self._count = tf.Variable(0, trainable=False)
+
+    def __call__(self, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Evaluates the objective, in a graph or eagerly.
+
+        Args:
+          position: Where to evaluate.
+
+        Returns:
+          The loss, a scalar of the parts' dtype, and its gradient, shaped as `position`.
+        """
+        parts, gradient = self._parts_and_gradient(position)
+        with tf.control_dependencies([parts, gradient]):
+            now = tf.timestamp()
+        record = tf.concat([[now], tf.cast(parts, tf.float64)], axis=0)
+        self._records.scatter_nd_update([[self._count % CAPACITY]], [record])
+        self._count.assign_add(1)
+        return tf.reduce_sum(parts), gradient
+
+    def take(self) -> np.ndarray:
+        """Empties the record.
+
+        Returns:
+          float64 [evaluations, 1 + num_parts]: seconds since the epoch, then the parts, for each
+          evaluation since the last call.
+        """
+        count = int(self._count)
+        records = self._records[:count].numpy()
+        self._count.assign(0)
+        return records

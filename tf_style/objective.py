@@ -1,0 +1,166 @@
+"""The objective: content loss, style loss and total variation of an image, and their gradient."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tf_style.gram import gram_loss, gram_matrix
+from tf_style.presets import Preset
+from tf_style.vgg import build_features, preprocess
+
+# The parts of the loss, in the order in which `parts_and_gradient` returns them.
+PARTS = ("content", "style", "tv")
+
+
+class Features:
+    """VGG-19 from pixels to the activations that an objective reads."""
+
+    def __init__(self, preset: Preset, *, weights: str = "embedded", precision: str = "float32"):
+        """Builds the network.
+
+        Args:
+          preset: Names the layers, the pooling, the normalisation and the padding.
+          weights: As in `tf_style.weights.load`.
+          precision: "float32" or "bfloat16".
+        """
+        self.precision = precision
+        self._padding = preset.padding
+        self._model = build_features(
+            # A layer may serve both losses.
+            list(dict.fromkeys((*preset.content_layers, *preset.style_layers))),
+            pooling=preset.pooling,
+            normalize=preset.normalize,
+            padding=preset.padding,
+            weights=weights,
+            precision=precision,
+        )
+
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rectified activations by layer.
+
+        Args:
+          images: float32 [batch, height, width, 3], RGB, 0..255.
+
+        Returns:
+          For each of the preset's layer names [batch, height / stride, width / stride, channels] in
+          the network's precision.
+        """
+        return self._model(
+            preprocess(images, padding=self._padding, precision=self.precision), training=False
+        )
+
+
+class Objective:
+    """The loss of section 2 of the paper (equation 7) for one content image and some styles.
+
+    `parts_and_gradient` is all that is known of it outside: nothing above relies on the activations of
+    the whole image being in memory at once.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        preset: Preset,
+        *,
+        content: tf.Tensor | None,
+        styles: Sequence[tf.Tensor] = (),
+        blend: Sequence[float] | None = None,
+    ):
+        """Computes the targets, in the precision in which the loss will be evaluated.
+
+        Args:
+          features: The network.
+          preset: The layers, weights and scales; without a content image its `content_layers` are
+            empty, without styles its `style_layers`.
+          content: float32 [1, height, width, 3], RGB, 0..255, of the size of the image to come; None
+            where there are no content layers.
+          styles: Likewise, each [1, any height, any width, 3].
+          blend: A weight for each style, to be divided by their sum; None for equal parts.
+        """
+        self._features = features
+        self._preset = preset
+        self._content_targets = self._make_content_targets(content)
+        self._style_targets = self._make_style_targets(styles, blend or (1.0,) * len(styles))
+        self.parts_and_gradient = tf.function(self._parts_and_gradient, reduce_retracing=True)
+
+    def _parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The three parts of the loss and the gradient of their sum.
+
+        Args:
+          image: float32 [1, height, width, 3], RGB, 0..255.
+
+        Returns:
+          float32 [3], in the order of `PARTS`, and float32 [1, height, width, 3].
+        """
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            parts = self._parts(image)
+            loss = tf.reduce_sum(parts)
+        return parts, tape.gradient(loss, image)
+
+    def _parts(self, image: tf.Tensor) -> tf.Tensor:
+        preset = self._preset
+        activations = self._features(image)
+        content = tf.constant(0.0)
+        for name, target in self._content_targets.items():
+            difference = tf.cast(activations[name] - target, tf.float32)
+            scale = preset.content_weight * _scale(preset.content_scale, activations[name])
+            content += scale * tf.reduce_sum(tf.square(difference))
+        style = tf.constant(0.0)
+        for weight, (name, target) in zip(
+            preset.layer_weights(), self._style_targets.items(), strict=True
+        ):
+            positions = _positions(activations[name])
+            scale = preset.style_weight * weight * _scale(preset.style_scale, activations[name])
+            # A style image of another size has another sum over positions: A is scaled to this one's.
+            style += tf.reduce_sum(gram_loss(activations[name], target * positions, scale))
+        return tf.stack([content, style, self._total_variation(image)])
+
+    def _total_variation(self, image: tf.Tensor) -> tf.Tensor:
+        """Departure from the paper, which has no such prior; 0 by default."""
+        preset = self._preset
+        if not preset.tv_weight:
+            return tf.constant(0.0)
+        total = tf.constant(0.0)
+        for difference in (
+            image[:, 1:] - image[:, :-1],
+            image[:, :, 1:] - image[:, :, :-1],
+        ):
+            powers = tf.abs(difference) if preset.tv_exponent == 1 else tf.square(difference)
+            reduce = tf.reduce_sum if preset.tv_scale == "sum" else tf.reduce_mean
+            total += reduce(powers)
+        return preset.tv_weight * total
+
+    def _make_content_targets(self, content: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        names = self._preset.content_layers
+        if content is None or not names:
+            return {}
+        activations = self._features(content)
+        return {name: activations[name] for name in names}
+
+    def _make_style_targets(
+        self, styles: Sequence[tf.Tensor], blend: Sequence[float]
+    ) -> dict[str, tf.Tensor]:
+        """The blend's A / M for each style layer, float32 [1, channels, channels].
+
+        The weighted sum of the losses to several targets A_k and the loss to their weighted mean
+        differ by a constant: sum_k{ b_k (G - A_k)**2 } = (G - sum_k{ b_k A_k })**2 + const where
+        the b_k sum to 1. So one target serves any number of styles.
+        """
+        targets: dict[str, tf.Tensor] = {}
+        for style, weight in zip(styles, blend, strict=True):
+            activations = self._features(style)
+            for name in self._preset.style_layers:
+                share = weight / sum(blend) / _positions(activations[name])
+                gram = share * gram_matrix(activations[name])
+                targets[name] = targets[name] + gram if name in targets else gram
+        return targets
+
+
+def _positions(activations: tf.Tensor) -> float:
+    height, width = activations.shape[1:3]
+    return float(height * width)
+
+
+def _scale(scale, activations: tf.Tensor) -> float:
+    return scale(activations.shape[3], _positions(activations))

@@ -1,0 +1,168 @@
+"""What is minimised: the paper's objective and that of well-known tools, in one form.
+
+With F, P [M, N] the activations of the synthesised and the content image at a layer (M positions, N
+channels) and G, A [N, N] the Gram matrices of the synthesised and the style image,
+
+    loss = sum over content layers { content_weight * w_l * k_c(N, M) * sum{(F - P)**2} }
+         + sum over style layers   { style_weight   * w_l * k_s(N, M) * sum{(G - A)**2} }
+         + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
+
+and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
+0..255 scale. Imports no TensorFlow.
+"""
+
+import dataclasses
+from typing import Literal
+
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """k(N, M) = factor / (N**channels_power * M**positions_power)."""
+
+    factor: float
+    channels_power: int
+    positions_power: int
+
+    def __call__(self, channels: int, positions: int) -> float:
+        """The scale at a layer with `channels` channels (N) and `positions` positions (M)."""
+        return self.factor / (
+            float(channels) ** self.channels_power * float(positions) ** self.positions_power
+        )
+
+
+SUM = Scale(1.0, 0, 0)
+MEAN = Scale(1.0, 1, 1)
+MEAN_GRAM = Scale(1.0, 2, 2)  # The mean over G's N**2 entries of (G/M - A/M)**2.
+MEAN_GRAM_PER_CHANNEL = Scale(1.0, 4, 2)  # The same of (G/(N M) - A/(N M))**2.
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One choice of objective, network and start.
+
+    Attributes:
+      source: Where the figures come from.
+      content_weight: alpha, when the image starts from the content.
+      style_weight: beta.
+      content_scale: k_c.
+      style_scale: k_s.
+      content_layers: Layer names; their weights w_l are all 1.
+      style_layers: Layer names.
+      style_layer_weights: w_l, one for each style layer, or "mean" for 1 / number of layers each, or
+        "sum" for 1 each.
+      content_weight_elsewhere: alpha when the image starts from anything but the content; None for
+        the same.
+      tv_weight: Weight of the total variation.
+      tv_exponent: 1 for absolute, 2 for squared differences.
+      tv_scale: "sum", or "mean" over the differences in each direction.
+      pooling: "average" or "max".
+      normalize: Whether the network's filters are scaled to a mean activation of 1.
+      padding: How the first convolution sees beyond the border: "replicate" or "zero".
+      init: What the image starts from: "content", "noise" or "style".
+      style_fit: How the style image is sized: "area" or "stretch".
+    """
+
+    source: str
+    content_weight: float
+    style_weight: float
+    content_scale: Scale
+    style_scale: Scale
+    content_layers: tuple[str, ...] = ("conv4_2",)
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    style_layer_weights: tuple[float, ...] | Literal["mean", "sum"] = "mean"
+    content_weight_elsewhere: float | None = None
+    tv_weight: float = 0.0
+    tv_exponent: Literal[1, 2] = 2
+    tv_scale: Literal["sum", "mean"] = "sum"
+    pooling: Literal["average", "max"] = "average"
+    normalize: bool = False
+    padding: Literal["replicate", "zero"] = "zero"
+    init: str = "content"
+    style_fit: Literal["area", "stretch"] = "area"
+
+    def layer_weights(self) -> tuple[float, ...]:
+        """w_l for each of `style_layers`."""
+        if self.style_layer_weights == "mean":
+            return (1.0 / len(self.style_layers),) * len(self.style_layers)
+        if self.style_layer_weights == "sum":
+            return (1.0,) * len(self.style_layers)
+        return self.style_layer_weights
+
+
+PRESETS: dict[str, Preset] = {
+    "gatys2016": Preset(
+        source="The first author's released settings for the normalised network (leongatys/"
+        "NeuralImageSynthesis), with the paper's average pooling",
+        content_weight=1e6,
+        style_weight=1e9,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM,
+        normalize=True,
+        padding="replicate",
+    ),
+    "gatys-original": Preset(
+        source="The same code's settings for the original network: 1 to 1e3 / N**2 a layer",
+        content_weight=1.0,
+        style_weight=1e3,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM_PER_CHANNEL,
+        style_layer_weights="sum",
+        pooling="max",
+    ),
+    "paper-literal": Preset(
+        source="Equations 1, 4, 5 and 7 of the paper as printed, alpha/beta = 1e-3, from noise",
+        content_weight=1e-3,
+        style_weight=1.0,
+        content_scale=Scale(1 / 2, 0, 0),
+        style_scale=Scale(1 / 4, 2, 2),
+        normalize=True,
+        init="noise",
+        style_fit="stretch",
+    ),
+    "jcjohnson": Preset(
+        source="jcjohnson/neural-style, neural_style.lua. Its total variation has the gradient "
+        "tv_weight * difference, half that of a sum of squares",
+        content_weight=5.0,
+        style_weight=100.0,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM_PER_CHANNEL,
+        style_layer_weights="sum",
+        tv_weight=5e-4,
+        pooling="max",
+        init="noise",
+    ),
+    "pastiche": Preset(
+        source="dstein64/pastiche 1.6.0: style layer weights 10 / N**2",
+        content_weight=0.01,
+        style_weight=10.0,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM_PER_CHANNEL,
+        style_layer_weights="sum",
+        pooling="max",
+    ),
+    "anishathalye": Preset(
+        source="anishathalye/neural-style, neural_style.py and stylize.py",
+        content_weight=5.0,
+        style_weight=500.0,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM_PER_CHANNEL,
+        tv_weight=100.0,
+        tv_scale="mean",
+        pooling="max",
+        init="noise",
+    ),
+    "tf-tutorial": Preset(
+        source="TensorFlow's style transfer tutorial; its total variation, 30 * sum{|d|}, is of an "
+        "image on the 0..1 scale",
+        content_weight=1e4,
+        style_weight=1e-2,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM,
+        content_layers=("conv5_2",),
+        tv_weight=30 / 255,
+        tv_exponent=1,
+        pooling="max",
+    ),
+}

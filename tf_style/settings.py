@@ -1,0 +1,223 @@
+"""Everything that a user can choose about a transfer, with its defaults. Imports no TensorFlow."""
+
+import dataclasses
+import math
+from typing import Literal
+
+from tf_style.architecture import find_layer
+from tf_style.errors import InputError
+from tf_style.presets import PRESETS, Preset
+
+# The fields that, where given, take the place of the preset's.
+_PRESET_FIELDS = (
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "content_layers",
+    "style_layers",
+    "style_layer_weights",
+    "pooling",
+    "normalize",
+    "padding",
+    "init",
+    "style_fit",
+)
+_CHOICES = {
+    "preset": tuple(PRESETS),
+    "pooling": ("average", "max"),
+    "padding": ("replicate", "zero"),
+    "size_of": ("long", "short", "area"),
+    "style_fit": ("area", "stretch"),
+    "optimizer": ("lbfgs", "tfp", "adam"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+MAX_SIDE_PX = 65_535
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A transfer's settings. None means: the preset's, or what the comment beside it says.
+
+    Attributes:
+      preset: Name of an objective in `PRESETS`; the fields below replace parts of it.
+      content_weight: alpha.
+      style_weight: beta.
+      tv_weight: Weight of the total variation prior, which the paper does not have.
+      content_layers: Names as the paper's (`conv4_2`), Caffe's (`relu4_2`) or Keras's
+        (`block4_conv2`).
+      style_layers: Likewise.
+      style_layer_weights: w_l of equation 5, one for each style layer.
+      pooling: "average" or "max".
+      normalize: Whether to scale the filters to a mean activation of 1 (section 2 of the paper).
+      padding: What the first convolution sees beyond the border, "replicate" or "zero" (the paper's).
+      weights: "embedded", "imagenet" (downloaded by Keras) or the path of a Keras `.h5` file.
+      size: Working size, in pixels.
+      size_of: What `size` measures: the "long" or "short" side, or "area" (size * size pixels).
+      style_fit: "area" gives the style image the content's area and keeps its aspect; "stretch"
+        gives it the content's exact size, as in the paper.
+      style_scale: With "area", a factor on the style image's sides.
+      style_blend: Weight of each style image; they are divided by their sum.
+      init: "content", "noise", "style" or the path of an image.
+      seed: Seed of the noise.
+      optimizer: "lbfgs", "tfp" (TensorFlow Probability's `lbfgs_minimize`) or "adam".
+      iterations: Iterations of the optimiser; "lbfgs" and "adam" need about one evaluation each.
+      precision: Of the network: "float32", "bfloat16", or "auto" for bfloat16 where it is fast.
+      device: A TensorFlow device such as "/CPU:0"; None for the first GPU, or else the CPU.
+    """
+
+    preset: str = "gatys2016"
+    content_weight: float | None = None
+    style_weight: float | None = None
+    tv_weight: float | None = None
+    content_layers: tuple[str, ...] | None = None
+    style_layers: tuple[str, ...] | None = None
+    style_layer_weights: tuple[float, ...] | None = None
+    pooling: Literal["average", "max"] | None = None
+    normalize: bool | None = None
+    padding: Literal["replicate", "zero"] | None = None
+    weights: str = "embedded"
+    size: int = 512
+    size_of: Literal["long", "short", "area"] = "long"
+    style_fit: Literal["area", "stretch"] | None = None
+    style_scale: float | None = None  # 1.0
+    style_blend: tuple[float, ...] | None = None  # equal parts
+    init: str | None = None
+    seed: int | None = None  # 0
+    optimizer: Literal["lbfgs", "tfp", "adam"] = "lbfgs"
+    iterations: int = 200
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks each field by itself.
+
+        Raises:
+          InputError: If a value is out of range or not one of the choices.
+        """
+        for field, choices in _CHOICES.items():
+            value = getattr(self, field)
+            if value is not None and value not in choices:
+                raise InputError(f"{field} is one of {', '.join(choices)}. Received: {value!r}")
+        for field in ("content_weight", "style_weight", "tv_weight"):
+            value = getattr(self, field)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{field} is a finite number, 0 or more. Received: {value!r}")
+        for field in ("style_layer_weights", "style_blend"):
+            values = getattr(self, field)
+            if values is not None and not (
+                all(math.isfinite(value) and value >= 0 for value in values) and sum(values) > 0
+            ):
+                raise InputError(
+                    f"{field} are finite numbers, 0 or more and not all 0. Received: {values!r}"
+                )
+        for field in ("content_layers", "style_layers"):
+            names = getattr(self, field)
+            if names is not None:
+                found = [find_layer(name) for name in names]
+                if not found or len(set(found)) < len(found):
+                    raise InputError(
+                        f"{field} are one or more layers, each named once. Received: {names!r}"
+                    )
+        if not 1 <= self.size <= MAX_SIDE_PX:
+            raise InputError(f"size is 1 to {MAX_SIDE_PX} pixels. Received: {self.size!r}")
+        if self.style_scale is not None and not 0 < self.style_scale < math.inf:
+            raise InputError(f"style_scale is above 0. Received: {self.style_scale!r}")
+        if self.iterations < 1:
+            raise InputError(f"iterations is 1 or more. Received: {self.iterations!r}")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is 0 to 2**63 - 1. Received: {self.seed!r}")
+
+    def resolve(self, *, has_content: bool, num_styles: int) -> Preset:
+        """The objective that these settings mean for given inputs.
+
+        Args:
+          has_content: Whether there is a content image; without one the style's texture is
+            synthesised.
+          num_styles: How many style images there are; with none the content is reconstructed.
+
+        Returns:
+          The preset with every field that was given in its place; `content_layers` or `style_layers`
+          are empty where there is no such image, and `content_weight` is the one for its `init`.
+
+        Raises:
+          InputError: If the inputs and settings contradict each other, or a setting would have no
+            effect.
+        """
+        preset = PRESETS[self.preset]
+        changes = {field: getattr(self, field) for field in _PRESET_FIELDS}
+        changes = {field: value for field, value in changes.items() if value is not None}
+        if not (has_content and num_styles):
+            # With one image only, starting from it would leave nothing to do.
+            changes.setdefault("init", "noise")
+        preset = dataclasses.replace(preset, **changes)
+        self._check_inputs(preset, has_content, num_styles)
+        if (
+            self.content_weight is None
+            and preset.init != "content"
+            and preset.content_weight_elsewhere is not None
+        ):
+            preset = dataclasses.replace(preset, content_weight=preset.content_weight_elsewhere)
+        if not has_content or preset.content_weight == 0:
+            preset = dataclasses.replace(preset, content_layers=())
+        if not num_styles or preset.style_weight == 0:
+            preset = dataclasses.replace(preset, style_layers=(), style_layer_weights=())
+        if not (preset.content_layers or preset.style_layers):
+            raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
+        return preset
+
+    def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
+        given = {
+            field.name
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+        def refuse(field: str, reason: str) -> None:
+            if field in given:
+                raise InputError(f"{field} would have no effect: {reason}.")
+
+        if not has_content:
+            if not num_styles:
+                raise InputError("A content image, a style image or both are needed.")
+            for field in ("content_weight", "content_layers"):
+                refuse(field, "there is no content image")
+            if preset.init == "content":
+                raise InputError("init is 'content', but there is no content image.")
+        if not num_styles:
+            for field in (
+                "style_weight",
+                "style_layers",
+                "style_layer_weights",
+                "style_fit",
+                "style_scale",
+                "style_blend",
+            ):
+                refuse(field, "there is no style image")
+            if preset.init in ("style", "content"):
+                raise InputError(
+                    f"init is {preset.init!r}, but with no style image the content is "
+                    "reconstructed, from noise or from an image file."
+                )
+        if num_styles == 1:
+            refuse("style_blend", "there is one style image")
+            if not has_content and preset.init == "style":
+                raise InputError("init is 'style', but without a content image nothing changes it.")
+        if self.style_blend is not None and len(self.style_blend) != num_styles:
+            raise InputError(
+                "style_blend has one number for each style image. "
+                f"Received: {len(self.style_blend)} for {num_styles} images"
+            )
+        if len(preset.layer_weights()) != len(preset.style_layers):
+            raise InputError(
+                "style_layer_weights has one number for each style layer. Received: "
+                f"{len(preset.layer_weights())} for {len(preset.style_layers)} layers"
+            )
+        if preset.style_fit == "stretch":
+            refuse("style_scale", "style_fit 'stretch' sets the style image's size")
+        if preset.init != "noise":
+            refuse("seed", f"init is {preset.init!r}, and only noise is drawn")
+
+
+def is_file_name(init: str) -> bool:
+    """Whether an `init` names a file rather than one of the three words."""
+    return init not in ("content", "noise", "style")

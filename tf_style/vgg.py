@@ -1,0 +1,96 @@
+"""VGG-19 as a Keras model from pixels to the activations of named layers."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tf_style import weights as weights_lib
+from tf_style.architecture import find_layer, layers_up_to
+
+# The mean of ImageNet's training images in the order of the network's input channels, 0..255 scale.
+MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def build_features(
+    layer_names: Sequence[str],
+    *,
+    pooling: str = "average",
+    normalize: bool = True,
+    padding: str = "replicate",
+    weights: str = "embedded",
+    precision: str = "float32",
+) -> keras.Model:
+    """Builds VGG-19, cut after the deepest layer used.
+
+    The layers are Keras's own and named as in `keras.applications`, but built here: average pooling
+    takes the place of max pooling (section 2 of the paper), and layers that nothing reads are never
+    made.
+
+    Args:
+      layer_names: Names of the layers wanted, in any of `find_layer`'s forms.
+      pooling: "average" (the paper's) or "max" (the original network's).
+      normalize: Whether to scale the filters to a mean activation of 1.
+      padding: What the first convolution sees beyond the border: "zero", the paper's, or "replicate",
+        which repeats the edge and so avoids dark or frayed borders in the picture.
+      weights: "embedded", "imagenet" or a path; see `tf_style.weights.load`.
+      precision: "float32" or "bfloat16", of the weights and all the activations.
+
+    Returns:
+      A model from `preprocess`ed images to a dict of rectified activations,
+      [batch, height / stride, width / stride, channels] in `precision`, by the names given.
+
+    Raises:
+      InputError: If a layer or the weights do not exist.
+    """
+    layers = layers_up_to(layer_names)
+    arrays = weights_lib.load(weights, layers)
+    if normalize:
+        arrays = weights_lib.normalize(arrays, weights_lib.mean_activations(pooling, layers))
+    make_pooling = {
+        "average": keras.layers.AveragePooling2D,
+        "max": keras.layers.MaxPooling2D,
+    }[pooling]
+
+    x = inputs = keras.Input((None, None, 3), dtype=precision)
+    activations = {}
+    block = 1
+    for index, layer in enumerate(layers):
+        if layer.block > block:
+            x = make_pooling(2, name=f"block{block}_pool", dtype=precision)(x)
+            block = layer.block
+        convolution = keras.layers.Conv2D(
+            layer.channels,
+            3,
+            # `preprocess` has padded the image for the first convolution when it replicates.
+            padding="valid" if index == 0 and padding == "replicate" else "same",
+            activation="relu",
+            kernel_initializer="zeros",
+            trainable=False,
+            name=layer.name,
+            dtype=precision,
+        )
+        x = convolution(x)
+        convolution.set_weights(arrays[layer.name])
+        activations[layer.name] = x
+    outputs = {name: activations[find_layer(name).name] for name in layer_names}
+    return keras.Model(inputs, outputs, name="vgg19")
+
+
+def preprocess(images: tf.Tensor, *, padding: str, precision: str) -> tf.Tensor:
+    """Turns pixels into the network's input.
+
+    Args:
+      images: float32 [batch, height, width, 3], RGB on the 0..255 scale.
+      padding: As `build_features` was given.
+      precision: As `build_features` was given.
+
+    Returns:
+      BGR minus its mean, [batch, height, width, 3] in `precision`; one pixel larger at each border
+      where `padding` is "replicate".
+    """
+    # The difference to the mean is taken in float32: bfloat16 would round the image to whole levels.
+    x = tf.cast(images[..., ::-1] - tf.constant(MEAN_BGR, images.dtype), precision)
+    if padding == "replicate":
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
+    return x
