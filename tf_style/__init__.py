@@ -1,1 +1,92 @@
-"""Neural style transfer by optimisation, after Gatys, Ecker and Bethge (CVPR 2016)."""
+"""Neural style transfer by optimisation, after Gatys, Ecker and Bethge (CVPR 2016).
+
+The names below are the public ones. Each is imported when it is first used, so that importing this
+package, or asking the command line for help, does not import TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tf_style._version import __version__
+
+if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
+    from tf_style.errors import InputError, TransferError
+    from tf_style.evaluations import EvaluationLog
+    from tf_style.gram import gram_loss, gram_matrix
+    from tf_style.image_files import write as write_image
+    from tf_style.images import Limits, Picture
+    from tf_style.images import read as read_image
+    from tf_style.inputs import Inputs, prepare
+    from tf_style.lbfgs import Lbfgs, Status
+    from tf_style.objective import Features, Objective
+    from tf_style.presets import PRESETS, Preset, Scale
+    from tf_style.settings import Settings
+    from tf_style.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
+
+_PLACES = {
+    "Evaluation": "transfer.Evaluation",
+    "EvaluationLog": "evaluations.EvaluationLog",
+    "Features": "objective.Features",
+    "InputError": "errors.InputError",
+    "Inputs": "inputs.Inputs",
+    "Lbfgs": "lbfgs.Lbfgs",
+    "Limits": "images.Limits",
+    "Objective": "objective.Objective",
+    "PRESETS": "presets.PRESETS",
+    "Picture": "images.Picture",
+    "Preset": "presets.Preset",
+    "Progress": "transfer.Progress",
+    "Scale": "presets.Scale",
+    "Settings": "settings.Settings",
+    "Status": "lbfgs.Status",
+    "StyleTransfer": "transfer.StyleTransfer",
+    "StylizeResult": "transfer.StylizeResult",
+    "TransferError": "errors.TransferError",
+    "gram_loss": "gram.gram_loss",
+    "gram_matrix": "gram.gram_matrix",
+    "prepare": "inputs.prepare",
+    "read_image": "images.read",
+    "stylize": "transfer.stylize",
+    "write_image": "image_files.write",
+}
+
+__all__ = [
+    "PRESETS",
+    "Evaluation",
+    "EvaluationLog",
+    "Features",
+    "InputError",
+    "Inputs",
+    "Lbfgs",
+    "Limits",
+    "Objective",
+    "Picture",
+    "Preset",
+    "Progress",
+    "Scale",
+    "Settings",
+    "Status",
+    "StyleTransfer",
+    "StylizeResult",
+    "TransferError",
+    "__version__",
+    "gram_loss",
+    "gram_matrix",
+    "prepare",
+    "read_image",
+    "stylize",
+    "write_image",
+]
+
+
+def __getattr__(name: str):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(".")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

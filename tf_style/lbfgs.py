@@ -27,6 +27,11 @@ class Status(enum.IntEnum):
     INTERRUPTED = 5
 
     @property
+    def is_failure(self) -> bool:
+        """Whether the numbers went wrong, rather than the minimisation having come to an end."""
+        return self == Status.NON_FINITE
+
+    @property
     def text(self) -> str:
         """The status in words."""
         return {
@@ -126,9 +131,7 @@ class Lbfgs(tf.Module):
         self._is_started = True
 
     def _state_variables(self) -> dict[str, tf.Variable]:
-        return {
-            name: item for name, item in vars(self).items() if isinstance(item, tf.Variable)
-        }
+        return {name: item for name, item in vars(self).items() if isinstance(item, tf.Variable)}
 
     def _run_in_graph(self, num_iterations: tf.Tensor, is_first: tf.Tensor) -> None:
         if is_first:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tf_style.gram import gram_loss, gram_matrix
-from tf_style.presets import Preset
+from tf_style.presets import Preset, Scale
 from tf_style.vgg import build_features, preprocess
+from tf_style.weights import Weights
 
 # The parts of the loss, in the order in which `parts_and_gradient` returns them.
 PARTS = ("content", "style", "tv")
@@ -15,23 +16,21 @@ PARTS = ("content", "style", "tv")
 class Features:
     """VGG-19 from pixels to the activations that an objective reads."""
 
-    def __init__(self, preset: Preset, *, weights: str = "embedded", precision: str = "float32"):
+    def __init__(self, preset: Preset, weights: Weights, *, precision: str = "float32"):
         """Builds the network.
 
         Args:
-          preset: Names the layers, the pooling, the normalisation and the padding.
-          weights: As in `tf_style.weights.load`.
+          preset: Names the layers, the pooling and the padding.
+          weights: As from `tf_style.weights.load`, normalised or not.
           precision: "float32" or "bfloat16".
         """
         self.precision = precision
         self._padding = preset.padding
         self._model = build_features(
-            # A layer may serve both losses.
-            list(dict.fromkeys((*preset.content_layers, *preset.style_layers))),
+            preset.layers,
+            weights,
             pooling=preset.pooling,
-            normalize=preset.normalize,
             padding=preset.padding,
-            weights=weights,
             precision=precision,
         )
 
@@ -162,5 +161,5 @@ def _positions(activations: tf.Tensor) -> float:
     return float(height * width)
 
 
-def _scale(scale, activations: tf.Tensor) -> float:
+def _scale(scale: Scale, activations: tf.Tensor) -> float:
     return scale(activations.shape[3], _positions(activations))

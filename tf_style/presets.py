@@ -82,6 +82,11 @@ class Preset:
     init: str = "content"
     style_fit: Literal["area", "stretch"] = "area"
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of all layers that the losses read, each once."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
     def layer_weights(self) -> tuple[float, ...]:
         """w_l for each of `style_layers`."""
         if self.style_layer_weights == "mean":

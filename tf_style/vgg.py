@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_style import weights as weights_lib
 from tf_style.architecture import find_layer, layers_up_to
+from tf_style.weights import Weights
 
 # The mean of ImageNet's training images in the order of the network's input channels, 0..255 scale.
 MEAN_BGR = (103.939, 116.779, 123.68)
@@ -14,11 +14,10 @@ MEAN_BGR = (103.939, 116.779, 123.68)
 
 def build_features(
     layer_names: Sequence[str],
+    weights: Weights,
     *,
     pooling: str = "average",
-    normalize: bool = True,
     padding: str = "replicate",
-    weights: str = "embedded",
     precision: str = "float32",
 ) -> keras.Model:
     """Builds VGG-19, cut after the deepest layer used.
@@ -29,11 +28,10 @@ def build_features(
 
     Args:
       layer_names: Names of the layers wanted, in any of `find_layer`'s forms.
+      weights: Of these layers at least, as from `tf_style.weights.load`.
       pooling: "average" (the paper's) or "max" (the original network's).
-      normalize: Whether to scale the filters to a mean activation of 1.
       padding: What the first convolution sees beyond the border: "zero", the paper's, or "replicate",
         which repeats the edge and so avoids dark or frayed borders in the picture.
-      weights: "embedded", "imagenet" or a path; see `tf_style.weights.load`.
       precision: "float32" or "bfloat16", of the weights and all the activations.
 
     Returns:
@@ -41,12 +39,8 @@ def build_features(
       [batch, height / stride, width / stride, channels] in `precision`, by the names given.
 
     Raises:
-      InputError: If a layer or the weights do not exist.
+      InputError: If VGG-19 has no such layer.
     """
-    layers = layers_up_to(layer_names)
-    arrays = weights_lib.load(weights, layers)
-    if normalize:
-        arrays = weights_lib.normalize(arrays, weights_lib.mean_activations(pooling, layers))
     make_pooling = {
         "average": keras.layers.AveragePooling2D,
         "max": keras.layers.MaxPooling2D,
@@ -55,7 +49,7 @@ def build_features(
     x = inputs = keras.Input((None, None, 3), dtype=precision)
     activations = {}
     block = 1
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(layers_up_to(layer_names)):
         if layer.block > block:
             x = make_pooling(2, name=f"block{block}_pool", dtype=precision)(x)
             block = layer.block
@@ -71,7 +65,7 @@ def build_features(
             dtype=precision,
         )
         x = convolution(x)
-        convolution.set_weights(arrays[layer.name])
+        convolution.set_weights(weights[layer.name])
         activations[layer.name] = x
     outputs = {name: activations[find_layer(name).name] for name in layer_names}
     return keras.Model(inputs, outputs, name="vgg19")

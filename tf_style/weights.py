@@ -17,13 +17,17 @@ from tf_style.errors import InputError
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def load(source: str, layers: Sequence[ConvLayer] = LAYERS) -> Weights:
-    """Loads the weights of some of VGG-19's layers.
+def load(
+    source: str, layers: Sequence[ConvLayer] = LAYERS, *, normalize_for: str | None = None
+) -> Weights:
+    """Loads the weights of the first layers of VGG-19.
 
     Args:
       source: "embedded" for the ones in this package, quantised to 256 values a layer; "imagenet" for
         Keras's own, downloaded on first use; or the path of a Keras `.h5` file.
-      layers: The layers wanted.
+      layers: The layers wanted, from the first on without a gap.
+      normalize_for: The pooling, "average" or "max", with which each filter is to have a mean
+        activation of 1; None for the weights as they are.
 
     Returns:
       For each layer's name its kernel, float32 [3, 3, in_channels, channels], for BGR input minus
@@ -33,10 +37,14 @@ def load(source: str, layers: Sequence[ConvLayer] = LAYERS) -> Weights:
       InputError: If the file cannot be read or does not hold these layers in their shapes.
     """
     if source == "embedded":
-        return _load_embedded(layers)
-    if source == "imagenet":
-        return _load_imagenet(layers)
-    return _load_h5(source, layers)
+        weights = _load_embedded(layers)
+    elif source == "imagenet":
+        weights = _load_imagenet(layers)
+    else:
+        weights = _load_h5(source, layers)
+    if normalize_for is not None:
+        weights = normalize(weights, mean_activations(normalize_for, layers))
+    return weights
 
 
 def mean_activations(pooling: str, layers: Sequence[ConvLayer] = LAYERS) -> dict[str, np.ndarray]:
@@ -115,7 +123,8 @@ def _load_h5(path: str, layers: Sequence[ConvLayer]) -> Weights:
     try:
         with h5py.File(path, "r") as file:
             return {
-                layer.name: _checked(layer, _read_arrays(file, layer.name), path) for layer in layers
+                layer.name: _checked(layer, _read_arrays(file, layer.name), path)
+                for layer in layers
             }
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):

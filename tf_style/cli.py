@@ -1,0 +1,287 @@
+"""The command line of `stylize`. TensorFlow is imported only once the request is known to be sound."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+from absl.flags import argparse_flags
+
+from tf_style._version import __version__
+from tf_style.errors import InputError, TransferError
+from tf_style.presets import PRESETS
+from tf_style.settings import Settings
+
+START = time.time()
+
+EXIT_FAILED = 1
+EXIT_WRONG_REQUEST = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program.
+
+    Args:
+      argv: Arguments without the program's name; None for the process's own.
+
+    Returns:
+      The exit code: 0; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
+    """
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    warnings.showwarning = _show_warning
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:
+        if arguments.debug:
+            raise
+        if isinstance(error, InputError):
+            return _fail(str(error), EXIT_WRONG_REQUEST)
+        if isinstance(error, TransferError):
+            return _fail(str(error), EXIT_FAILED)
+        text = " ".join(str(error).split())
+        return _fail(f"{type(error).__name__}: {text} (--debug shows where)", EXIT_FAILED)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Numerical libraries take a moment to import, so `--help` has to come first.
+    from tf_style import image_files
+    from tf_style.inputs import prepare
+
+    settings = _settings(arguments)
+    if arguments.save_every is not None and not 1 <= arguments.save_every < settings.iterations:
+        raise InputError(
+            f"--save-every is 1 or more and below the {settings.iterations} iterations. "
+            f"Received: {arguments.save_every}"
+        )
+    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
+    if arguments.trace:
+        image_files.check_writable(arguments.trace)
+    if arguments.trace and _is_same_file(arguments.trace, arguments.output):
+        raise InputError(f"--trace and --output name the same file: {arguments.output}")
+    inputs = prepare(arguments.content, arguments.style, settings)
+
+    with _stop_on_interrupt() as should_stop:
+        with contextlib.nullcontext() if arguments.verbose else _startup_noise_hidden():
+            from tf_style.transfer import StyleTransfer
+
+            transfer = StyleTransfer(inputs, settings)
+        from tf_style import report
+
+        if arguments.verbose:
+            report.print_setup(transfer)
+
+        def save(path: str, image) -> None:
+            image_files.write(
+                path,
+                image,
+                alpha=inputs.alpha,
+                bit_depth=arguments.bit_depth,
+                description=report.describe(arguments, transfer),
+            )
+
+        with report.progress_display(quiet=arguments.quiet) as display:
+            callback = _snapshots(arguments, save, display)
+            result = transfer.run(callback=callback, should_stop=should_stop)
+
+    if arguments.trace:
+        report.write_trace(arguments.trace, arguments, transfer, result, START)
+    if not result.iterations:
+        if should_stop():
+            return _fail("interrupted before the first iteration ended", EXIT_INTERRUPTED)
+        raise TransferError(f"No picture was made: {result.status.text}.")
+    save(arguments.output, result.image)
+    if not arguments.quiet:
+        report.print_summary(arguments.output, result)
+    if result.status.is_failure:
+        return _fail(
+            f"{arguments.output} holds the last good picture: {result.status.text}.", EXIT_FAILED
+        )
+    return EXIT_INTERRUPTED if should_stop() else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse_flags.ArgumentParser(
+        prog="stylize",
+        description="Renders the content of one image in the style of others, by optimisation "
+        "(Gatys, Ecker and Bethge, CVPR 2016). Without --style the content is reconstructed from its "
+        "layer; without --content the style's texture is synthesised.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+    files = parser.add_argument_group("files")
+    files.add_argument("--content", metavar="FILE", help="the content image")
+    files.add_argument(
+        "--style", metavar="FILE", action="append", default=[], help="a style image; repeatable"
+    )
+    files.add_argument("--output", metavar="FILE", required=True, help=".png, .jpg, .webp or .tif")
+    files.add_argument("--bit-depth", type=int, choices=(8, 16), default=8, help="16: PNG only")
+    files.add_argument("--trace", metavar="FILE", help="write every evaluation's loss, as JSON")
+    files.add_argument(
+        "--save-every", metavar="N", type=int, help="also write OUTPUT-N after every N iterations"
+    )
+
+    def add(group, flag: str, help: str, **options) -> None:
+        """Adds a flag for the field of Settings of that name; not given, it is left to Settings."""
+        default = getattr(Settings, flag.removeprefix("--").replace("-", "_"))
+        if default is None:
+            default = options.pop("unset", "the preset's")
+        group.add_argument(
+            flag, default=argparse.SUPPRESS, help=f"{help} (default: {default})", **options
+        )
+
+    size = parser.add_argument_group("size")
+    add(size, "--size", "working size, in pixels", type=int, metavar="PX")
+    add(size, "--size-of", "what --size measures", choices=("long", "short", "area"))
+    add(
+        size,
+        "--style-fit",
+        "style image to the content's area, or stretched to its exact size",
+        choices=("area", "stretch"),
+    )
+    add(size, "--style-scale", "factor on the style image's sides", type=float, unset=1.0)
+
+    objective = parser.add_argument_group("objective")
+    add(objective, "--preset", "weights, layers and network", choices=tuple(PRESETS))
+    add(objective, "--content-weight", "alpha", type=float, metavar="W")
+    add(objective, "--style-weight", "beta", type=float, metavar="W")
+    add(objective, "--tv-weight", "weight of the total variation", type=float, metavar="W")
+    add(objective, "--content-layers", "such as conv4_2", type=_names, metavar="L,...")
+    add(objective, "--style-layers", "such as conv1_1,conv2_1", type=_names, metavar="L,...")
+    add(
+        objective,
+        "--style-layer-weights",
+        "one for each style layer",
+        type=_numbers,
+        metavar="W,...",
+    )
+    add(
+        objective,
+        "--style-blend",
+        "one weight for each style image",
+        type=_numbers,
+        metavar="W,...",
+        unset="equal",
+    )
+
+    network = parser.add_argument_group("network")
+    add(network, "--pooling", "between blocks", choices=("average", "max"))
+    add(network, "--padding", "beyond the image's border", choices=("replicate", "zero"))
+    add(network, "--weights", "embedded, imagenet or a Keras .h5 file", metavar="WEIGHTS")
+    add(
+        network,
+        "--normalize",
+        "scale each filter to a mean activation of 1",
+        action=argparse.BooleanOptionalAction,
+    )
+    add(network, "--precision", "of the network", choices=("auto", "float32", "bfloat16"))
+    add(network, "--device", "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU")
+
+    optimisation = parser.add_argument_group("optimisation")
+    add(optimisation, "--init", "content, noise, style or an image file", metavar="INIT")
+    add(optimisation, "--seed", "of the noise", type=int, unset=0)
+    add(optimisation, "--optimizer", "tfp: lbfgs_minimize", choices=("lbfgs", "tfp", "adam"))
+    add(optimisation, "--iterations", "of the optimiser", type=int, metavar="N")
+
+    output = parser.add_argument_group("messages")
+    amount = output.add_mutually_exclusive_group()
+    amount.add_argument("--quiet", action="store_true", help="only errors and warnings")
+    amount.add_argument("--verbose", action="store_true", help="also the set-up, and TensorFlow's")
+    output.add_argument("--debug", action="store_true", help="a traceback with an error")
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        **{
+            field: getattr(arguments, field)
+            for field in Settings.__dataclass_fields__
+            if hasattr(arguments, field)
+        }
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _snapshots(arguments: argparse.Namespace, save: Callable, display: Callable) -> Callable:
+    stem, extension = os.path.splitext(arguments.output)
+    done = 0
+
+    def callback(progress) -> None:
+        nonlocal done
+        display(progress)
+        every = arguments.save_every
+        if every and progress.iteration // every > done:
+            done = progress.iteration // every
+            save(f"{stem}-{progress.iteration:05d}{extension}", progress.read_image())
+
+    return callback
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks the run to stop; a second one ends the program at once."""
+    interrupted = False
+
+    def handle(signal_number: int, frame: types.FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def _startup_noise_hidden() -> Iterator[None]:
+    """Keeps TensorFlow's messages at start-up from the terminal, unless starting fails.
+
+    Some come before its own log level is in force, so the file descriptor itself is turned away.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except InputError:
+            raise
+        except BaseException:
+            noise.seek(0)
+            os.write(terminal, noise.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _is_same_file(first: str, second: str) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"stylize: warning: {message}", file=sys.stderr)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"stylize: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,67 @@
+"""Where the network runs, and in which precision it is fast there."""
+
+import pathlib
+
+import tensorflow as tf
+
+from tf_style.errors import InputError
+
+
+def resolve_device(name: str | None) -> str:
+    """The device to run on.
+
+    Args:
+      name: A TensorFlow device such as "/CPU:0" or "GPU:1"; None for the first GPU that TensorFlow
+        sees, or else the CPU.
+
+    Returns:
+      A name that `tf.device` takes, "/CPU:0" or "/GPU:n".
+
+    Raises:
+      InputError: If TensorFlow sees no such device.
+    """
+    devices = [
+        device.name.removeprefix("/physical_device:")
+        for kind in ("GPU", "CPU")
+        for device in tf.config.list_physical_devices(kind)
+    ]
+    if name is None:
+        return f"/{devices[0]}"
+    wanted = name.upper().removeprefix("/").removeprefix("DEVICE:")
+    if ":" not in wanted:
+        wanted += ":0"
+    if wanted not in devices:
+        raise InputError(
+            f"device is one that TensorFlow sees: {', '.join(devices)}. Received: {name!r}"
+        )
+    return f"/{wanted}"
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """The precision of the network on a device.
+
+    Args:
+      precision: "float32", "bfloat16", or "auto" for bfloat16 where the hardware multiplies it fast.
+      device: As from `resolve_device`.
+
+    Returns:
+      "float32" or "bfloat16".
+    """
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _has_fast_bfloat16(device) else "float32"
+
+
+def _has_fast_bfloat16(device: str) -> bool:
+    if device.startswith("/GPU"):
+        gpu = tf.config.list_physical_devices("GPU")[int(device.rpartition(":")[2])]
+        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability")
+        return capability is not None and capability >= (8, 0)
+    # The kernel lists what it lets programs use, inside containers too; elsewhere float32 is safe.
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return False
+    for line in cpuinfo.read_text().splitlines():
+        if line.startswith("flags"):
+            return not {"avx512_bf16", "amx_bf16"}.isdisjoint(line.split())
+    return False

@@ -1,0 +1,159 @@
+"""The optimisers by name, with one interface: `run(num_iterations)`, `status`, `iterations`."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+from tensorflow_probability.python.optimizer import lbfgs_minimize
+
+from tf_style.lbfgs import Lbfgs, Status
+
+Evaluate = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Minimizer(Protocol):
+    """What `Lbfgs` and the two below have in common."""
+
+    @property
+    def status(self) -> Status:
+        """Running, or why it ended."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """Iterations made so far."""
+        ...
+
+    def run(self, num_iterations: int) -> None:
+        """Makes iterations in one call into the graph, and updates the position."""
+        ...
+
+
+def make_minimizer(name: str, evaluate: Evaluate, position: tf.Variable) -> Minimizer:
+    """Makes an optimiser.
+
+    Args:
+      name: "lbfgs", "tfp" or "adam".
+      evaluate: From a position to the loss and its gradient.
+      position: Where to start; updated in place.
+
+    Returns:
+      The optimiser; nothing is evaluated yet.
+    """
+    return {"lbfgs": Lbfgs, "tfp": TfpLbfgs, "adam": Adam}[name](evaluate, position)
+
+
+class TfpLbfgs:
+    """TensorFlow Probability's `lbfgs_minimize`, as it is, for comparison.
+
+    It takes about 2.9 evaluations an iteration, and its first step is -gradient, which is hopeless
+    where gradients are large: so it is given the loss times a constant that makes its first step
+    change no coordinate by more than `first_step`.
+    """
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        position: tf.Variable,
+        *,
+        num_pairs: int = 10,
+        first_step: float = 10.0,
+    ):
+        """Prepares a minimisation; for the arguments see `Lbfgs`."""
+        self._evaluate = evaluate
+        self._position = position
+        self._num_pairs = num_pairs
+        self._first_step = first_step
+        self._factor = tf.Variable(0.0, trainable=False, dtype=position.dtype)
+        self._run = tf.function(self._run_in_graph)
+        self._results = None
+
+    @property
+    def status(self) -> Status:
+        """Running, or why it ended."""
+        results = self._results
+        if results is None:
+            return Status.RUNNING
+        if not bool(tf.math.is_finite(results.objective_value)):
+            return Status.NON_FINITE
+        if bool(results.converged):
+            return Status.CONVERGED
+        return Status.LINE_SEARCH_FAILED if bool(results.failed) else Status.RUNNING
+
+    @property
+    def iterations(self) -> int:
+        """Iterations made so far."""
+        return 0 if self._results is None else int(self._results.num_iterations)
+
+    def run(self, num_iterations: int) -> None:
+        """Makes iterations in one call into the graph."""
+        if self._results is None:
+            _, gradient = self._evaluate(self._position.read_value())
+            self._factor.assign(self._first_step / tf.reduce_max(tf.abs(gradient)))
+            self._results = self._run(None, tf.constant(0))
+        total = tf.constant(self.iterations + num_iterations)
+        self._results = self._run(self._results, total)
+        self._position.assign(tf.reshape(self._results.position, self._position.shape))
+
+    def _run_in_graph(self, previous, max_iterations: tf.Tensor):
+        # It traces its argument ten times; a function of its own makes that ten calls of one graph.
+        @tf.function
+        def scaled(flat):
+            loss, gradient = self._evaluate(tf.reshape(flat, self._position.shape))
+            return loss * self._factor, tf.reshape(gradient * self._factor, [-1])
+
+        return lbfgs_minimize(
+            scaled,
+            initial_position=tf.reshape(self._position.read_value(), [-1]),
+            previous_optimizer_results=previous,
+            num_correction_pairs=self._num_pairs,
+            tolerance=0.0,
+            max_iterations=max_iterations,
+        )
+
+
+class Adam:
+    """Keras's Adam on the position, one evaluation an iteration."""
+
+    def __init__(self, evaluate: Evaluate, position: tf.Variable, *, learning_rate: float = 5.0):
+        """Prepares a minimisation.
+
+        Args:
+          evaluate: From a position to the loss and its gradient.
+          position: Where to start; updated in place.
+          learning_rate: About the change of a coordinate in an iteration, in the position's unit.
+        """
+        self._evaluate = evaluate
+        self._variable = keras.Variable(position, dtype=position.dtype.name)
+        self._position = position
+        self._adam = keras.optimizers.Adam(learning_rate)
+        self._adam.build([self._variable])
+        self._status = tf.Variable(int(Status.RUNNING), trainable=False)
+        self._iterations = tf.Variable(0, trainable=False)
+        self._run = tf.function(self._run_in_graph)
+
+    @property
+    def status(self) -> Status:
+        """Running, or why it ended."""
+        return Status(int(self._status))
+
+    @property
+    def iterations(self) -> int:
+        """Iterations made so far."""
+        return int(self._iterations)
+
+    def run(self, num_iterations: int) -> None:
+        """Makes iterations in one call into the graph."""
+        self._run(tf.constant(num_iterations))
+
+    def _run_in_graph(self, num_iterations: tf.Tensor) -> None:
+        for _ in tf.range(num_iterations):
+            if self._status == int(Status.RUNNING):
+                loss, gradient = self._evaluate(self._variable.value)
+                if tf.math.is_finite(loss + tf.reduce_sum(tf.abs(gradient))):
+                    self._position.assign(self._variable.value)
+                    self._adam.apply_gradients([(gradient, self._variable)])
+                    self._iterations.assign_add(1)
+                else:
+                    self._status.assign(int(Status.NON_FINITE))

@@ -1,0 +1,176 @@
+"""What the command line says about a run: progress, a trace file, the output's description."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+import rich.console
+import rich.progress
+
+from tf_style import image_files
+from tf_style._version import __version__
+from tf_style.objective import PARTS
+from tf_style.transfer import Progress, StyleTransfer, StylizeResult
+
+LINE_EVERY_ITERATIONS = 25
+_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy", "pillow")
+
+
+@contextlib.contextmanager
+def progress_display(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Shows the progress on stderr: a bar on a terminal, else a line now and then.
+
+    Args:
+      quiet: Whether to show nothing.
+
+    Yields:
+      A callback for `StyleTransfer.run`.
+    """
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _LinePrinter()
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    columns = (
+        rich.progress.TextColumn("{task.fields[size]}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("loss {task.fields[loss]:.4g}"),
+        rich.progress.TextColumn("{task.fields[rate]:.2f} evaluations/s"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    console = rich.console.Console(stderr=True)
+    with rich.progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None, size="", loss=float("nan"), rate=0.0)
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task,
+                total=progress.max_iterations,
+                completed=progress.iteration,
+                size=f"{progress.width} x {progress.height}",
+                loss=progress.evaluations[-1].loss,
+                rate=_rate(progress),
+            )
+
+        yield show
+
+
+class _LinePrinter:
+    def __init__(self):
+        self._next = 1
+
+    def __call__(self, progress: Progress) -> None:
+        is_last = progress.iteration >= progress.max_iterations
+        if progress.iteration < self._next and not is_last:
+            return
+        self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
+        last = progress.evaluations[-1]
+        print(
+            f"stylize: iteration {progress.iteration} of {progress.max_iterations}, "
+            f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
+            f"{_rate(progress):.2f} evaluations/s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _rate(progress: Progress) -> float:
+    """Evaluations a second, without the first, whose time is mostly TensorFlow's tracing."""
+    first, last = progress.evaluations[0], progress.evaluations[-1]
+    return (last.index - first.index) / (last.time - first.time) if last.time > first.time else 0.0
+
+
+def print_setup(transfer: StyleTransfer) -> None:
+    """Says where and how the run will go, on stderr."""
+    _, height, width, _ = transfer.image.shape
+    print(
+        f"stylize: {width} x {height} pixels on {transfer.device} in {transfer.precision}; "
+        f"preset: {transfer.inputs.preset}",
+        file=sys.stderr,
+    )
+
+
+def print_summary(output: str, result: StylizeResult) -> None:
+    """Says what came out, on stderr."""
+    height, width, _ = result.image.shape
+    print(
+        f"stylize: wrote {output}, {width} x {height} pixels: {result.iterations} iterations, "
+        f"{len(result.evaluations)} evaluations, loss {result.evaluations[-1].loss:.4g}, "
+        f"{result.seconds:.1f} s ({result.status.text})",
+        file=sys.stderr,
+    )
+
+
+def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
+    """How a picture was made, for its metadata: one line of JSON without the folders' names."""
+    request = _request(arguments)
+    for name in ("content", "output", "trace"):
+        if request.get(name):
+            request[name] = pathlib.Path(request[name]).name
+    request["style"] = [pathlib.Path(style).name for style in request["style"]]
+    return json.dumps({"made_by": f"tf_style {__version__}", **request})
+
+
+def write_trace(
+    path: str,
+    arguments: argparse.Namespace,
+    transfer: StyleTransfer,
+    result: StylizeResult,
+    start: float,
+) -> None:
+    """Writes the record of a run as JSON.
+
+    Args:
+      path: Where to.
+      arguments: Of the command line.
+      transfer: The transfer.
+      result: Its result.
+      start: When the process started, seconds since the epoch; the trace's seconds count from there.
+    """
+    evaluations = [
+        {
+            "index": evaluation.index,
+            "level": evaluation.level,
+            "seconds": evaluation.time - start,
+            "loss": evaluation.loss,
+            **{part: getattr(evaluation, part) for part in PARTS},
+        }
+        for evaluation in result.evaluations
+    ]
+    trace = {
+        "arguments": _request(arguments) | dataclasses.asdict(transfer.settings),
+        "preset": dataclasses.asdict(transfer.inputs.preset),
+        "versions": {
+            "tf_style": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _PACKAGES},
+        },
+        "device": {
+            "name": transfer.device,
+            "precision": transfer.precision,
+            "machine": platform.platform(),
+        },
+        "status": result.status.name.lower(),
+        "iterations": result.iterations,
+        "evaluations": evaluations,
+    }
+    image_files.write_atomically(path, json.dumps(trace, indent=1).encode())
+
+
+def _request(arguments: argparse.Namespace) -> dict:
+    return {
+        name: value for name, value in vars(arguments).items() if value not in (None, [], False)
+    }
