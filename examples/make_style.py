@@ -142,4 +142,4 @@ def _lit(canvas: Image.Image, relief: Image.Image) -> Image.Image:
 
 if __name__ == "__main__":
     target = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("style.jpg")
-    paint().save(target, quality=90)
+    paint().save(target, quality=88, subsampling="4:4:4", optimize=True)

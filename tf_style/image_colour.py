@@ -133,7 +133,8 @@ def _profiled_grey(values: FloatArray, profile: ImageCms.ImageCmsProfile) -> Flo
     if _space(profile) == "RGB":
         ramp = ramp.convert("RGB")
     _require_space(profile, ramp.mode)
-    curves = np.asarray(_transformed(ramp, profile))[0]
+    # Optimised, Little CMS interpolates between so few nodes that dark greys come out wrong.
+    curves = np.asarray(_transformed(ramp, profile, ImageCms.Flags.NOOPTIMIZE))[0]
     if _same(nodes[:, np.newaxis], curves):
         return _as_rgb(values)
     channels = [np.interp(values, nodes / 255, curve / 255) for curve in curves.T]
@@ -151,14 +152,18 @@ def _require_space(profile: ImageCms.ImageCmsProfile, mode: str) -> None:
         raise ValueError(f"it is for {_space(profile)}, the picture is {space}")
 
 
-def _transformed(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+def _transformed(
+    image: Image.Image,
+    profile: ImageCms.ImageCmsProfile,
+    flags: ImageCms.Flags = ImageCms.Flags.NONE,
+) -> Image.Image:
     transform = ImageCms.buildTransform(
         profile,
         ImageCms.createProfile("sRGB"),
         image.mode,
         "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        flags | ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
     converted = ImageCms.applyTransform(image, transform)
     if converted is None:

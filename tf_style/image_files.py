@@ -61,18 +61,27 @@ def check_output(
     Raises:
       InputError: If it cannot be written.
     """
-    encoding = _encoding(path, bit_depth)
-    _check_size(path, encoding, size)
+    _check_size(path, _encoding(path, bit_depth), size)
+    check_writable(path)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Finds out, before heavy work, whether a file can be written to `path`, and changes nothing.
+
+    Args:
+      path: The file to be written or replaced.
+
+    Raises:
+      InputError: If it cannot be written.
+    """
     name = shown(path)
     try:
         target = _target(path)
         if target.exists() and not target.is_file():
             kind = "a directory" if target.is_dir() else "no regular file"
-            raise InputError(f"{name} is {kind}. Expected a picture file to write or replace")
+            raise InputError(f"{name} is {kind}. Expected a file to write or replace")
         if not target.parent.is_dir():
-            raise InputError(
-                f"{name} cannot be written: its folder does not exist. Create it first"
-            )
+            raise InputError(f"{name} cannot be written: its folder does not exist. Create it first")
         with _temporary(target):
             pass
     except (OSError, ValueError) as error:
@@ -113,8 +122,7 @@ def write(
         raise InputError(f"Pixels are [height, width, 3]. Received: shape={pixels.shape}")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise InputError(
-            f"Alpha is [height, width] of the pixels, {pixels.shape[:2]}. "
-            f"Received: shape={alpha.shape}"
+            f"Alpha is [height, width] of the pixels, {pixels.shape[:2]}. Received: shape={alpha.shape}"
         )
     if not 1 <= quality <= 100:
         raise InputError(f"Quality is 1 to 100. Received: {quality}")
@@ -197,8 +205,7 @@ def _encoding(path: str | os.PathLike[str], bit_depth: int) -> str:
     encoding = _FORMAT_OF_SUFFIX.get(suffix.lower())
     if encoding is None:
         raise InputError(
-            f"{shown(path)} must end in .png, .jpg, .jpeg, .webp, .tif or .tiff. "
-            f"Received: {suffix!r}"
+            f"{shown(path)} must end in .png, .jpg, .jpeg, .webp, .tif or .tiff. Received: {suffix!r}"
         )
     if bit_depth not in (8, 16) or (bit_depth == 16 and encoding != "PNG"):
         raise InputError(
@@ -224,16 +231,16 @@ def _quantised(channels: NDArray[np.floating], dtype: type[np.unsignedinteger]) 
     return np.rint(scaled, out=scaled).astype(dtype)
 
 
-def _exif(description: str) -> bytes:
+def _exif(description: str) -> Image.Exif:
     exif = Image.Exif()
     text = description.replace("\0", " ").encode("utf-8", "replace")[:_MAX_DESCRIPTION_BYTES]
     if text:
         exif[ExifTags.Base.ImageDescription] = text.decode("utf-8", "ignore").encode()
     exif[ExifTags.Base.Software] = f"tf_style {__version__}"
-    return exif.tobytes()
+    return exif
 
 
-def _encoded(values: NDArray[np.uint8], encoding: str, exif: bytes, quality: int) -> bytes:
+def _encoded(values: NDArray[np.uint8], encoding: str, exif: Image.Exif, quality: int) -> bytes:
     options: dict[str, Any] = {
         "PNG": {},
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
@@ -246,7 +253,7 @@ def _encoded(values: NDArray[np.uint8], encoding: str, exif: bytes, quality: int
     return stream.getvalue()
 
 
-def _png_16(values: NDArray[np.uint16], exif: bytes) -> bytes:
+def _png_16(values: NDArray[np.uint16], exif: Image.Exif) -> bytes:
     """A PNG of 16 bits a channel, RGB or RGBA, which Pillow cannot write.
 
     Reference: PNG specification (third edition), sections 5, 9 and 11.
@@ -261,7 +268,7 @@ def _png_16(values: NDArray[np.uint16], exif: bytes) -> bytes:
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)),
         (b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile())),
-        (b"eXIf", exif.removeprefix(b"Exif\0\0")),
+        (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
         *(
             (b"IDAT", packed[start : start + _PNG_CHUNK_BYTES])
             for start in range(0, len(packed), _PNG_CHUNK_BYTES)

@@ -262,14 +262,10 @@ def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     return turned, []
 
 
-def _composite(
-    pixels: FloatArray, alpha: FloatArray | None, background: Sequence[float]
-) -> Picture:
+def _composite(pixels: FloatArray, alpha: FloatArray | None, background: Sequence[float]) -> Picture:
     colour = np.asarray(background, np.float32)
     if colour.shape != (3,) or not np.all((colour >= 0) & (colour <= 1)):
-        raise InputError(
-            f"A background is red, green and blue in 0..1. Received: {tuple(background)}"
-        )
+        raise InputError(f"A background is red, green and blue in 0..1. Received: {tuple(background)}")
     if alpha is None or np.all(alpha == 1):
         return Picture(pixels)
     over = np.subtract(pixels, colour, dtype=np.float32)
@@ -373,8 +369,7 @@ def working_size(height: int, width: int, size_px: int, size_of: str) -> tuple[i
     """
     if min(height, width, size_px) < 1:
         raise InputError(
-            "Sizes are at least 1 pixel. "
-            f"Received: height={height}, width={width}, size_px={size_px}"
+            f"Sizes are at least 1 pixel. Received: height={height}, width={width}, size_px={size_px}"
         )
     if size_of == "long":
         side = max(height, width)
