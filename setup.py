@@ -1,4 +1,4 @@
-"""The parts of the package's metadata that follow from tf_style/_version.py, and the custom op's build."""
+"""The metadata that follows from tf_style/_version.py, and the custom op's build."""
 
 import pathlib
 import runpy
@@ -31,9 +31,7 @@ class BuildOps(Command):
 
     def finalize_options(self):
         """Takes the folders of the `build` command."""
-        self.set_undefined_options(
-            "build", ("build_lib", "build_lib"), ("build_temp", "build_temp")
-        )
+        self.set_undefined_options("build", ("build_lib", "build_lib"), ("build_temp", "build_temp"))
 
     def run(self):
         """Builds the op, or leaves it out."""

@@ -1,10 +1,12 @@
-// Gram matrices and the style loss of one layer, on plain pointers: no TensorFlow here.
+// Gram matrices and the style loss of one layer, on plain pointers: no
+// TensorFlow here.
 //
 // With features F [positions, channels] of one picture, row-major:
 //   gram:     G = F^T F
 //   loss:     scale * sum{ (G - target)^2 }
 //   gradient: d loss / d F = 2 * scale * F * ((G - target) + (G - target)^T)
-// The last is 4 * scale * F * (G - target) for the symmetric target that a Gram matrix is.
+// The last is 4 * scale * F * (G - target) for the symmetric target that a Gram
+// matrix is.
 
 #ifndef TF_STYLE_KERNELS_GRAM_LOSS_H_
 #define TF_STYLE_KERNELS_GRAM_LOSS_H_

@@ -34,8 +34,8 @@ struct Plan {
   explicit Plan(const GramShape& shape)
       : padded(CeilDivide(shape.channels, kTile) * kTile),
         num_blocks(CeilDivide(shape.channels, kBlockChannels)) {
-    const int64_t most =
-        std::clamp(kMaxPartialFloats / (padded * padded), int64_t{1}, kMaxSlabs);
+    const int64_t most = std::clamp(kMaxPartialFloats / (padded * padded),
+                                    int64_t{1}, kMaxSlabs);
     slab_positions = kMinSlabPositions *
                      CeilDivide(shape.positions, most * kMinSlabPositions);
     num_slabs = CeilDivide(shape.positions, slab_positions);
@@ -56,10 +56,9 @@ bool HasInstructionSet(const SimdKernels& kernels) {
   if (&kernels == &Avx2Kernels()) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   }
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") &&
-                          __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") &&
-                          __builtin_cpu_supports("avx512vl");
+  const bool has_avx512 =
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (&kernels == &Avx512Kernels()) return has_avx512;
   if (&kernels == &Avx512Bf16Kernels()) {
     return has_avx512 && __builtin_cpu_supports("avx512bf16");
@@ -87,13 +86,26 @@ const SimdKernels& Kernels() {
   return kernels;
 }
 
+struct Bfloat16 {
+  Bfloat16() = default;
+  explicit Bfloat16(float value) {
+    uint32_t word;
+    memcpy(&word, &value, sizeof(word));
+    const uint32_t rounded = word + 0x7fff + (word >> 16 & 1);
+    bits = (value != value ? word | 0x400000 : rounded) >> 16;
+  }
+
+  uint16_t bits;
+};
+
 // Scratch memory, handed out in aligned pieces.
 class Arena {
  public:
   explicit Arena(void* memory) : next_(reinterpret_cast<uintptr_t>(memory)) {}
 
   float* Take(int64_t floats) {
-    next_ = (next_ + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+    next_ =
+        (next_ + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
     float* piece = reinterpret_cast<float*>(next_);
     next_ += floats * sizeof(float);
     return piece;
@@ -123,53 +135,52 @@ class Picture {
     Arena arena(scratch);
     partial_ = arena.Take(plan_.num_slabs * plan_.padded * plan_.padded);
     matrix_ = arena.Take(plan_.padded * plan_.padded);
+    panels_ = arena.Take(plan_.padded * plan_.padded);
     packs_ = arena.Take(plan_.pack_floats * workers.num_workers);
-    // The padding stays zero: an odd channel's partner, above all.
-    memset(matrix_, 0, plan_.padded * plan_.padded * sizeof(float));
   }
 
   // Sums every slab's Gram matrix apart, below and on the diagonal.
   void SumSlabs(const char* features) {
     const int64_t num_pairs = plan_.num_blocks * (plan_.num_blocks + 1) / 2;
-    RunTasks(workers_, plan_.num_slabs * num_pairs, [&](int64_t index, int worker) {
-      const int64_t slab = index / num_pairs;
-      int64_t pair = index % num_pairs;
-      int64_t row = 0;
-      while (pair > row) pair -= ++row;
-      const GramBlock block = {row * kBlockChannels, pair * kBlockChannels};
-      const int64_t start = slab * plan_.slab_positions;
-      float* sums = partial_ + slab * plan_.padded * plan_.padded;
-      Clear(block, sums);
-      Kernels().add_gram(element_, features + start * RowBytes(),
-                         std::min(plan_.slab_positions, shape_.positions - start),
-                         shape_.channels, block, Pack(worker), sums);
-    });
+    RunTasks(
+        workers_, plan_.num_slabs * num_pairs, [&](int64_t index, int worker) {
+          const int64_t slab = index / num_pairs;
+          int64_t pair = index % num_pairs;
+          int64_t row = 0;
+          while (pair > row) pair -= ++row;
+          const GramBlock block = {row * kBlockChannels, pair * kBlockChannels};
+          const int64_t start = slab * plan_.slab_positions;
+          float* sums = partial_ + slab * plan_.padded * plan_.padded;
+          Kernels().sum_gram(
+              element_, features + start * RowBytes(),
+              std::min(plan_.slab_positions, shape_.positions - start),
+              shape_.channels, block, Pack(worker), sums);
+        });
   }
 
   void WriteGram(float* gram) {
-    ForEachTile([&](int64_t row, int64_t column, const float* sums) {
-      ForEachElement(row, column, [&](int64_t i, int64_t j, int64_t index) {
-        gram[i * shape_.channels + j] = sums[index];
-        gram[j * shape_.channels + i] = sums[index];
-      });
+    const int64_t channels = shape_.channels;
+    ForEachTile([&](const Tile& tile) {
+      for (int64_t i = tile.row; i < tile.row_end; ++i) {
+        for (int64_t j = tile.column; j < tile.ColumnEnd(i); ++j) {
+          gram[i * channels + j] = gram[j * channels + i] = tile.At(i, j);
+        }
+      }
     });
   }
 
-  // Returns the loss and leaves d loss / d G + (d loss / d G)^T, by panels.
+  // Returns the loss and leaves d loss / d G + (d loss / d G)^T in panels.
   float WriteDerivative(const float* target, float scale) {
     std::vector<double> losses(NumTiles(), 0.0);
-    ForEachTile([&](int64_t row, int64_t column, const float* sums) {
-      double loss = 0;
-      ForEachElement(row, column, [&](int64_t i, int64_t j, int64_t index) {
-        const float below = sums[index] - target[i * shape_.channels + j];
-        const float above = sums[index] - target[j * shape_.channels + i];
-        loss += static_cast<double>(below) * below;
-        if (i != j) loss += static_cast<double>(above) * above;
-        const float derivative = 2 * scale * (below + above);
-        WriteMatrix(i, j, derivative);
-        WriteMatrix(j, i, derivative);
-      });
-      losses[row / kTile] += loss;
+    if (element_ == Element::kFloat32) {
+      WriteDerivative(target, scale, matrix_, losses.data());
+    } else {
+      WriteDerivative(target, scale, reinterpret_cast<Bfloat16*>(matrix_),
+                      losses.data());
+    }
+    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
+      Kernels().pack_matrix(element_, matrix_, shape_.channels, index * kTile,
+                            panels_);
     });
     double loss = 0;
     for (const double part : losses) loss += part;
@@ -184,7 +195,7 @@ class Picture {
                const int64_t offset = start * RowBytes();
                Kernels().multiply(element_, features + offset,
                                   std::min(size, shape_.positions - start),
-                                  shape_.channels, matrix_, Pack(worker),
+                                  shape_.channels, panels_, Pack(worker),
                                   gradient + offset);
              });
   }
@@ -194,71 +205,67 @@ class Picture {
   }
 
  private:
+  // The part of the Gram matrix on or below the diagonal, from (row, column).
+  struct Tile {
+    float At(int64_t i, int64_t j) const {
+      return sums[(i - row) * kTile + j - column];
+    }
+    int64_t ColumnEnd(int64_t i) const {
+      return std::min(column + kTile, i + 1);
+    }
+
+    int64_t row;
+    int64_t row_end;
+    int64_t column;
+    float sums[kTile * kTile];
+  };
+
   int64_t NumTiles() const { return plan_.padded / kTile; }
 
   float* Pack(int worker) { return packs_ + worker * plan_.pack_floats; }
 
-  void Clear(GramBlock block, float* sums) {
-    const int64_t end = std::min(block.row + kBlockChannels, plan_.padded);
-    const int64_t columns = std::min(kBlockChannels, plan_.padded - block.column);
-    for (int64_t row = block.row; row < end; ++row) {
-      memset(sums + row * plan_.padded + block.column, 0,
-             columns * sizeof(float));
-    }
-  }
-
-  // Calls visit(row, column, sums) for every tile on or below the diagonal, with
-  // the slabs' sums added in their order. A row of tiles is one task.
+  // Calls visit(tile) with the slabs' sums added in their order. A row of tiles
+  // is one task.
   template <typename Visit>
   void ForEachTile(const Visit& visit) {
-    RunTasks(workers_, NumTiles(), [&](int64_t row_tile, int) {
-      const int64_t row = row_tile * kTile;
+    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
+      const int64_t row = index * kTile;
+      const int64_t row_end = std::min(row + kTile, shape_.channels);
       for (int64_t column = 0; column <= row; column += kTile) {
-        float sums[kTile * kTile] = {};
+        Tile tile = {row, row_end, column, {}};
         for (int64_t slab = 0; slab < plan_.num_slabs; ++slab) {
-          const float* tile = partial_ + column +
-                              (slab * plan_.padded + row) * plan_.padded;
+          const float* source =
+              partial_ + (slab * plan_.padded + row) * plan_.padded + column;
           for (int64_t i = 0; i < kTile; ++i) {
             for (int64_t j = 0; j < kTile; ++j) {
-              sums[i * kTile + j] += tile[i * plan_.padded + j];
+              tile.sums[i * kTile + j] += source[i * plan_.padded + j];
             }
           }
         }
-        visit(row, column, sums);
+        visit(tile);
       }
     });
   }
 
-  // Calls visit(i, j, index in the tile) for the tile's elements that are within
-  // the matrix, and on or below its diagonal.
-  template <typename Visit>
-  void ForEachElement(int64_t row, int64_t column, const Visit& visit) {
-    const int64_t end = std::min(row + kTile, shape_.channels);
-    for (int64_t i = row; i < end; ++i) {
-      const int64_t last = std::min(column + kTile - 1, i);
-      for (int64_t j = column; j <= last; ++j) {
-        visit(i, j, (i - row) * kTile + j - column);
+  template <typename T>
+  void WriteDerivative(const float* target, float scale, T* matrix,
+                       double* losses) {
+    const int64_t channels = shape_.channels;
+    ForEachTile([&](const Tile& tile) {
+      double loss_below = 0;
+      double loss_above = 0;
+      for (int64_t i = tile.row; i < tile.row_end; ++i) {
+        for (int64_t j = tile.column; j < tile.ColumnEnd(i); ++j) {
+          const float below = tile.At(i, j) - target[i * channels + j];
+          const float above = tile.At(i, j) - target[j * channels + i];
+          loss_below += static_cast<double>(below) * below;
+          if (i != j) loss_above += static_cast<double>(above) * above;
+          matrix[i * channels + j] = matrix[j * channels + i] =
+              static_cast<T>(2 * scale * (below + above));
+        }
       }
-    }
-  }
-
-  void WriteMatrix(int64_t row, int64_t column, float value) {
-    const int64_t width = Kernels().width;
-    const int64_t panel = column / width;
-    if (element_ == Element::kBfloat16 && Kernels().has_bfloat16) {
-      const int64_t depth = CeilDivide(shape_.channels, 2);
-      const int64_t word = (panel * depth + row / 2) * width + column % width;
-      reinterpret_cast<uint16_t*>(matrix_)[2 * word + row % 2] = ToBfloat16(value);
-    } else {
-      matrix_[(panel * shape_.channels + row) * width + column % width] = value;
-    }
-  }
-
-  static uint16_t ToBfloat16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    if (value != value) return (bits | 0x400000) >> 16;
-    return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+      losses[tile.row / kTile] += loss_below + loss_above;
+    });
   }
 
   const GramShape shape_;
@@ -266,7 +273,8 @@ class Picture {
   const Workers& workers_;
   const Plan plan_;
   float* partial_;  // [slabs, padded channels, padded channels]
-  float* matrix_;   // by panels
+  float* matrix_;   // [channels, channels] of the features' element
+  float* panels_;
   float* packs_;
 };
 
@@ -276,9 +284,8 @@ const char* CpuInstructionSet() { return Kernels().name; }
 
 size_t CpuScratchBytes(const GramShape& shape, int num_workers) {
   const Plan plan(shape);
-  const int64_t floats =
-      (plan.num_slabs + 1) * plan.padded * plan.padded +
-      plan.pack_floats * num_workers;
+  const int64_t floats = (plan.num_slabs + 2) * plan.padded * plan.padded +
+                         plan.pack_floats * num_workers;
   return floats * sizeof(float) + 4 * kMemoryAlignment;
 }
 
@@ -287,7 +294,8 @@ void GramCpu(const GramShape& shape, Element element, const void* features,
   Picture picture(shape, element, scratch, workers);
   const int64_t picture_bytes = shape.positions * picture.RowBytes();
   for (int64_t index = 0; index < shape.batch; ++index) {
-    picture.SumSlabs(static_cast<const char*>(features) + index * picture_bytes);
+    picture.SumSlabs(static_cast<const char*>(features) +
+                     index * picture_bytes);
     picture.WriteGram(gram + index * shape.channels * shape.channels);
   }
 }

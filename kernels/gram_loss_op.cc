@@ -32,10 +32,10 @@ using tensorflow::thread::ThreadPool;
 constexpr int64_t kWorkPerThread = 1 << 18;
 
 absl::Status RankError(int rank) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("features must have rank 3, [batch, positions, channels], or "
-                   "4, [batch, height, width, channels]. Received: rank ",
-                   rank));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "features must have rank 3, [batch, positions, channels], or "
+      "4, [batch, height, width, channels]. Received: rank ",
+      rank));
 }
 
 absl::Status EmptyError(absl::string_view shape) {
@@ -88,9 +88,9 @@ absl::Status InferGramLossShape(InferenceContext* context) {
     for (int axis = 0; axis < 3; ++axis) {
       const DimensionHandle given = context->Dim(target, axis);
       const bool broadcast = axis == 0 && context->Value(given) == 1;
-      fits = fits && (broadcast ||
-                      context->Merge(given, context->Dim(gram, axis), &unused)
-                          .ok());
+      fits = fits &&
+             (broadcast ||
+              context->Merge(given, context->Dim(gram, axis), &unused).ok());
     }
   }
   if (!fits) {
@@ -154,7 +154,8 @@ Workers MakeWorkers(OpKernelContext* context, const GramShape& shape) {
   const int num_workers =
       static_cast<int>(std::min<int64_t>(pool->NumThreads(), useful));
   return {num_workers, [=](const std::function<void(int)>& body) {
-            pool->ParallelFor(num_workers, ThreadPool::SchedulingParams::Fixed(1),
+            pool->ParallelFor(num_workers,
+                              ThreadPool::SchedulingParams::Fixed(1),
                               [&](int64_t first, int64_t last) {
                                 for (int64_t i = first; i < last; ++i) body(i);
                               });
@@ -177,9 +178,9 @@ class GramCpuOp : public OpKernel {
     GramShape shape;
     OP_REQUIRES_OK(context, ReadShape(features, &shape));
     Tensor* gram;
-    OP_REQUIRES_OK(context,
-                   context->allocate_output(
-                       0, {shape.batch, shape.channels, shape.channels}, &gram));
+    OP_REQUIRES_OK(
+        context, context->allocate_output(
+                     0, {shape.batch, shape.channels, shape.channels}, &gram));
     const Workers workers = MakeWorkers(context, shape);
     Tensor scratch;
     OP_REQUIRES_OK(
@@ -187,7 +188,8 @@ class GramCpuOp : public OpKernel {
         AllocateScratch(context, CpuScratchBytes(shape, workers.num_workers),
                         &scratch));
     GramCpu(shape, kElement<T>, features.flat<T>().data(),
-            scratch.flat<uint8_t>().data(), workers, gram->flat<float>().data());
+            scratch.flat<uint8_t>().data(), workers,
+            gram->flat<float>().data());
   }
 };
 
@@ -220,11 +222,11 @@ class GramLossCpuOp : public OpKernel {
   }
 };
 
-#define TF_STYLE_REGISTER_CPU(T)                                         \
-  REGISTER_KERNEL_BUILDER(                                               \
-      Name("TfStyle>Gram").Device(DEVICE_CPU).TypeConstraint<T>("T"),    \
-      GramCpuOp<T>);                                                     \
-  REGISTER_KERNEL_BUILDER(                                               \
+#define TF_STYLE_REGISTER_CPU(T)                                          \
+  REGISTER_KERNEL_BUILDER(                                                \
+      Name("TfStyle>Gram").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
+      GramCpuOp<T>);                                                      \
+  REGISTER_KERNEL_BUILDER(                                                \
       Name("TfStyle>GramLoss").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
       GramLossCpuOp<T>)
 

@@ -34,10 +34,20 @@ typedef uint16_t Halves __attribute__((vector_size(TF_STYLE_VECTOR_BYTES / 2)));
 constexpr int kWidth = TF_STYLE_VECTOR_BYTES / 4;
 constexpr int kTilePanels = 3;
 
+// Bytes brought into the cache with each product: those of a tile's next rows,
+// a line of 64 with every other product.
+constexpr int kAheadStep = 32;
+
 static_assert(kWidth % kTileRows == 0, "a tile's rows lie in one panel");
 static_assert(kChannelAlignment % kWidth == 0, "sums have whole panels");
 
 inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Panels of the next tile, of as many as are left. Four go as two and two: one
+// alone would load more than it multiplies.
+inline int64_t TilePanels(int64_t panels) {
+  return panels == 4 ? 2 : Min(panels, kTilePanels);
+}
 
 inline int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -70,7 +80,9 @@ inline void StoreColumns(const T& value, int64_t count, void* target) {
   }
 }
 
-inline Bits Widen(Halves halves) { return __builtin_convertvector(halves, Bits); }
+inline Bits Widen(Halves halves) {
+  return __builtin_convertvector(halves, Bits);
+}
 
 inline Vector ToFloat(Halves halves) { return (Vector)(Widen(halves) << 16); }
 
@@ -128,8 +140,7 @@ struct Bfloat16Pairs {
     return (Vector)(even | odd << 16);
   }
   static Vector MultiplyAdd(float left, Vector right, Vector sum) {
-    return (Vector)_mm512_dpbf16_ps((__m512)sum,
-                                    (__m512bh)_mm512_set1_ps(left),
+    return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(left),
                                     (__m512bh)right);
   }
   static void Store(Vector value, int64_t columns, char* target) {
@@ -143,12 +154,14 @@ using Bfloat16Pairs = WidenedBfloat16;
 // Calls store(row, panel, sums) for every vector of a tile of left * right. The
 // left operand's rows are `row_stride` floats apart, the right one's panels
 // `panel_stride`; from one product to the next they move kLeftStep and kWidth.
+// On the way, memory from `ahead` on is brought into the cache.
 template <typename Type, int kRows, int kPanels, int kLeftStep, typename Store>
 inline void MultiplyTile(const float* left, int64_t row_stride,
                          const float* right, int64_t panel_stride,
-                         int64_t depth, const Store& store) {
+                         int64_t depth, const char* ahead, const Store& store) {
   Vector sums[kRows][kPanels] = {};
   for (int64_t k = 0; k < depth; ++k) {
+    __builtin_prefetch(ahead + k * kAheadStep);
     Vector columns[kPanels];
     for (int panel = 0; panel < kPanels; ++panel) {
       columns[panel] = Load<Vector>(right + panel * panel_stride + k * kWidth);
@@ -176,26 +189,26 @@ template <typename Type, int kRows, int kLeftStep, typename Store>
 inline void MultiplyPanels(int64_t num_panels, const float* left,
                            int64_t row_stride, const float* right,
                            int64_t panel_stride, int64_t depth,
-                           const Store& store) {
+                           const char* ahead, const Store& store) {
   static_assert(kTilePanels == 3, "one case for each number of panels");
   switch (num_panels) {
     case 1:
       return MultiplyTile<Type, kRows, 1, kLeftStep>(
-          left, row_stride, right, panel_stride, depth, store);
+          left, row_stride, right, panel_stride, depth, ahead, store);
     case 2:
       return MultiplyTile<Type, kRows, 2, kLeftStep>(
-          left, row_stride, right, panel_stride, depth, store);
+          left, row_stride, right, panel_stride, depth, ahead, store);
     default:
       return MultiplyTile<Type, kRows, 3, kLeftStep>(
-          left, row_stride, right, panel_stride, depth, store);
+          left, row_stride, right, panel_stride, depth, ahead, store);
   }
 }
 
-// Packs `num_columns` columns of rows [num_rows, ...] into panels of
-// kPackedRows words. `rows` points to the first of these columns.
+// Packs `num_columns` columns of rows [num_rows, ...] into panels of `depth`
+// rows of words. `rows` points to the first of these columns.
 template <typename Type>
 void PackPanels(const char* rows, int64_t num_rows, int64_t row_bytes,
-                int64_t num_columns, float* panels) {
+                int64_t num_columns, int64_t depth, float* panels) {
   for (int64_t row = 0; row < num_rows; row += Type::kRowsPerWord) {
     float* target = panels + row / Type::kRowsPerWord * kWidth;
     for (int64_t column = 0; column < num_columns; column += kWidth) {
@@ -203,14 +216,14 @@ void PackPanels(const char* rows, int64_t num_rows, int64_t row_bytes,
           Type::Pack(rows + column * Type::kBytes, num_rows - row, row_bytes,
                      num_columns - column);
       memcpy(target, &words, sizeof(words));
-      target += kPackedRows * kWidth;
+      target += depth * kWidth;
     }
     rows += Type::kRowsPerWord * row_bytes;
   }
 }
 
 template <typename Type>
-void AddGram(const char* features, int64_t positions, int64_t channels,
+void SumGram(const char* features, int64_t positions, int64_t channels,
              GramBlock block, float* pack, float* sums) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t padded =
@@ -225,28 +238,32 @@ void AddGram(const char* features, int64_t positions, int64_t channels,
     const char* rows = features + start * row_bytes;
     const int64_t depth = Min(kPassPositions, positions - start);
     PackPanels<Type>(rows + block.column * Type::kBytes, depth, row_bytes,
-                     num_columns, pack);
+                     num_columns, kPackedRows, pack);
     if (!on_diagonal) {
       PackPanels<Type>(rows + block.row * Type::kBytes, depth, row_bytes,
-                       num_rows, pack + kPackFloats / 2);
+                       num_rows, kPackedRows, pack + kPackFloats / 2);
     }
-    for (int64_t panel = 0; panel < num_panels; panel += kTilePanels) {
+    const char* ahead = rows + kPassPositions * row_bytes;
+    const char* const ahead_end = ahead + kPassPositions * row_bytes;
+    for (int64_t panel = 0, width; panel < num_panels; panel += width) {
+      width = TilePanels(num_panels - panel);
       const int64_t first_row = on_diagonal ? panel * kWidth : 0;
       for (int64_t row = first_row; row < num_rows; row += kTileRows) {
         const int64_t last_panel =
             on_diagonal ? (row + kTileRows - 1) / kWidth : num_panels - 1;
-        float* target = sums + (block.row + row) * padded + block.column +
-                        panel * kWidth;
+        float* target =
+            sums + (block.row + row) * padded + block.column + panel * kWidth;
         MultiplyPanels<Type, kTileRows, kWidth>(
-            Min(kTilePanels, last_panel - panel + 1),
+            Min(width, last_panel - panel + 1),
             left + row / kWidth * kWidth * kPackedRows + row % kWidth, 1,
             pack + panel * kWidth * kPackedRows, kWidth * kPackedRows,
-            CeilDivide(depth, Type::kRowsPerWord),
+            CeilDivide(depth, Type::kRowsPerWord), ahead,
             [=](int tile_row, int tile_panel, Vector value) {
               float* sum = target + tile_row * padded + tile_panel * kWidth;
-              value += Load<Vector>(sum);
+              if (start > 0) value += Load<Vector>(sum);
               memcpy(sum, &value, sizeof(value));
             });
+        if (ahead < ahead_end) ahead += kPackedRows * kAheadStep;
       }
     }
   }
@@ -254,12 +271,20 @@ void AddGram(const char* features, int64_t positions, int64_t channels,
 
 template <typename Type, int kRows>
 inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
-                         int64_t channels, const float* matrix, char* product) {
+                         int64_t num_panels, int64_t channels,
+                         const float* matrix, char* product) {
   const int64_t depth = CeilDivide(channels, Type::kRowsPerWord);
   const int64_t columns = channels - panel * kWidth;
+  for (int row = 0; row < kRows; ++row) {
+    for (int64_t i = panel; i < panel + num_panels; ++i) {
+      const int64_t offset = row * channels + i * kWidth;
+      __builtin_prefetch(product + offset * Type::kBytes, /*rw=*/1);
+    }
+  }
   MultiplyPanels<Type, kRows, 1>(
-      Min(kTilePanels, CeilDivide(columns, kWidth)), rows, row_stride,
-      matrix + panel * depth * kWidth, depth * kWidth, depth,
+      num_panels, rows, row_stride, matrix + panel * depth * kWidth,
+      depth * kWidth, depth,
+      reinterpret_cast<const char*>(rows + kRows * row_stride),
       [=](int row, int tile_panel, Vector value) {
         const int64_t skipped = tile_panel * kWidth;
         Type::Store(value, columns - skipped,
@@ -273,15 +298,18 @@ template <typename Type>
 void Multiply(const float* rows, int64_t row_stride, int64_t positions,
               int64_t channels, const float* matrix, char* product) {
   const int64_t row_bytes = channels * Type::kBytes;
-  for (int64_t panel = 0; panel * kWidth < channels; panel += kTilePanels) {
+  const int64_t num_panels = CeilDivide(channels, kWidth);
+  for (int64_t panel = 0, width; panel < num_panels; panel += width) {
+    width = TilePanels(num_panels - panel);
     int64_t row = 0;
     for (; row + kTileRows <= positions; row += kTileRows) {
       MultiplyRows<Type, kTileRows>(rows + row * row_stride, row_stride, panel,
-                                    channels, matrix, product + row * row_bytes);
+                                    width, channels, matrix,
+                                    product + row * row_bytes);
     }
     for (; row < positions; ++row) {
-      MultiplyRows<Type, 1>(rows + row * row_stride, row_stride, panel, channels,
-                            matrix, product + row * row_bytes);
+      MultiplyRows<Type, 1>(rows + row * row_stride, row_stride, panel, width,
+                            channels, matrix, product + row * row_bytes);
     }
   }
 }
@@ -290,8 +318,7 @@ void WidenRows(const char* features, int64_t positions, int64_t channels,
                float* rows) {
   for (int64_t i = 0; i < positions * channels; i += kWidth) {
     const int64_t count = positions * channels - i;
-    const Vector words =
-        WidenedBfloat16::Pack(features + i * 2, 1, 0, count);
+    const Vector words = WidenedBfloat16::Pack(features + i * 2, 1, 0, count);
     StoreColumns(words, count, rows + i);
   }
 }
@@ -306,22 +333,41 @@ void PairRows(const char* features, int64_t positions, int64_t channels,
   }
 }
 
-void AddGramOf(Element element, const void* features, int64_t positions,
+void SumGramOf(Element element, const void* features, int64_t positions,
                int64_t channels, GramBlock block, float* pack, float* sums) {
   const char* rows = static_cast<const char*>(features);
   if (element == Element::kFloat32) {
-    AddGram<Float32>(rows, positions, channels, block, pack, sums);
+    SumGram<Float32>(rows, positions, channels, block, pack, sums);
   } else {
-    AddGram<Bfloat16Pairs>(rows, positions, channels, block, pack, sums);
+    SumGram<Bfloat16Pairs>(rows, positions, channels, block, pack, sums);
+  }
+}
+
+template <typename Type>
+void PackMatrix(const char* matrix, int64_t channels, int64_t column,
+                float* panels) {
+  const int64_t depth = CeilDivide(channels, Type::kRowsPerWord);
+  PackPanels<Type>(matrix + column * Type::kBytes, channels,
+                   channels * Type::kBytes,
+                   Min(kChannelAlignment, channels - column), depth,
+                   panels + column * depth);
+}
+
+void PackMatrixOf(Element element, const void* matrix, int64_t channels,
+                  int64_t column, float* panels) {
+  const char* rows = static_cast<const char*>(matrix);
+  if (element == Element::kFloat32) {
+    PackMatrix<Float32>(rows, channels, column, panels);
+  } else {
+    PackMatrix<Bfloat16Pairs>(rows, channels, column, panels);
   }
 }
 
 void MultiplyOf(Element element, const void* features, int64_t positions,
-                int64_t channels, const void* matrix, float* pack,
+                int64_t channels, const float* panels, float* pack,
                 void* product) {
   const float* rows = static_cast<const float*>(features);
   const char* source = static_cast<const char*>(features);
-  const float* panels = static_cast<const float*>(matrix);
   char* target = static_cast<char*>(product);
   if (element == Element::kFloat32) {
     Multiply<Float32>(rows, channels, positions, channels, panels, target);
@@ -342,9 +388,8 @@ void MultiplyOf(Element element, const void* features, int64_t positions,
 }  // namespace
 
 const SimdKernels& TF_STYLE_KERNELS() {
-  static const SimdKernels kernels = {TF_STYLE_ISA, kWidth,
-                                      Bfloat16Pairs::kRowsPerWord == 2,
-                                      AddGramOf, MultiplyOf};
+  static const SimdKernels kernels = {TF_STYLE_ISA, SumGramOf, PackMatrixOf,
+                                      MultiplyOf};
   return kernels;
 }
 

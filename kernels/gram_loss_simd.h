@@ -33,24 +33,21 @@ struct GramBlock {
 struct SimdKernels {
   const char* name;
 
-  // Columns of a panel. A matrix multiplied from the right is stored by panels,
-  // [channels / width][channels][width].
-  int64_t width;
-
-  // Whether products of bfloat16 are taken in pairs along the summed dimension:
-  // panels of bfloat16 [channels / width][channels / 2][width][2].
-  bool has_bfloat16;
-
-  // Adds one block of F^T F to sums [padded channels, padded channels], where F
-  // is features [positions, channels]. Above the diagonal it leaves rubbish.
-  void (*add_gram)(Element element, const void* features, int64_t positions,
+  // Writes one block of F^T F to sums [padded channels, padded channels], where
+  // F is features [positions, channels]. Above the diagonal it leaves rubbish.
+  void (*sum_gram)(Element element, const void* features, int64_t positions,
                    int64_t channels, GramBlock block, float* pack, float* sums);
 
-  // Writes product [positions, channels] = features * matrix, where matrix
-  // [channels, channels] is stored by panels, in bfloat16 if has_bfloat16 and
-  // the features are, else in float32. `pack` has room for features.
+  // Brings kChannelAlignment columns of matrix [channels, channels], of the
+  // features' element, from `column` on into the form that `multiply` takes.
+  // `panels` has room for [padded channels, padded channels] floats.
+  void (*pack_matrix)(Element element, const void* matrix, int64_t channels,
+                      int64_t column, float* panels);
+
+  // Writes product [positions, channels] = features * matrix, rounded to the
+  // features' element. `pack` has room for the features in float32.
   void (*multiply)(Element element, const void* features, int64_t positions,
-                   int64_t channels, const void* matrix, float* pack,
+                   int64_t channels, const float* panels, float* pack,
                    void* product);
 };
 

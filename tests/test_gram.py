@@ -152,9 +152,7 @@ def test_gradient_of_the_loss_by_finite_differences(kernel):
     direction = tf.constant(np.random.default_rng(3).normal(size=features.shape), tf.float32)
     _, gradient = loss_and_gradient(features, target, 0.01, kernel)
     step = 1e-3
-    sides = [
-        reference(features + sign * step * direction, target, 0.01)[1][0] for sign in (1, -1)
-    ]
+    sides = [reference(features + sign * step * direction, target, 0.01)[1][0] for sign in (1, -1)]
     slope = float(tf.reduce_sum(gradient * direction))
     # A central difference is wrong by step**2 / 6 times the third derivative, of order 10 here.
     assert slope == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-4)
@@ -299,9 +297,7 @@ def test_the_op_infers_shapes():
         shapes.extend([result.loss.shape.as_list(), result.gradient.shape.as_list()])
         shapes.append(ops.tf_style_gram(features=features).shape.as_list())
 
-    call.get_concrete_function(
-        tf.TensorSpec([None, None, 7, 3]), tf.TensorSpec([1, None, None])
-    )
+    call.get_concrete_function(tf.TensorSpec([None, None, 7, 3]), tf.TensorSpec([1, None, None]))
     assert shapes == [[None], [None, None, 7, 3], [None, 3, 3]]
 
 
@@ -317,9 +313,7 @@ def test_under_xla_stock_is_taken():
 
 def test_custom_under_xla_is_an_error():
     custom_ops()
-    function = tf.function(
-        lambda x: gram_matrix(x, kernel="custom"), jit_compile=True, autograph=False
-    )
+    function = tf.function(lambda x: gram_matrix(x, kernel="custom"), jit_compile=True, autograph=False)
     with pytest.raises(InputError, match="jit_compile"):
         function(tf.ones([1, 4, 2]))
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tf_style._kernel import KernelInfo, custom_ops, kernel_info
 from tf_style.errors import InputError
 
-__all__ = ["KernelInfo", "gram_loss", "gram_loss_and_gradient", "gram_matrix", "kernel_info"]
+__all__ = ["KernelInfo", "gram_loss", "gram_matrix", "kernel_info"]
 
 
 @tf.autograph.experimental.do_not_convert
@@ -53,7 +53,6 @@ def gram_loss(
     Raises:
       InputError: As `gram_matrix` does, and if the target does not fit the features.
     """
-
     features = _checked(features)
     target = tf.convert_to_tensor(target, tf.float32)
     scale = tf.convert_to_tensor(scale, tf.float32)
@@ -125,9 +124,7 @@ def _flat(features: tf.Tensor) -> tf.Tensor:
 def _checked(features: tf.Tensor) -> tf.Tensor:
     features = tf.convert_to_tensor(features)
     if features.dtype not in (tf.float32, tf.bfloat16):
-        raise InputError(
-            f"features must be float32 or bfloat16. Received: dtype={features.dtype.name}"
-        )
+        raise InputError(f"features must be float32 or bfloat16. Received: dtype={features.dtype.name}")
     if features.shape.rank not in (3, 4):
         raise InputError(
             "features must have shape [batch, positions, channels] or [batch, height, width, "
