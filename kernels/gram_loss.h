@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace tf_style {
 
@@ -36,7 +37,7 @@ struct Workers {
 struct LossInputs {
   const float* target;   // [target_batch, channels, channels]
   int64_t target_batch;  // 1 or the batch of the features
-  float scale;
+  const float* scale;
 };
 
 // The instruction set in use: "portable", "avx2", "avx512" or "avx512bf16". It
@@ -55,6 +56,45 @@ void GramCpu(const GramShape& shape, Element element, const void* features,
 void GramLossCpu(const GramShape& shape, Element element, const void* features,
                  const LossInputs& inputs, void* scratch,
                  const Workers& workers, float* loss, void* gradient);
+
+// Products of column-major matrices, all of them with `channels` rows between
+// one column and the next: result = left * right, or left * right^T.
+struct Product {
+  bool transpose_right;
+  int64_t rows;
+  int64_t columns;
+  int64_t depth;
+  const void* left;
+  const void* right;
+  void* result;
+  bool float32_result;  // whatever the features are
+  int64_t count = 1;
+  int64_t operand_stride = 0;  // elements from one product to the next
+  int64_t result_stride = 0;
+};
+
+// The GPU's stream, and what multiplies on it, with sums in float32. An error
+// is a text; none is empty.
+struct Gpu {
+  void* stream;
+  std::function<std::string(const Product&)> multiply;
+};
+
+// Like their namesakes above, for memory of the GPU: they put the work on its
+// stream, wait for nothing, and return an error or nothing.
+size_t GpuScratchBytes(const GramShape& shape);
+
+std::string GramGpu(const GramShape& shape, Element element,
+                    const void* features, void* scratch, const Gpu& gpu,
+                    float* gram);
+
+std::string GramLossGpu(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* scratch, const Gpu& gpu, float* loss,
+                        void* gradient);
+
+// Why the current GPU cannot run this binary; empty if it can.
+std::string GpuProblem();
 
 }  // namespace tf_style
 

@@ -311,7 +311,8 @@ void GramLossCpu(const GramShape& shape, Element element, const void* features,
     const int64_t target = inputs.target_batch == 1 ? 0 : index;
     picture.SumSlabs(source);
     loss[index] = picture.WriteDerivative(
-        inputs.target + target * shape.channels * shape.channels, inputs.scale);
+        inputs.target + target * shape.channels * shape.channels,
+        *inputs.scale);
     picture.WriteGradient(source,
                           static_cast<char*>(gradient) + index * picture_bytes);
   }

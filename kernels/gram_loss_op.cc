@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -12,11 +13,18 @@
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/platform/threadpool.h"
+#if defined(TF_STYLE_CUDA)
+#include "tsl/platform/tensor_float_32_utils.h"
+#include "xla/stream_executor/blas.h"
+#include "xla/stream_executor/device_address.h"
+#include "xla/stream_executor/engine_options.h"
+#include "xla/stream_executor/stream.h"
+#include "xla/stream_executor/stream_executor.h"
+#endif
 
 namespace tf_style {
 namespace {
 
-using tensorflow::DEVICE_CPU;
 using tensorflow::DT_UINT8;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
@@ -138,7 +146,7 @@ absl::Status ReadLossInputs(const Tensor& features, const Tensor& target,
   }
   inputs->target = target.flat<float>().data();
   inputs->target_batch = target.dim_size(0);
-  inputs->scale = scale.scalar<float>()();
+  inputs->scale = scale.flat<float>().data();
   return absl::OkStatus();
 }
 
@@ -146,21 +154,123 @@ template <typename T>
 constexpr Element kElement =
     sizeof(T) == sizeof(float) ? Element::kFloat32 : Element::kBfloat16;
 
-Workers MakeWorkers(OpKernelContext* context, const GramShape& shape) {
-  ThreadPool* pool =
-      context->device()->tensorflow_cpu_worker_threads()->workers;
-  const int64_t useful =
-      1 + shape.positions * shape.channels * shape.channels / kWorkPerThread;
-  const int num_workers =
-      static_cast<int>(std::min<int64_t>(pool->NumThreads(), useful));
-  return {num_workers, [=](const std::function<void(int)>& body) {
-            pool->ParallelFor(num_workers,
-                              ThreadPool::SchedulingParams::Fixed(1),
-                              [&](int64_t first, int64_t last) {
-                                for (int64_t i = first; i < last; ++i) body(i);
-                              });
-          }};
-}
+// Runs the functions of gram_loss.h for the processor on TensorFlow's threads.
+class CpuDevice {
+ public:
+  CpuDevice(OpKernelContext* context, const GramShape& shape) {
+    ThreadPool* pool =
+        context->device()->tensorflow_cpu_worker_threads()->workers;
+    const int64_t useful =
+        1 + shape.positions * shape.channels * shape.channels / kWorkPerThread;
+    const int num_workers =
+        static_cast<int>(std::min<int64_t>(pool->NumThreads(), useful));
+    workers_ = {num_workers, [=](const std::function<void(int)>& body) {
+                  pool->ParallelFor(num_workers,
+                                    ThreadPool::SchedulingParams::Fixed(1),
+                                    [&](int64_t first, int64_t last) {
+                                      for (int64_t i = first; i < last; ++i) {
+                                        body(i);
+                                      }
+                                    });
+                }};
+  }
+
+  size_t ScratchBytes(const GramShape& shape) const {
+    return CpuScratchBytes(shape, workers_.num_workers);
+  }
+
+  absl::Status Gram(const GramShape& shape, Element element,
+                    const void* features, void* scratch, float* gram) const {
+    GramCpu(shape, element, features, scratch, workers_, gram);
+    return absl::OkStatus();
+  }
+
+  absl::Status GramLoss(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* scratch, float* loss, void* gradient) const {
+    GramLossCpu(shape, element, features, inputs, scratch, workers_, loss,
+                gradient);
+    return absl::OkStatus();
+  }
+
+ private:
+  Workers workers_;
+};
+
+#if defined(TF_STYLE_CUDA)
+// Runs the functions of gram_loss.h for the GPU on TensorFlow's stream, with
+// the cuBLAS that TensorFlow has loaded.
+class GpuDevice {
+ public:
+  GpuDevice(OpKernelContext* context, const GramShape&)
+      : stream_(context->op_device_context()->stream()) {}
+
+  size_t ScratchBytes(const GramShape& shape) const {
+    return GpuScratchBytes(shape);
+  }
+
+  absl::Status Gram(const GramShape& shape, Element element,
+                    const void* features, void* scratch, float* gram) const {
+    return ToStatus(GramGpu(shape, element, features, scratch,
+                            MakeGpu(shape, element), gram));
+  }
+
+  absl::Status GramLoss(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* scratch, float* loss, void* gradient) const {
+    return ToStatus(GramLossGpu(shape, element, features, inputs, scratch,
+                                MakeGpu(shape, element), loss, gradient));
+  }
+
+ private:
+  static absl::Status ToStatus(const std::string& error) {
+    if (error.empty()) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("the Gram op on the GPU: ", error));
+  }
+
+  Gpu MakeGpu(const GramShape& shape, Element element) const {
+    return {stream_->platform_specific_handle().stream,
+            [this, shape, element](const Product& product) {
+              return Multiply(shape.channels, element, product);
+            }};
+  }
+
+  std::string Multiply(int64_t channels, Element element,
+                       const Product& product) const {
+    namespace se = stream_executor;
+    se::blas::BlasSupport* blas = stream_->parent()->AsBlas();
+    if (blas == nullptr) return "TensorFlow has no cuBLAS for this device";
+    const auto type = element == Element::kFloat32 ? se::blas::DataType::kFloat
+                                                   : se::blas::DataType::kBF16;
+    const auto result_type =
+        product.float32_result ? se::blas::DataType::kFloat : type;
+    const bool allow_tf32 = tsl::tensor_float_32_execution_enabled();
+    const auto computation = element == Element::kFloat32 && allow_tf32
+                                 ? se::blas::ComputationType::kTF32AsF32
+                                 : se::blas::ComputationType::kF32;
+    const se::EngineOptions options(/*require_determinism=*/false, allow_tf32,
+                                    /*require_command_buffer=*/false);
+    const float one = 1;
+    const float zero = 0;
+    se::DeviceAddressBase result(product.result);
+    const absl::Status status = blas->DoBlasGemmStridedBatchedWithAlgorithm(
+        stream_, se::blas::Transpose::kNoTranspose,
+        product.transpose_right ? se::blas::Transpose::kTranspose
+                                : se::blas::Transpose::kNoTranspose,
+        product.rows, product.columns, product.depth, &one,
+        se::DeviceAddressBase(const_cast<void*>(product.left)), type, channels,
+        product.operand_stride,
+        se::DeviceAddressBase(const_cast<void*>(product.right)), type, channels,
+        product.operand_stride, &zero, &result, result_type, channels,
+        product.result_stride, product.count, computation,
+        se::blas::kDefaultGemmAlgo, options, /*output_profile_result=*/nullptr,
+        se::blas::CallContext::kNone);
+    return status.ok() ? "" : std::string(status.message());
+  }
+
+  stream_executor::Stream* stream_;
+};
+#endif
 
 absl::Status AllocateScratch(OpKernelContext* context, size_t bytes,
                              Tensor* scratch) {
@@ -168,8 +278,8 @@ absl::Status AllocateScratch(OpKernelContext* context, size_t bytes,
       DT_UINT8, TensorShape({static_cast<int64_t>(bytes)}), scratch);
 }
 
-template <typename T>
-class GramCpuOp : public OpKernel {
+template <typename Device, typename T>
+class GramOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
@@ -181,20 +291,19 @@ class GramCpuOp : public OpKernel {
     OP_REQUIRES_OK(
         context, context->allocate_output(
                      0, {shape.batch, shape.channels, shape.channels}, &gram));
-    const Workers workers = MakeWorkers(context, shape);
+    const Device device(context, shape);
     Tensor scratch;
-    OP_REQUIRES_OK(
-        context,
-        AllocateScratch(context, CpuScratchBytes(shape, workers.num_workers),
-                        &scratch));
-    GramCpu(shape, kElement<T>, features.flat<T>().data(),
-            scratch.flat<uint8_t>().data(), workers,
-            gram->flat<float>().data());
+    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
+                                            &scratch));
+    OP_REQUIRES_OK(context,
+                   device.Gram(shape, kElement<T>, features.flat<T>().data(),
+                               scratch.flat<uint8_t>().data(),
+                               gram->flat<float>().data()));
   }
 };
 
-template <typename T>
-class GramLossCpuOp : public OpKernel {
+template <typename Device, typename T>
+class GramLossOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
@@ -210,28 +319,32 @@ class GramLossCpuOp : public OpKernel {
     Tensor* gradient;
     OP_REQUIRES_OK(context,
                    context->allocate_output(1, features.shape(), &gradient));
-    const Workers workers = MakeWorkers(context, shape);
+    const Device device(context, shape);
     Tensor scratch;
+    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
+                                            &scratch));
     OP_REQUIRES_OK(
-        context,
-        AllocateScratch(context, CpuScratchBytes(shape, workers.num_workers),
-                        &scratch));
-    GramLossCpu(shape, kElement<T>, features.flat<T>().data(), inputs,
-                scratch.flat<uint8_t>().data(), workers,
-                loss->flat<float>().data(), gradient->flat<T>().data());
+        context, device.GramLoss(shape, kElement<T>, features.flat<T>().data(),
+                                 inputs, scratch.flat<uint8_t>().data(),
+                                 loss->flat<float>().data(),
+                                 gradient->flat<T>().data()));
   }
 };
 
-#define TF_STYLE_REGISTER_CPU(T)                                          \
-  REGISTER_KERNEL_BUILDER(                                                \
-      Name("TfStyle>Gram").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
-      GramCpuOp<T>);                                                      \
-  REGISTER_KERNEL_BUILDER(                                                \
-      Name("TfStyle>GramLoss").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-      GramLossCpuOp<T>)
+#define TF_STYLE_REGISTER(DEVICE, Runner, T)                          \
+  REGISTER_KERNEL_BUILDER(                                            \
+      Name("TfStyle>Gram").Device(DEVICE).TypeConstraint<T>("T"),     \
+      GramOp<Runner, T>);                                             \
+  REGISTER_KERNEL_BUILDER(                                            \
+      Name("TfStyle>GramLoss").Device(DEVICE).TypeConstraint<T>("T"), \
+      GramLossOp<Runner, T>)
 
-TF_STYLE_REGISTER_CPU(float);
-TF_STYLE_REGISTER_CPU(tensorflow::bfloat16);
+TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, float);
+TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, tensorflow::bfloat16);
+#if defined(TF_STYLE_CUDA)
+TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, float);
+TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, tensorflow::bfloat16);
+#endif
 
 }  // namespace
 
@@ -256,3 +369,12 @@ extern "C" __attribute__((visibility("default"))) const char*
 TfStyleInstructionSet() {
   return tf_style::CpuInstructionSet();
 }
+
+#if defined(TF_STYLE_CUDA)
+// Why the op cannot run on the GPU; empty if it can.
+extern "C" __attribute__((visibility("default"))) const char*
+TfStyleGpuProblem() {
+  static const std::string problem = tf_style::GpuProblem();
+  return problem.c_str();
+}
+#endif

@@ -149,6 +149,6 @@ def _gpu_problem(library: ctypes.CDLL, architectures: tuple[str, ...]) -> str:
         return ""
     if not architectures:
         return "there is a GPU, and the Gram op was built without CUDA"
-    library.TfStyleCudaProblem.restype = ctypes.c_char_p
-    problem = library.TfStyleCudaProblem()
-    return f"the Gram op cannot run on the GPU: {problem.decode()}" if problem else ""
+    library.TfStyleGpuProblem.restype = ctypes.c_char_p
+    problem = library.TfStyleGpuProblem().decode()
+    return f"the Gram op cannot run on the GPU: {problem}" if problem else ""
