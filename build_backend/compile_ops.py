@@ -125,9 +125,12 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
         commands = [[*job, "-o", out] for job, out in zip(jobs.values(), outputs, strict=True)]
         list(pool.map(_run, commands))
     binary = f"gram_loss_tf{'.'.join(version.split('.')[:2])}.so"
-    # Linked by nvcc, the library holds CUDA's run time and so loads where there is none.
-    linker = ["nvcc", "-ccbin", cxx, "-Xlinker", "--exclude-libs=ALL"] if architectures else [cxx]
-    _run([*linker, "-shared", "-o", str(package / binary), *outputs, *link_flags])
+    linker = [cxx, "-shared", "-o", str(package / binary), *outputs]
+    if architectures:
+        # nvcc knows where CUDA's static run time is. It goes before TensorFlow, which exports the same
+        # names for the CUDA that it was built with; inside, it needs no CUDA on the machine to load.
+        linker = ["nvcc", "-ccbin", *linker, "-lcudart_static", "-Xlinker", "--exclude-libs=ALL"]
+    _run([*linker, *link_flags])
     return {
         "TENSORFLOW": version,
         "BINARY": binary,
