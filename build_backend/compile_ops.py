@@ -31,6 +31,7 @@ _KERNELS = ROOT / "kernels"
 _CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-DNDEBUG"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 _INSTRUCTION_SETS = {  # the name at run time: the function that it defines, and its flags
+    "portable": ("PortableKernels", []),
     "avx2": ("Avx2Kernels", ["-mavx2", "-mfma"]),
     "avx512": ("Avx512Kernels", _AVX512),
     "avx512bf16": ("Avx512Bf16Kernels", [*_AVX512, "-mavx512bf16"]),
@@ -101,6 +102,16 @@ def build(package: pathlib.Path, objects: pathlib.Path) -> None:
     (package / "_build_info.py").write_text(header + "".join(lines))
 
 
+def kernel_units() -> dict[str, list[str]]:
+    """What the compiler gets, beside common flags, for each object file that needs no TensorFlow."""
+    units = {"cpu": [_source("cpu.cc")]}
+    for name, (function, flags) in _INSTRUCTION_SETS.items():
+        if name == "portable" or platform.machine() in ("x86_64", "AMD64"):
+            defines = [f"-DTF_STYLE_KERNELS={function}", f'-DTF_STYLE_ISA="{name}"']
+            units[name] = [*flags, *defines, _source("simd.cc")]
+    return units
+
+
 def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
     cxx = compiler()
     if cxx is None:
@@ -111,12 +122,8 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
     jobs = {
         # TensorFlow's headers go in as a system's: their warnings are not ours.
         "op": [cxx, *flags, *_as_system_headers(compile_flags), "-c", _source("op.cc")],
-        "cpu": [cxx, *flags, "-c", _source("cpu.cc")],
-        "portable": [cxx, *_simd_flags("portable", "PortableKernels", flags)],
+        **{name: [cxx, *flags, "-c", *unit] for name, unit in kernel_units().items()},
     }
-    if platform.machine() in ("x86_64", "AMD64"):
-        for name, (function, extra) in _INSTRUCTION_SETS.items():
-            jobs[name] = [cxx, *extra, *_simd_flags(name, function, flags)]
     if architectures:
         jobs["gpu"] = ["nvcc", *_nvcc_flags(cxx, architectures), "-c", _source("gpu.cu")]
     objects.mkdir(parents=True, exist_ok=True)
@@ -140,11 +147,6 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
 
 def _source(name: str) -> str:
     return str(_KERNELS / f"gram_loss_{name}")
-
-
-def _simd_flags(name: str, function: str, flags: list[str]) -> list[str]:
-    defines = [f"-DTF_STYLE_KERNELS={function}", f'-DTF_STYLE_ISA="{name}"']
-    return [*flags, *defines, "-c", _source("simd.cc")]
 
 
 def _nvcc_flags(cxx: str, architectures: list[str]) -> list[str]:

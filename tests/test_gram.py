@@ -11,7 +11,7 @@ from tf_style.errors import InputError
 from tf_style.gram import gram_loss, gram_matrix, kernel_info
 
 FLOAT32_EPSILON = 2.0**-24
-BFLOAT16_EPSILON = 2.0**-9
+BFLOAT16_EPSILON = 2.0**-8
 # A kernel sums at most this many terms one after another, on any level of its blocked sums. Each
 # rounds once, so that the bound below is derived, not measured.
 MAX_RUN = 1024
