@@ -238,6 +238,10 @@ def test_write_atomically(tmp_path):
     assert os.listdir(tmp_path) == ["trace.json"]
     with pytest.raises(TransferError, match="was not written"):
         images.write_atomically(tmp_path / "missing" / "x", b"")
+    image_files.check_writable(path)
+    with pytest.raises(InputError, match="folder does not exist"):
+        image_files.check_writable(tmp_path / "missing" / "trace.json")
+    assert os.listdir(tmp_path) == ["trace.json"]
 
 
 def test_permissions_and_links_as_open_would_leave_them(tmp_path):

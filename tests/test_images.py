@@ -1,7 +1,6 @@
 """Reading pictures, arrays and sizes. Every file is made in the test; tolerances are in grey levels."""
 
 import contextlib
-import errno
 import io
 import os
 import struct
@@ -76,6 +75,24 @@ def profile(space=b"RGB ", gamma=1.0):
     header += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28)
     header += struct.pack(">3i", *(round(v * 65536) for v in white))
     return header.ljust(128, b"\0") + table + body
+
+
+def cmyk_profile():
+    """A printing profile whose lightness falls in a line with black, and with the mean of CMY."""
+    corners = np.indices((2, 2, 2, 2)).reshape(4, 16)
+    lightness = 255 * (1 - corners[3]) * (1 - corners[:3].mean(axis=0))
+    lab = np.stack([lightness, np.full(16, 128), np.full(16, 128)], -1).round().astype(np.uint8)
+    identity = struct.pack(">9i", *(np.eye(3, dtype=int).ravel() * 65536).tolist())
+    ramp = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + ramp * 4 + lab.tobytes() + ramp * 3
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    start = 128 + 4 + 2 * 12
+    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">II", start, len(white))
+    tags += b"A2B0" + struct.pack(">II", start + len(white), len(table))
+    size = start + len(white) + len(table)
+    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02200000, b"prtr", b"CMYK", b"Lab ")
+    header += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + white[8:]
+    return header.ljust(128, b"\0") + tags + white + table
 
 
 def read_pixels(data, **options):
@@ -302,6 +319,23 @@ def test_palette_and_alpha_with_a_profile():
     np.testing.assert_allclose(picture.pixels, expected, atol=2 * EXACT)
 
 
+@pytest.mark.parametrize("encoding", ["TIFF", "JPEG"])
+def test_cmyk_profile_against_the_formula(encoding):
+    black = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[:, None], 16, axis=0).repeat(16, axis=1)
+    inks = np.dstack([np.zeros_like(black)] * 3 + [black])
+    options = {"quality": 100, "subsampling": 0} if encoding == "JPEG" else {}
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(inks, 2, 0)]
+    image = Image.merge("CMYK", planes)
+    pixels = read_pixels(encode(image, encoding, icc_profile=cmyk_profile(), **options))
+    # CIE 1976: lightness to luminance, then the curve of sRGB.
+    lightness = 100 * (1 - black / 255)
+    above = ((lightness + 16) / 116) ** 3
+    linear = np.where(lightness > 8, above, lightness * 27 / 24389)
+    expected = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    # Two roundings to 8 bits, and one more by JPEG.
+    np.testing.assert_allclose(pixels, np.dstack([expected] * 3), atol=3 * LEVEL)
+
+
 @pytest.mark.parametrize("embedded", [True, False])
 def test_lab(embedded):
     image = ImageCms.profileToProfile(
@@ -401,6 +435,12 @@ def test_first_of_several_frames(encoding, tmp_path):
         pixels = images.read(path).pixels
     tolerance = 6 * LEVEL if encoding in ("WEBP", "AVIF") else EXACT
     np.testing.assert_allclose(pixels, [[[1, 0, 0]] * 16] * 16, atol=tolerance)
+
+
+def test_previews_in_a_camera_file_are_not_mentioned():
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    pixels = read_pixels(encode(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+    np.testing.assert_allclose(pixels, [[[1, 0, 0]] * 16] * 16, atol=3 * LEVEL)
 
 
 # Bad inputs -------------------------------------------------------------------------------------

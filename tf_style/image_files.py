@@ -118,6 +118,7 @@ def write(
     """
     encoding = _encoding(path, bit_depth)
     name = shown(path)
+    pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise InputError(f"Pixels are [height, width, 3]. Received: shape={pixels.shape}")
     if alpha is not None and alpha.shape != pixels.shape[:2]:

@@ -48,9 +48,7 @@ class Inputs:
     weights: Weights
 
 
-def prepare(
-    content: ImageSource | None, styles: Sequence[ImageSource], settings: Settings
-) -> Inputs:
+def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings: Settings) -> Inputs:
     """Reads and resizes the images, and loads the weights.
 
     Args:

@@ -7,6 +7,7 @@ import collections
 import enum
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability.python.optimizer import linesearch
 
@@ -48,7 +49,7 @@ class Status(enum.IntEnum):
 _Point = collections.namedtuple("_Point", ["x", "f", "df", "full_gradient"])
 
 
-class Lbfgs(tf.Module):
+class Lbfgs:
     """Minimises a function of one tf.Variable.
 
     The direction is the two-loop recursion's over the last pairs of steps and gradient differences.
@@ -82,137 +83,107 @@ class Lbfgs(tf.Module):
             at this objective's scales.
           gradient_tolerance: Converged when no entry of the gradient is larger.
         """
-        super().__init__()
-        self._evaluate = evaluate
-        self._num_pairs = num_pairs
         dtype, shape = position.dtype, position.shape
+        self._evaluate = evaluate
         self._first_step = tf.constant(first_step, dtype)
         self._tolerance = tf.constant(gradient_tolerance, dtype)
-        self.position = position
-        self.value = _variable(tf.zeros([], dtype))
-        self.gradient = _variable(tf.zeros(shape, dtype))
-        self.steps = _variable(tf.zeros([num_pairs, *shape], dtype))
-        self.gradient_differences = _variable(tf.zeros([num_pairs, *shape], dtype))
-        self.curvatures = _variable(tf.zeros([num_pairs], dtype))  # step . gradient difference
-        self.num_stored = _variable(0)
-        self.next_slot = _variable(0)
-        self.num_iterations = _variable(0)
-        self.status_code = _variable(int(Status.RUNNING))
-        self._is_started = False
-        self._run = tf.function(self._run_in_graph)
+        self._position = position
+        # The first move is of length zero and so evaluates the start, which is better than nothing.
+        self._value = _variable(tf.constant(float("inf"), dtype))
+        self._gradient = _variable(tf.zeros(shape, dtype))
+        # The pairs, oldest first; those not there yet are zero. Each has variables of its own because
+        # assigning a whole variable moves a pointer, and assigning a slice of one copies it all.
+        self._steps = [_variable(tf.zeros(shape, dtype)) for _ in range(num_pairs)]
+        self._differences = [_variable(tf.zeros(shape, dtype)) for _ in range(num_pairs)]
+        self._curvatures = [_variable(tf.zeros([], dtype)) for _ in range(num_pairs)]
+        self._num_moves = _variable(tf.constant(0))
+        self._status = _variable(tf.constant(int(Status.RUNNING)))
+        # Plain TensorFlow control flow: AutoGraph's conversion would double the time to trace.
+        self._take_unit_steps = tf.function(self._take_unit_steps, autograph=False)
+        self._take_search_step = tf.function(self._take_search_step, autograph=False)
 
     @property
     def status(self) -> Status:
         """Running, or why it ended."""
-        return Status(int(self.status_code))
+        return Status(int(self._status))
 
     @property
     def iterations(self) -> int:
         """Iterations made so far."""
-        return int(self.num_iterations)
+        return max(0, int(self._num_moves) - 1)
 
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state: the position, its value and gradient, the pairs and the counters."""
-        return {name: tf.identity(variable) for name, variable in self._state_variables().items()}
+        return {name: tf.identity(variable) for name, variable in self._variables().items()}
 
     def restore(self, state: dict[str, tf.Tensor]) -> None:
         """Takes over what `state` returned; the next `run` goes on from there with the same bits."""
-        for name, variable in self._state_variables().items():
+        for name, variable in self._variables().items():
             variable.assign(state[name])
-        self._is_started = True
 
     def run(self, num_iterations: int) -> None:
-        """Makes iterations in one call into the graph, and fewer when the minimisation ends.
+        """Makes iterations, in the graph, and fewer when the minimisation ends.
 
         Args:
           num_iterations: How many at most.
         """
-        self._run(tf.constant(num_iterations), tf.constant(not self._is_started))
-        self._is_started = True
+        end = max(1, int(self._num_moves)) + num_iterations
+        while (left := end - int(self._num_moves)) > 0 and self.status == Status.RUNNING:
+            is_accepted, *rejected = self._take_unit_steps(tf.constant(left))
+            if not is_accepted:
+                self._take_search_step(*rejected)
 
-    def _state_variables(self) -> dict[str, tf.Variable]:
-        return {name: item for name, item in vars(self).items() if isinstance(item, tf.Variable)}
+    def _variables(self) -> dict[str, tf.Variable]:
+        variables = {
+            "position": self._position,
+            "value": self._value,
+            "gradient": self._gradient,
+            "num_moves": self._num_moves,
+            "status": self._status,
+        }
+        for name, ring in (
+            ("step", self._steps),
+            ("difference", self._differences),
+            ("curvature", self._curvatures),
+        ):
+            variables |= {f"{name}_{index}": variable for index, variable in enumerate(ring)}
+        return variables
 
-    def _run_in_graph(self, num_iterations: tf.Tensor, is_first: tf.Tensor) -> None:
-        if is_first:
-            self._move(self.position.read_value(), *self._evaluate(self.position.read_value()))
-        for _ in tf.range(num_iterations):
-            if self.status_code == int(Status.RUNNING):
-                self._iterate()
+    def _take_unit_steps(self, num_steps: tf.Tensor):
+        """Makes iterations for as long as unit steps will do.
 
-    def _iterate(self) -> None:
-        x, f, g = self.position.read_value(), self.value.read_value(), self.gradient.read_value()
-        direction = self._direction(g)
-        slope = _dot(g, direction)
-        if not slope < 0:  # Also where it is NaN: no descent, so the pairs mislead.
-            self._drop_pairs()
-            direction = self._first_direction(g)
-            slope = _dot(g, direction)
-        new_x = x + direction
-        new_f, new_g = self._evaluate(new_x)
-        if not _decreases(f, new_f, new_g, slope):
-            if _is_finite(new_f, new_g):
-                new_x, new_f, new_g = self._search(x, f, g, direction, slope, new_f, new_g)
-            if not _decreases(f, new_f, new_g, tf.zeros_like(slope)):
-                self._drop_pairs()
-                new_x, new_f, new_g = self._search_gradient(x, f, g)
-        if self.status_code == int(Status.RUNNING):
-            self._push_pair(new_x - x, new_g - g)
-            self._move(new_x, new_f, new_g)
-            self.num_iterations.assign_add(1)
+        Returns:
+          Whether all of them did, and the loss and gradient at the last one tried.
+        """
 
-    def _move(self, x: tf.Tensor, f: tf.Tensor, g: tf.Tensor) -> None:
-        self.position.assign(x)
-        self.value.assign(f)
-        self.gradient.assign(g)
-        if not _is_finite(f, g):
-            self.status_code.assign(int(Status.NON_FINITE))
-        elif tf.reduce_max(tf.abs(g)) <= self._tolerance:
-            self.status_code.assign(int(Status.CONVERGED))
+        def should_go_on(index, is_accepted, f, g):
+            return (index < num_steps) & is_accepted & (self._status == int(Status.RUNNING))
 
-    def _first_direction(self, g: tf.Tensor) -> tf.Tensor:
-        return -g * (self._first_step / tf.reduce_max(tf.abs(g)))
+        def step(index, is_accepted, f, g):
+            direction, slope = self._direction()
+            x = self._position + direction
+            f, g = self._evaluate(x)
+            is_accepted = _decreases(self._value, f, g, slope) | (self._num_moves == 0)
+            tf.cond(is_accepted, lambda: self._move(x, f, g), lambda: None)
+            return index + 1, is_accepted, f, g
 
-    def _direction(self, g: tf.Tensor) -> tf.Tensor:
-        """-H g by the two-loop recursion (algorithm 7.4), or the first step where H is unknown."""
-        if self.num_stored == 0:
-            return self._first_direction(g)
-        q = g
-        alphas = tf.zeros_like(self.curvatures)
-        for age in tf.range(self.num_stored):
-            slot = self._slot(age)
-            alpha = _dot(self.steps[slot], q) / self.curvatures[slot]
-            q -= alpha * self.gradient_differences[slot]
-            alphas = tf.tensor_scatter_nd_update(alphas, [[slot]], [alpha])
-        newest = self._slot(tf.constant(0))
-        y = self.gradient_differences[newest]
-        q *= self.curvatures[newest] / _dot(y, y)
-        for back in tf.range(self.num_stored):
-            slot = self._slot(self.num_stored - 1 - back)
-            beta = _dot(self.gradient_differences[slot], q) / self.curvatures[slot]
-            q += (alphas[slot] - beta) * self.steps[slot]
-        return -q
+        start = (0, True, self._value.read_value(), self._gradient.read_value())
+        return tf.while_loop(should_go_on, step, start, maximum_iterations=num_steps)[1:]
 
-    def _slot(self, age: tf.Tensor) -> tf.Tensor:
-        """Where the pair of `age` stands; the newest has age 0."""
-        return (self.next_slot - 1 - age) % self._num_pairs
-
-    def _push_pair(self, step: tf.Tensor, difference: tf.Tensor) -> None:
-        curvature = _dot(step, difference)
-        # Below rounding error a curvature's sign is chance, and dividing by it would be too.
-        least = step.dtype.as_numpy_dtype(_EPSILON[step.dtype]) * tf.sqrt(
-            _dot(step, step) * _dot(difference, difference)
+    def _take_search_step(self, unit_f: tf.Tensor, unit_g: tf.Tensor) -> None:
+        """Makes the iteration whose unit step, with this loss and gradient, was no good."""
+        direction, slope = self._direction()
+        x, f, g = self._position.read_value(), self._value.read_value(), self._gradient.read_value()
+        t, new_f, new_g = tf.cond(
+            _is_finite(unit_f, unit_g),
+            lambda: self._search(x, f, g, direction, slope, unit_f, unit_g),
+            lambda: (tf.ones_like(f), unit_f, unit_g),
         )
-        if curvature > least:
-            slot = self.next_slot.read_value()
-            self.steps[slot].assign(step)
-            self.gradient_differences[slot].assign(difference)
-            self.curvatures[slot].assign(curvature)
-            self.next_slot.assign((slot + 1) % self._num_pairs)
-            self.num_stored.assign(tf.minimum(self.num_stored + 1, self._num_pairs))
-
-    def _drop_pairs(self) -> None:
-        self.num_stored.assign(0)
+        tf.cond(
+            _decreases(f, new_f, new_g, tf.zeros_like(f)),
+            lambda: self._move(x + t * direction, new_f, new_g),
+            lambda: self._restart(x, f, g),
+        )
 
     def _search(self, x, f, g, direction, slope, unit_f, unit_g):
         """Looks along the direction, beginning with what is known of its unit step."""
@@ -220,47 +191,105 @@ class Lbfgs(tf.Module):
         def point_at(t, value, gradient):
             return _Point(x=t, f=value, df=_dot(gradient, direction), full_gradient=gradient)
 
-        def evaluate(t):
-            return point_at(t, *self._evaluate(x + t * direction))
-
-        zero, one = tf.zeros_like(f), tf.ones_like(f)
         found = linesearch.hager_zhang(
-            evaluate,
-            initial_step_size=one,
-            value_at_initial_step=point_at(one, unit_f, unit_g),
-            value_at_zero=_Point(x=zero, f=f, df=slope, full_gradient=g),
+            lambda t: point_at(t, *self._evaluate(x + t * direction)),
+            initial_step_size=tf.ones_like(f),
+            value_at_initial_step=point_at(tf.ones_like(f), unit_f, unit_g),
+            value_at_zero=_Point(x=tf.zeros_like(f), f=f, df=slope, full_gradient=g),
             max_iterations=MAX_SEARCH_ITERATIONS,
         ).left
-        return x + found.x * direction, found.f, found.full_gradient
+        return found.x, found.f, found.full_gradient
 
-    def _search_gradient(self, x, f, g):
-        """Tries shorter and shorter steps along the gradient, and sets the status if none will do."""
+    def _restart(self, x, f, g) -> None:
+        """Drops the pairs and tries shorter and shorter steps along the gradient."""
         direction = self._first_direction(g)
         slope = _dot(g, direction)
-        t = tf.ones_like(f)
-        new_f, new_g = tf.fill(tf.shape(f), tf.constant(float("inf"), f.dtype)), g
-        found_finite = tf.constant(False)
-        for _ in tf.range(MAX_HALVINGS):
-            if not _decreases(f, new_f, new_g, t * slope):
-                t /= 2
-                new_f, new_g = self._evaluate(x + t * direction)
-                found_finite = found_finite or _is_finite(new_f, new_g)
-        if not _decreases(f, new_f, new_g, t * slope):
-            self.status_code.assign(
-                int(Status.LINE_SEARCH_FAILED) if found_finite else int(Status.NON_FINITE)
-            )
-        return x + t * direction, new_f, new_g
+
+        def is_no_good(tries, t, new_f, new_g, found_finite):
+            return (tries < MAX_HALVINGS) & ~_decreases(f, new_f, new_g, t * slope)
+
+        def halve(tries, t, new_f, new_g, found_finite):
+            new_f, new_g = self._evaluate(x + t / 2 * direction)
+            return tries + 1, t / 2, new_f, new_g, found_finite | _is_finite(new_f, new_g)
+
+        start = (0, tf.ones_like(f), f, g, False)
+        _, t, new_f, new_g, found_finite = tf.while_loop(is_no_good, halve, start)
+        for curvature in self._curvatures:
+            curvature.assign(tf.zeros_like(f))
+
+        def give_up():
+            failure = tf.where(found_finite, int(Status.LINE_SEARCH_FAILED), int(Status.NON_FINITE))
+            self._status.assign(failure)
+
+        is_good = _decreases(f, new_f, new_g, t * slope)
+        tf.cond(is_good, lambda: self._move(x + t * direction, new_f, new_g), give_up)
+
+    def _move(self, x: tf.Tensor, f: tf.Tensor, g: tf.Tensor) -> None:
+        """Ends an iteration at (x, f, g)."""
+        self._push_pair(x - self._position, g - self._gradient)
+        is_converged = tf.reduce_max(tf.abs(g)) <= self._tolerance
+        status = tf.where(is_converged, int(Status.CONVERGED), int(Status.RUNNING))
+        self._status.assign(tf.where(_is_finite(f, g), status, int(Status.NON_FINITE)))
+        self._position.assign(x)
+        self._value.assign(f)
+        self._gradient.assign(g)
+        self._num_moves.assign_add(1)
+
+    def _push_pair(self, step: tf.Tensor, difference: tf.Tensor) -> None:
+        curvature = _dot(step, difference)
+        # Below rounding error a curvature's sign is chance, and dividing by it would be too.
+        least = np.finfo(step.dtype.as_numpy_dtype).eps * tf.sqrt(
+            _dot(step, step) * _dot(difference, difference)
+        )
+
+        def push() -> None:
+            for ring, newest in (
+                (self._steps, step),
+                (self._differences, difference),
+                (self._curvatures, curvature),
+            ):
+                values = [variable.read_value() for variable in ring[1:]] + [newest]
+                for variable, value in zip(ring, values, strict=True):
+                    variable.assign(value)
+
+        tf.cond(curvature > least, push, lambda: None)
+
+    def _first_direction(self, g: tf.Tensor) -> tf.Tensor:
+        return -g * tf.math.divide_no_nan(self._first_step, tf.reduce_max(tf.abs(g)))
+
+    def _direction(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """-H g by the two-loop recursion (algorithm 7.4), and its slope.
+
+        Where no pair is known, or where the pairs mislead and do not descend, it is the first step.
+        """
+        g = self._gradient.read_value()
+        q = g
+        pairs = list(zip(self._steps, self._differences, self._curvatures, strict=True))
+        alphas = []
+        for s, y, curvature in reversed(pairs):
+            alphas.append(tf.math.divide_no_nan(_dot(s, q), curvature))
+            q -= alphas[-1] * y
+        _, y, curvature = pairs[-1]
+        q *= tf.math.divide_no_nan(curvature.read_value(), _dot(y, y))
+        for (s, y, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
+            q += (alpha - tf.math.divide_no_nan(_dot(y, q), curvature)) * s
+        slope = -_dot(g, q)
+
+        def first():
+            direction = self._first_direction(g)
+            return direction, _dot(g, direction)
+
+        # NaN does not compare, so it ends here too.
+        return tf.cond(slope < 0, lambda: (-q, slope), first)
 
 
-_EPSILON = {tf.float32: 1.2e-7, tf.float64: 2.2e-16}
-
-
-def _variable(value) -> tf.Variable:
+def _variable(value: tf.Tensor) -> tf.Variable:
     return tf.Variable(value, trainable=False)
 
 
-def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(a * b)
+def _dot(a, b) -> tf.Tensor:
+    # As a product of matrices it needs no temporary of the vectors' size.
+    return tf.reshape(tf.matmul(tf.reshape(a, [1, -1]), tf.reshape(b, [-1, 1])), [])
 
 
 def _is_finite(f: tf.Tensor, g: tf.Tensor) -> tf.Tensor:

@@ -80,7 +80,12 @@ class Objective:
         self._preset = preset
         self._content_targets = self._make_content_targets(content)
         self._style_targets = self._make_style_targets(styles, blend or (1.0,) * len(styles))
-        self.parts_and_gradient = tf.function(self._parts_and_gradient, reduce_retracing=True)
+        # Inlined, each call in an optimiser would be a copy of the network for TensorFlow to optimise.
+        self.parts_and_gradient = tf.function(
+            self._parts_and_gradient,
+            reduce_retracing=True,
+            experimental_attributes={"_noinline": True},
+        )
 
     def _parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The three parts of the loss and the gradient of their sum.

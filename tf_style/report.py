@@ -171,6 +171,4 @@ def write_trace(
 
 
 def _request(arguments: argparse.Namespace) -> dict:
-    return {
-        name: value for name, value in vars(arguments).items() if value not in (None, [], False)
-    }
+    return {name: value for name, value in vars(arguments).items() if value not in (None, [], False)}

@@ -167,9 +167,7 @@ class StyleTransfer:
         status = minimizer.status
         if status == Status.RUNNING:
             status = (
-                Status.MAX_ITERATIONS
-                if minimizer.iterations >= max_iterations
-                else Status.INTERRUPTED
+                Status.MAX_ITERATIONS if minimizer.iterations >= max_iterations else Status.INTERRUPTED
             )
         return StylizeResult(
             image=self.read_image(),

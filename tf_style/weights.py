@@ -123,15 +123,12 @@ def _load_h5(path: str, layers: Sequence[ConvLayer]) -> Weights:
     try:
         with h5py.File(path, "r") as file:
             return {
-                layer.name: _checked(layer, _read_arrays(file, layer.name), path)
-                for layer in layers
+                layer.name: _checked(layer, _read_arrays(file, layer.name), path) for layer in layers
             }
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path} cannot be read as a Keras .h5 file: {_first_line(error)}"
-        ) from error
+        raise InputError(f"{path} cannot be read as a Keras .h5 file: {_first_line(error)}") from error
 
 
 def _read_arrays(file: h5py.File, name: str) -> list[np.ndarray]:
