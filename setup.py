@@ -4,7 +4,7 @@ import pathlib
 import runpy
 import sys
 
-from setuptools import Command, setup
+from setuptools import Command, Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 
@@ -58,23 +58,26 @@ class BuildOps(Command):
 
 
 class Wheel(bdist_wheel):
-    """A wheel for any Python 3 on one platform: the library has no Python in it."""
-
-    def finalize_options(self):
-        """Decides whether the wheel holds a library, before anything is built."""
-        super().finalize_options()
-        if compile_ops.mode("TF_STYLE_BUILD_OPS") != "0" and compile_ops.compiler() is not None:
-            self.root_is_pure = False
+    """A wheel for any Python 3: the library has no Python in it."""
 
     def get_tag(self):
         """The wheel's tag."""
         return "py3", "none", super().get_tag()[2]
 
 
+class PlatformDistribution(Distribution):
+    """A distribution for one platform, wherever the op may be built."""
+
+    def has_ext_modules(self):
+        """Decides between a wheel for one platform and one for all."""
+        return compile_ops.mode("TF_STYLE_BUILD_OPS") != "0" and compile_ops.compiler() is not None
+
+
 build.sub_commands = [*build.sub_commands, ("build_ops", None)]
 
 setup(
     version=version["__version__"],
+    distclass=PlatformDistribution,
     cmdclass={"build_ops": BuildOps, "bdist_wheel": Wheel},
     install_requires=[
         f"tensorflow{tensorflow_range}",
