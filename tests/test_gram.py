@@ -13,7 +13,7 @@ from tf_style.gram import gram_loss, gram_matrix, kernel_info
 FLOAT32_EPSILON = 2.0**-24
 BFLOAT16_EPSILON = 2.0**-8
 # Roundings on the way from one term to the sum, at most. Derived for the custom op: it adds up to 256
-# terms in a register, then a slab's passes, then up to 128 slabs. The stock ops were measured to meet it.
+# terms in a register, then a slab's passes, then up to 128 slabs. Measured for the stock ops.
 MAX_ROUNDINGS = 1024
 DTYPES = ["float32", "bfloat16"]
 
