@@ -95,7 +95,7 @@ def test_content_alone_is_reconstructed(content):
     result = tf_style.stylize(
         content, [], size=48, content_layers=("conv1_1",), iterations=40, precision="float32"
     )
-    # The first layer keeps nearly all of a picture. The noise is 0.26 away; measured at the end: 0.0016.
+    # The first layer keeps nearly all of a picture. The noise is 0.26 away; the end, measured, 0.0016.
     assert np.abs(result.image - content).mean() < 0.01
 
 
