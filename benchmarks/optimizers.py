@@ -7,8 +7,8 @@ import argparse
 import pathlib
 
 import numpy as np
-
 import results
+
 from tf_style import EvaluationLog, Settings, StyleTransfer, prepare
 from tf_style.objective import PARTS
 from tf_style.optimizers import make_minimizer
@@ -17,6 +17,7 @@ BUDGETS = {"lbfgs": 60, "tfp": 170}
 
 
 def main() -> None:
+    """Runs both optimisers on each style and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--content", default="examples/coffee.jpg")
     parser.add_argument("--style", action="append")
