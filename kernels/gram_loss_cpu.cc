@@ -1,0 +1,321 @@
+// How the work is cut into tasks, and what is not worth a vector: sums of
+// partial Gram matrices, the difference with the target, the loss.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "gram_loss.h"
+#include "gram_loss_simd.h"
+
+namespace tf_style {
+namespace {
+
+// A slab's positions are a multiple of this; its sums start from zero.
+constexpr int64_t kMinSlabPositions = 512;
+
+// Slabs, at most: enough for the threads of a large machine, and for sums over
+// millions of positions to stay accurate.
+constexpr int64_t kMaxSlabs = 128;
+
+// Floats of partial sums, at most, where that leaves more than one slab.
+constexpr int64_t kMaxPartialFloats = 2 << 20;
+
+constexpr int64_t kTile = kChannelAlignment;
+constexpr size_t kMemoryAlignment = 64;
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How a picture's work is cut. It depends on the shape alone, so that the
+// result does not depend on the machine's number of processors.
+struct Plan {
+  explicit Plan(const GramShape& shape)
+      : padded(CeilDivide(shape.channels, kTile) * kTile),
+        num_blocks(CeilDivide(shape.channels, kBlockChannels)) {
+    const int64_t most = std::clamp(kMaxPartialFloats / (padded * padded),
+                                    int64_t{1}, kMaxSlabs);
+    slab_positions = kMinSlabPositions *
+                     CeilDivide(shape.positions, most * kMinSlabPositions);
+    num_slabs = CeilDivide(shape.positions, slab_positions);
+    pack_floats = std::max(kPackFloats, padded);
+    gradient_positions = std::max(int64_t{1}, pack_floats / padded / 8 * 8);
+  }
+
+  int64_t padded;
+  int64_t num_blocks;
+  int64_t slab_positions;
+  int64_t num_slabs;
+  int64_t pack_floats;  // of one worker
+  int64_t gradient_positions;
+};
+
+bool HasInstructionSet(const SimdKernels& kernels) {
+#if defined(__x86_64__)
+  if (&kernels == &Avx2Kernels()) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+  const bool has_avx512 =
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (&kernels == &Avx512Kernels()) return has_avx512;
+  if (&kernels == &Avx512Bf16Kernels()) {
+    return has_avx512 && __builtin_cpu_supports("avx512bf16");
+  }
+#endif
+  return &kernels == &PortableKernels();
+}
+
+const SimdKernels& ChooseKernels() {
+  const char* limit = getenv("TF_STYLE_MAX_ISA");
+  const SimdKernels* chosen = &PortableKernels();
+#if defined(__x86_64__)
+  for (const SimdKernels* kernels :
+       {&Avx2Kernels(), &Avx512Kernels(), &Avx512Bf16Kernels()}) {
+    if (limit != nullptr && strcmp(limit, chosen->name) == 0) break;
+    if (!HasInstructionSet(*kernels)) break;
+    chosen = kernels;
+  }
+#endif
+  return *chosen;
+}
+
+const SimdKernels& Kernels() {
+  static const SimdKernels& kernels = ChooseKernels();
+  return kernels;
+}
+
+struct Bfloat16 {
+  Bfloat16() = default;
+  explicit Bfloat16(float value) {
+    uint32_t word;
+    memcpy(&word, &value, sizeof(word));
+    const uint32_t rounded = word + 0x7fff + (word >> 16 & 1);
+    bits = (value != value ? word | 0x400000 : rounded) >> 16;
+  }
+
+  uint16_t bits;
+};
+
+// Scratch memory, handed out in aligned pieces.
+class Arena {
+ public:
+  explicit Arena(void* memory) : next_(reinterpret_cast<uintptr_t>(memory)) {}
+
+  float* Take(int64_t floats) {
+    next_ =
+        (next_ + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+    float* piece = reinterpret_cast<float*>(next_);
+    next_ += floats * sizeof(float);
+    return piece;
+  }
+
+ private:
+  uintptr_t next_;
+};
+
+// Runs task(index, worker) for every index; a worker takes the next when it has
+// done one.
+template <typename Task>
+void RunTasks(const Workers& workers, int64_t num_tasks, const Task& task) {
+  std::atomic<int64_t> next{0};
+  workers.run([&](int worker) {
+    for (int64_t index; (index = next.fetch_add(1)) < num_tasks;) {
+      task(index, worker);
+    }
+  });
+}
+
+class Picture {
+ public:
+  Picture(const GramShape& shape, Element element, void* scratch,
+          const Workers& workers)
+      : shape_(shape), element_(element), workers_(workers), plan_(shape) {
+    Arena arena(scratch);
+    partial_ = arena.Take(plan_.num_slabs * plan_.padded * plan_.padded);
+    matrix_ = arena.Take(plan_.padded * plan_.padded);
+    panels_ = arena.Take(plan_.padded * plan_.padded);
+    packs_ = arena.Take(plan_.pack_floats * workers.num_workers);
+  }
+
+  // Sums every slab's Gram matrix apart, below and on the diagonal.
+  void SumSlabs(const char* features) {
+    const int64_t num_pairs = plan_.num_blocks * (plan_.num_blocks + 1) / 2;
+    RunTasks(
+        workers_, plan_.num_slabs * num_pairs, [&](int64_t index, int worker) {
+          const int64_t slab = index / num_pairs;
+          int64_t pair = index % num_pairs;
+          int64_t row = 0;
+          while (pair > row) pair -= ++row;
+          const GramBlock block = {row * kBlockChannels, pair * kBlockChannels};
+          const int64_t start = slab * plan_.slab_positions;
+          float* sums = partial_ + slab * plan_.padded * plan_.padded;
+          Kernels().sum_gram(
+              element_, features + start * RowBytes(),
+              std::min(plan_.slab_positions, shape_.positions - start),
+              shape_.channels, block, Pack(worker), sums);
+        });
+  }
+
+  void WriteGram(float* gram) {
+    const int64_t channels = shape_.channels;
+    ForEachTile([&](const Tile& tile) {
+      for (int64_t i = tile.row; i < tile.row_end; ++i) {
+        for (int64_t j = tile.column; j < tile.ColumnEnd(i); ++j) {
+          gram[i * channels + j] = gram[j * channels + i] = tile.At(i, j);
+        }
+      }
+    });
+  }
+
+  // Returns the loss and leaves d loss / d G + (d loss / d G)^T in panels.
+  float WriteDerivative(const float* target, float scale) {
+    std::vector<double> losses(NumTiles(), 0.0);
+    if (element_ == Element::kFloat32) {
+      WriteDerivative(target, scale, matrix_, losses.data());
+    } else {
+      WriteDerivative(target, scale, reinterpret_cast<Bfloat16*>(matrix_),
+                      losses.data());
+    }
+    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
+      Kernels().pack_matrix(element_, matrix_, shape_.channels, index * kTile,
+                            panels_);
+    });
+    double loss = 0;
+    for (const double part : losses) loss += part;
+    return static_cast<float>(scale * loss);
+  }
+
+  void WriteGradient(const char* features, char* gradient) {
+    const int64_t size = plan_.gradient_positions;
+    RunTasks(workers_, CeilDivide(shape_.positions, size),
+             [&](int64_t index, int worker) {
+               const int64_t start = index * size;
+               const int64_t offset = start * RowBytes();
+               Kernels().multiply(element_, features + offset,
+                                  std::min(size, shape_.positions - start),
+                                  shape_.channels, panels_, Pack(worker),
+                                  gradient + offset);
+             });
+  }
+
+  int64_t RowBytes() const {
+    return shape_.channels * (element_ == Element::kFloat32 ? 4 : 2);
+  }
+
+ private:
+  // The part of the Gram matrix on or below the diagonal, from (row, column).
+  struct Tile {
+    float At(int64_t i, int64_t j) const {
+      return sums[(i - row) * kTile + j - column];
+    }
+    int64_t ColumnEnd(int64_t i) const {
+      return std::min(column + kTile, i + 1);
+    }
+
+    int64_t row;
+    int64_t row_end;
+    int64_t column;
+    float sums[kTile * kTile];
+  };
+
+  int64_t NumTiles() const { return plan_.padded / kTile; }
+
+  float* Pack(int worker) { return packs_ + worker * plan_.pack_floats; }
+
+  // Calls visit(tile) with the slabs' sums added in their order. A row of tiles
+  // is one task.
+  template <typename Visit>
+  void ForEachTile(const Visit& visit) {
+    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
+      const int64_t row = index * kTile;
+      const int64_t row_end = std::min(row + kTile, shape_.channels);
+      for (int64_t column = 0; column <= row; column += kTile) {
+        Tile tile = {row, row_end, column, {}};
+        for (int64_t slab = 0; slab < plan_.num_slabs; ++slab) {
+          const float* source =
+              partial_ + (slab * plan_.padded + row) * plan_.padded + column;
+          for (int64_t i = 0; i < kTile; ++i) {
+            for (int64_t j = 0; j < kTile; ++j) {
+              tile.sums[i * kTile + j] += source[i * plan_.padded + j];
+            }
+          }
+        }
+        visit(tile);
+      }
+    });
+  }
+
+  template <typename T>
+  void WriteDerivative(const float* target, float scale, T* matrix,
+                       double* losses) {
+    const int64_t channels = shape_.channels;
+    ForEachTile([&](const Tile& tile) {
+      double loss_below = 0;
+      double loss_above = 0;
+      for (int64_t i = tile.row; i < tile.row_end; ++i) {
+        for (int64_t j = tile.column; j < tile.ColumnEnd(i); ++j) {
+          const float below = tile.At(i, j) - target[i * channels + j];
+          const float above = tile.At(i, j) - target[j * channels + i];
+          loss_below += static_cast<double>(below) * below;
+          if (i != j) loss_above += static_cast<double>(above) * above;
+          matrix[i * channels + j] = matrix[j * channels + i] =
+              static_cast<T>(2 * scale * (below + above));
+        }
+      }
+      losses[tile.row / kTile] += loss_below + loss_above;
+    });
+  }
+
+  const GramShape shape_;
+  const Element element_;
+  const Workers& workers_;
+  const Plan plan_;
+  float* partial_;  // [slabs, padded channels, padded channels]
+  float* matrix_;   // [channels, channels] of the features' element
+  float* panels_;
+  float* packs_;
+};
+
+}  // namespace
+
+const char* CpuInstructionSet() { return Kernels().name; }
+
+size_t CpuScratchBytes(const GramShape& shape, int num_workers) {
+  const Plan plan(shape);
+  const int64_t floats = (plan.num_slabs + 2) * plan.padded * plan.padded +
+                         plan.pack_floats * num_workers;
+  return floats * sizeof(float) + 4 * kMemoryAlignment;
+}
+
+void GramCpu(const GramShape& shape, Element element, const void* features,
+             void* scratch, const Workers& workers, float* gram) {
+  Picture picture(shape, element, scratch, workers);
+  const int64_t picture_bytes = shape.positions * picture.RowBytes();
+  for (int64_t index = 0; index < shape.batch; ++index) {
+    picture.SumSlabs(static_cast<const char*>(features) +
+                     index * picture_bytes);
+    picture.WriteGram(gram + index * shape.channels * shape.channels);
+  }
+}
+
+void GramLossCpu(const GramShape& shape, Element element, const void* features,
+                 const LossInputs& inputs, void* scratch,
+                 const Workers& workers, float* loss, void* gradient) {
+  Picture picture(shape, element, scratch, workers);
+  const int64_t picture_bytes = shape.positions * picture.RowBytes();
+  for (int64_t index = 0; index < shape.batch; ++index) {
+    const char* source =
+        static_cast<const char*>(features) + index * picture_bytes;
+    const int64_t target = inputs.target_batch == 1 ? 0 : index;
+    picture.SumSlabs(source);
+    loss[index] = picture.WriteDerivative(
+        inputs.target + target * shape.channels * shape.channels,
+        *inputs.scale);
+    picture.WriteGradient(source,
+                          static_cast<char*>(gradient) + index * picture_bytes);
+  }
+}
+
+}  // namespace tf_style

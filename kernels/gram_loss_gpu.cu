@@ -1,0 +1,331 @@
+// The GPU's side of gram_loss.h. The caller's `multiply` does the products;
+// what stands between them is fused here.
+//
+// A Gram matrix has few elements and a long sum for each. So the positions are
+// cut into slabs, one product of a batch for each, and one kernel adds up the
+// slabs' sums, compares with the target, sums the loss and writes the matrix of
+// the second product. Nothing is added atomically: results repeat bit for bit.
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "gram_loss.h"
+
+namespace tf_style {
+namespace {
+
+// Floats of partial sums in memory, at most, where that leaves two slabs.
+constexpr int64_t kMaxPartialFloats = 1 << 20;
+constexpr int64_t kMaxSlabs = 128;
+constexpr int64_t kMinSlabPositions = 512;
+
+// Half of the Gram matrix follows from the other. Leaving it out takes one
+// product more for every block of columns, worth its launch from this many
+// multiplications on.
+constexpr int64_t kWorkPerBlock = int64_t{1} << 33;
+constexpr int64_t kMinBlockChannels = 128;
+
+constexpr int kTile = 32;
+constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
+constexpr int kThreads = kTile * kTileRows;
+constexpr int64_t kAlignment = 256;
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+struct Plan {
+  explicit Plan(const GramShape& shape)
+      : elements(shape.channels * shape.channels),
+        num_tiles(CeilDivide(shape.channels, kTile)) {
+    const int64_t most =
+        std::clamp(kMaxPartialFloats / elements, int64_t{1}, kMaxSlabs);
+    equal_slabs =
+        std::clamp(shape.positions / kMinSlabPositions, int64_t{1}, most);
+    slab_positions = shape.positions / equal_slabs;
+    // The products of a batch have the same depth; the rest is one more.
+    rest_positions = shape.positions - equal_slabs * slab_positions;
+    num_slabs = equal_slabs + (rest_positions > 0 ? 1 : 0);
+    num_tile_pairs = num_tiles * (num_tiles + 1) / 2;
+    const int64_t blocks =
+        std::clamp(shape.positions * elements / kWorkPerBlock, int64_t{1},
+                   std::max(int64_t{1}, shape.channels / kMinBlockChannels));
+    block_channels =
+        CeilDivide(CeilDivide(shape.channels, blocks), kTile) * kTile;
+  }
+
+  int64_t elements;
+  int64_t num_tiles;
+  int64_t num_tile_pairs;
+  int64_t equal_slabs;
+  int64_t slab_positions;
+  int64_t rest_positions;
+  int64_t num_slabs;
+  int64_t block_channels;
+};
+
+int64_t Aligned(int64_t bytes) {
+  return CeilDivide(bytes, kAlignment) * kAlignment;
+}
+
+struct Scratch {
+  Scratch(const Plan& plan, void* memory) {
+    char* next = static_cast<char*>(memory);
+    partial = reinterpret_cast<float*>(next);
+    next += Aligned(plan.num_slabs * plan.elements * sizeof(float));
+    matrix = next;
+    next += Aligned(plan.elements * sizeof(float));
+    losses = reinterpret_cast<double*>(next);
+    next += Aligned(plan.num_tile_pairs * sizeof(double));
+    bytes = next - static_cast<char*>(memory);
+  }
+
+  float* partial;  // [slabs, channels, channels], where column >= row
+  void* matrix;    // [channels, channels] of the features' element
+  double* losses;  // [tile pairs]
+  int64_t bytes;
+};
+
+int64_t ElementBytes(Element element) {
+  return element == Element::kFloat32 ? 4 : 2;
+}
+
+// Which tile of the matrix on or above its diagonal a block of threads has.
+struct TilePlace {
+  __device__ explicit TilePlace(int block) : row(0), column(0) {
+    while (block > column) block -= ++column;
+    row = block * kTile;
+    column *= kTile;
+  }
+
+  int row;
+  int column;
+};
+
+__device__ float SumSlabs(const float* partial, int num_slabs, int64_t elements,
+                          int64_t index) {
+  float sum = 0;
+  for (int slab = 0; slab < num_slabs; ++slab) {
+    sum += partial[slab * elements + index];
+  }
+  return sum;
+}
+
+__global__ void WriteGram(const float* partial, int num_slabs, int channels,
+                          float* gram) {
+  __shared__ float mirrored[kTile][kTile + 1];
+  const TilePlace place(blockIdx.x);
+  const int64_t elements = static_cast<int64_t>(channels) * channels;
+  for (int y = threadIdx.y; y < kTile; y += kTileRows) {
+    const int i = place.row + y;
+    const int j = place.column + threadIdx.x;
+    if (i < channels && j < channels) {
+      const int64_t index = static_cast<int64_t>(i) * channels + j;
+      const float sum = SumSlabs(partial, num_slabs, elements, index);
+      mirrored[threadIdx.x][y] = sum;
+      gram[index] = sum;
+    }
+  }
+  if (place.row == place.column) return;
+  __syncthreads();
+  for (int y = threadIdx.y; y < kTile; y += kTileRows) {
+    const int i = place.column + y;
+    const int j = place.row + threadIdx.x;
+    if (i < channels && j < channels) {
+      gram[static_cast<int64_t>(i) * channels + j] = mirrored[y][threadIdx.x];
+    }
+  }
+}
+
+// Adds up one value of every thread; the first thread has the sum.
+__device__ double SumOverBlock(double value) {
+  __shared__ double values[kThreads];
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+  values[thread] = value;
+  __syncthreads();
+  for (int stride = kThreads / 2; stride > 0; stride /= 2) {
+    if (thread < stride) values[thread] += values[thread + stride];
+    __syncthreads();
+  }
+  return values[0];
+}
+
+// Writes matrix = 2 * scale * ((G - target) + (G - target)^T) and, for every
+// tile and its mirror image, the sum of the squared differences.
+template <typename T>
+__global__ void WriteDerivative(const float* partial, int num_slabs,
+                                int channels, const float* target,
+                                const float* scale, T* matrix, double* losses) {
+  __shared__ float mirrored[kTile][kTile + 1];
+  const TilePlace place(blockIdx.x);
+  const bool on_diagonal = place.row == place.column;
+  const int64_t elements = static_cast<int64_t>(channels) * channels;
+  const float factor = 2 * *scale;
+  for (int y = threadIdx.y; y < kTile; y += kTileRows) {
+    const int i = place.column + y;
+    const int j = place.row + threadIdx.x;
+    if (i < channels && j < channels) {
+      mirrored[y][threadIdx.x] = target[static_cast<int64_t>(i) * channels + j];
+    }
+  }
+  __syncthreads();
+  double loss = 0;
+  for (int y = threadIdx.y; y < kTile; y += kTileRows) {
+    const int i = place.row + y;
+    const int j = place.column + threadIdx.x;
+    if (i < channels && j < channels) {
+      const int64_t index = static_cast<int64_t>(i) * channels + j;
+      const float sum = SumSlabs(partial, num_slabs, elements, index);
+      const float above = sum - target[index];
+      const float below = sum - mirrored[threadIdx.x][y];
+      loss += static_cast<double>(above) * above;
+      if (!on_diagonal) loss += static_cast<double>(below) * below;
+      const float derivative = factor * (above + below);
+      matrix[index] = static_cast<T>(derivative);
+      // Only this thread reads this element of the target, so it may go.
+      if (!on_diagonal) mirrored[threadIdx.x][y] = derivative;
+    }
+  }
+  const double total = SumOverBlock(loss);
+  if (threadIdx.x == 0 && threadIdx.y == 0) losses[blockIdx.x] = total;
+  if (on_diagonal) return;
+  for (int y = threadIdx.y; y < kTile; y += kTileRows) {
+    const int i = place.column + y;
+    const int j = place.row + threadIdx.x;
+    if (i < channels && j < channels) {
+      matrix[static_cast<int64_t>(i) * channels + j] =
+          static_cast<T>(mirrored[y][threadIdx.x]);
+    }
+  }
+}
+
+__global__ void WriteLoss(const double* losses, int count, const float* scale,
+                          float* loss) {
+  double sum = 0;
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+  for (int i = thread; i < count; i += kThreads) sum += losses[i];
+  sum = SumOverBlock(sum);
+  if (thread == 0) *loss = static_cast<float>(*scale * sum);
+}
+
+std::string LaunchError() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? "" : cudaGetErrorString(error);
+}
+
+// Row-major features [positions, channels] are column-major F^T [channels,
+// positions]: F^T times its transpose is the Gram matrix.
+std::string SumSlabs(const GramShape& shape, Element element, const Plan& plan,
+                     const char* features, float* partial, const Gpu& gpu) {
+  const int64_t channels = shape.channels;
+  for (int64_t first = 0; first < channels; first += plan.block_channels) {
+    const char* source = features + first * ElementBytes(element);
+    Product product = {};
+    product.transpose_right = true;
+    product.rows = channels - first;
+    product.columns = std::min(plan.block_channels, channels - first);
+    product.depth = plan.slab_positions;
+    product.left = product.right = source;
+    product.result = partial + first * channels + first;
+    product.float32_result = true;
+    product.count = plan.equal_slabs;
+    product.operand_stride = plan.slab_positions * channels;
+    product.result_stride = plan.elements;
+    std::string error = gpu.multiply(product);
+    if (error.empty() && plan.rest_positions > 0) {
+      const int64_t done = plan.equal_slabs * plan.slab_positions;
+      product.depth = plan.rest_positions;
+      product.left = product.right =
+          source + done * channels * ElementBytes(element);
+      product.result =
+          partial + plan.equal_slabs * plan.elements + first * channels + first;
+      product.count = 1;
+      error = gpu.multiply(product);
+    }
+    if (!error.empty()) return error;
+  }
+  return "";
+}
+
+template <typename T>
+std::string Derive(const GramShape& shape, const Plan& plan,
+                   const Scratch& scratch, const float* target,
+                   const float* scale, cudaStream_t stream, float* loss) {
+  const dim3 threads(kTile, kTileRows);
+  WriteDerivative<T><<<plan.num_tile_pairs, threads, 0, stream>>>(
+      scratch.partial, plan.num_slabs, shape.channels, target, scale,
+      static_cast<T*>(scratch.matrix), scratch.losses);
+  WriteLoss<<<1, threads, 0, stream>>>(scratch.losses, plan.num_tile_pairs,
+                                       scale, loss);
+  return LaunchError();
+}
+
+}  // namespace
+
+size_t GpuScratchBytes(const GramShape& shape) {
+  return Scratch(Plan(shape), nullptr).bytes;
+}
+
+std::string GramGpu(const GramShape& shape, Element element,
+                    const void* features, void* memory, const Gpu& gpu,
+                    float* gram) {
+  const Plan plan(shape);
+  const Scratch scratch(plan, memory);
+  const int64_t bytes =
+      shape.positions * shape.channels * ElementBytes(element);
+  for (int64_t index = 0; index < shape.batch; ++index) {
+    const char* source = static_cast<const char*>(features) + index * bytes;
+    std::string error =
+        SumSlabs(shape, element, plan, source, scratch.partial, gpu);
+    if (!error.empty()) return error;
+    WriteGram<<<plan.num_tile_pairs, dim3(kTile, kTileRows), 0,
+                static_cast<cudaStream_t>(gpu.stream)>>>(
+        scratch.partial, plan.num_slabs, shape.channels,
+        gram + index * plan.elements);
+    error = LaunchError();
+    if (!error.empty()) return error;
+  }
+  return "";
+}
+
+std::string GramLossGpu(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* memory, const Gpu& gpu, float* loss,
+                        void* gradient) {
+  const Plan plan(shape);
+  const Scratch scratch(plan, memory);
+  const auto stream = static_cast<cudaStream_t>(gpu.stream);
+  const int64_t bytes =
+      shape.positions * shape.channels * ElementBytes(element);
+  for (int64_t index = 0; index < shape.batch; ++index) {
+    const char* source = static_cast<const char*>(features) + index * bytes;
+    const float* target =
+        inputs.target + (inputs.target_batch == 1 ? 0 : index) * plan.elements;
+    std::string error =
+        SumSlabs(shape, element, plan, source, scratch.partial, gpu);
+    if (!error.empty()) return error;
+    const auto derive =
+        element == Element::kFloat32 ? Derive<float> : Derive<__nv_bfloat16>;
+    error = derive(shape, plan, scratch, target, inputs.scale, stream,
+                   loss + index);
+    if (!error.empty()) return error;
+    Product product = {};
+    product.rows = shape.channels;
+    product.columns = shape.positions;
+    product.depth = shape.channels;
+    product.left = scratch.matrix;
+    product.right = source;
+    product.result = static_cast<char*>(gradient) + index * bytes;
+    error = gpu.multiply(product);
+    if (!error.empty()) return error;
+  }
+  return "";
+}
+
+std::string GpuProblem() {
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, WriteLoss);
+  return error == cudaSuccess ? "" : cudaGetErrorString(error);
+}
+
+}  // namespace tf_style

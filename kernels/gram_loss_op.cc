@@ -1,0 +1,380 @@
+// The TensorFlow side of gram_loss.h: ops, shape functions, kernels.
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gram_loss.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/platform/threadpool.h"
+#if defined(TF_STYLE_CUDA)
+#include "tsl/platform/tensor_float_32_utils.h"
+#include "xla/stream_executor/blas.h"
+#include "xla/stream_executor/device_address.h"
+#include "xla/stream_executor/engine_options.h"
+#include "xla/stream_executor/stream.h"
+#include "xla/stream_executor/stream_executor.h"
+#endif
+
+namespace tf_style {
+namespace {
+
+using tensorflow::DT_UINT8;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+using tensorflow::thread::ThreadPool;
+
+// Multiplications that are worth another thread.
+constexpr int64_t kWorkPerThread = 1 << 18;
+
+absl::Status RankError(int rank) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "features must have rank 3, [batch, positions, channels], or "
+      "4, [batch, height, width, channels]. Received: rank ",
+      rank));
+}
+
+absl::Status EmptyError(absl::string_view shape) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("features must have at least 1 position and 1 channel. "
+                   "Received: shape ",
+                   shape));
+}
+
+absl::Status TargetError(absl::string_view features, absl::string_view target) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "target must have shape [1 or batch, channels, channels] for features of "
+      "shape ",
+      features, ". Received: shape ", target));
+}
+
+absl::Status InferGram(InferenceContext* context, ShapeHandle* gram) {
+  const ShapeHandle features = context->input(0);
+  if (!context->RankKnown(features)) {
+    *gram = context->UnknownShapeOfRank(3);
+    return absl::OkStatus();
+  }
+  const int rank = context->Rank(features);
+  if (rank != 3 && rank != 4) return RankError(rank);
+  for (int axis = 1; axis < rank; ++axis) {
+    if (context->Value(context->Dim(features, axis)) == 0) {
+      return EmptyError(context->DebugString(features));
+    }
+  }
+  const DimensionHandle channels = context->Dim(features, -1);
+  *gram = context->MakeShape({context->Dim(features, 0), channels, channels});
+  return absl::OkStatus();
+}
+
+absl::Status InferGramShape(InferenceContext* context) {
+  ShapeHandle gram;
+  TF_RETURN_IF_ERROR(InferGram(context, &gram));
+  context->set_output(0, gram);
+  return absl::OkStatus();
+}
+
+absl::Status InferGramLossShape(InferenceContext* context) {
+  ShapeHandle gram;
+  TF_RETURN_IF_ERROR(InferGram(context, &gram));
+  const ShapeHandle target = context->input(1);
+  ShapeHandle matrix;
+  bool fits = context->WithRank(target, 3, &matrix).ok();
+  if (fits && context->RankKnown(target)) {
+    DimensionHandle unused;
+    for (int axis = 0; axis < 3; ++axis) {
+      const DimensionHandle given = context->Dim(target, axis);
+      const bool broadcast = axis == 0 && context->Value(given) == 1;
+      fits = fits &&
+             (broadcast ||
+              context->Merge(given, context->Dim(gram, axis), &unused).ok());
+    }
+  }
+  if (!fits) {
+    return TargetError(context->DebugString(context->input(0)),
+                       context->DebugString(target));
+  }
+  ShapeHandle scale;
+  TF_RETURN_IF_ERROR(context->WithRank(context->input(2), 0, &scale));
+  context->set_output(0, context->Vector(context->Dim(gram, 0)));
+  context->set_output(1, context->input(0));
+  return absl::OkStatus();
+}
+
+absl::Status ReadShape(const Tensor& features, GramShape* shape) {
+  const TensorShape& dims = features.shape();
+  if (dims.dims() != 3 && dims.dims() != 4) return RankError(dims.dims());
+  shape->batch = dims.dim_size(0);
+  shape->channels = dims.dim_size(dims.dims() - 1);
+  shape->positions = 1;
+  for (int axis = 1; axis < dims.dims() - 1; ++axis) {
+    shape->positions *= dims.dim_size(axis);
+  }
+  if (shape->positions == 0 || shape->channels == 0) {
+    return EmptyError(dims.DebugString());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLossInputs(const Tensor& features, const Tensor& target,
+                            const Tensor& scale, const GramShape& shape,
+                            LossInputs* inputs) {
+  const bool fits =
+      target.dims() == 3 &&
+      (target.dim_size(0) == 1 || target.dim_size(0) == shape.batch) &&
+      target.dim_size(1) == shape.channels &&
+      target.dim_size(2) == shape.channels;
+  if (!fits) {
+    return TargetError(features.shape().DebugString(),
+                       target.shape().DebugString());
+  }
+  if (scale.dims() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scale must have rank 0. Received: shape ",
+                     scale.shape().DebugString()));
+  }
+  inputs->target = target.flat<float>().data();
+  inputs->target_batch = target.dim_size(0);
+  inputs->scale = scale.flat<float>().data();
+  return absl::OkStatus();
+}
+
+template <typename T>
+constexpr Element kElement =
+    sizeof(T) == sizeof(float) ? Element::kFloat32 : Element::kBfloat16;
+
+// Runs the functions of gram_loss.h for the processor on TensorFlow's threads.
+class CpuDevice {
+ public:
+  CpuDevice(OpKernelContext* context, const GramShape& shape) {
+    ThreadPool* pool =
+        context->device()->tensorflow_cpu_worker_threads()->workers;
+    const int64_t useful =
+        1 + shape.positions * shape.channels * shape.channels / kWorkPerThread;
+    const int num_workers =
+        static_cast<int>(std::min<int64_t>(pool->NumThreads(), useful));
+    workers_ = {num_workers, [=](const std::function<void(int)>& body) {
+                  pool->ParallelFor(num_workers,
+                                    ThreadPool::SchedulingParams::Fixed(1),
+                                    [&](int64_t first, int64_t last) {
+                                      for (int64_t i = first; i < last; ++i) {
+                                        body(i);
+                                      }
+                                    });
+                }};
+  }
+
+  size_t ScratchBytes(const GramShape& shape) const {
+    return CpuScratchBytes(shape, workers_.num_workers);
+  }
+
+  absl::Status Gram(const GramShape& shape, Element element,
+                    const void* features, void* scratch, float* gram) const {
+    GramCpu(shape, element, features, scratch, workers_, gram);
+    return absl::OkStatus();
+  }
+
+  absl::Status GramLoss(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* scratch, float* loss, void* gradient) const {
+    GramLossCpu(shape, element, features, inputs, scratch, workers_, loss,
+                gradient);
+    return absl::OkStatus();
+  }
+
+ private:
+  Workers workers_;
+};
+
+#if defined(TF_STYLE_CUDA)
+// Runs the functions of gram_loss.h for the GPU on TensorFlow's stream, with
+// the cuBLAS that TensorFlow has loaded.
+class GpuDevice {
+ public:
+  GpuDevice(OpKernelContext* context, const GramShape&)
+      : stream_(context->op_device_context()->stream()) {}
+
+  size_t ScratchBytes(const GramShape& shape) const {
+    return GpuScratchBytes(shape);
+  }
+
+  absl::Status Gram(const GramShape& shape, Element element,
+                    const void* features, void* scratch, float* gram) const {
+    return ToStatus(GramGpu(shape, element, features, scratch,
+                            MakeGpu(shape, element), gram));
+  }
+
+  absl::Status GramLoss(const GramShape& shape, Element element,
+                        const void* features, const LossInputs& inputs,
+                        void* scratch, float* loss, void* gradient) const {
+    return ToStatus(GramLossGpu(shape, element, features, inputs, scratch,
+                                MakeGpu(shape, element), loss, gradient));
+  }
+
+ private:
+  static absl::Status ToStatus(const std::string& error) {
+    if (error.empty()) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("the Gram op on the GPU: ", error));
+  }
+
+  Gpu MakeGpu(const GramShape& shape, Element element) const {
+    return {stream_->platform_specific_handle().stream,
+            [this, shape, element](const Product& product) {
+              return Multiply(shape.channels, element, product);
+            }};
+  }
+
+  std::string Multiply(int64_t channels, Element element,
+                       const Product& product) const {
+    namespace se = stream_executor;
+    se::blas::BlasSupport* blas = stream_->parent()->AsBlas();
+    if (blas == nullptr) return "TensorFlow has no cuBLAS for this device";
+    const auto type = element == Element::kFloat32 ? se::blas::DataType::kFloat
+                                                   : se::blas::DataType::kBF16;
+    const auto result_type =
+        product.float32_result ? se::blas::DataType::kFloat : type;
+    const bool allow_tf32 = tsl::tensor_float_32_execution_enabled();
+    const auto computation = element == Element::kFloat32 && allow_tf32
+                                 ? se::blas::ComputationType::kTF32AsF32
+                                 : se::blas::ComputationType::kF32;
+    const se::EngineOptions options(/*require_determinism=*/false, allow_tf32,
+                                    /*require_command_buffer=*/false);
+    const float one = 1;
+    const float zero = 0;
+    se::DeviceAddressBase result(product.result);
+    const absl::Status status = blas->DoBlasGemmStridedBatchedWithAlgorithm(
+        stream_, se::blas::Transpose::kNoTranspose,
+        product.transpose_right ? se::blas::Transpose::kTranspose
+                                : se::blas::Transpose::kNoTranspose,
+        product.rows, product.columns, product.depth, &one,
+        se::DeviceAddressBase(const_cast<void*>(product.left)), type, channels,
+        product.operand_stride,
+        se::DeviceAddressBase(const_cast<void*>(product.right)), type, channels,
+        product.operand_stride, &zero, &result, result_type, channels,
+        product.result_stride, product.count, computation,
+        se::blas::kDefaultGemmAlgo, options, /*output_profile_result=*/nullptr,
+        se::blas::CallContext::kNone);
+    return status.ok() ? "" : std::string(status.message());
+  }
+
+  stream_executor::Stream* stream_;
+};
+#endif
+
+absl::Status AllocateScratch(OpKernelContext* context, size_t bytes,
+                             Tensor* scratch) {
+  return context->allocate_temp(
+      DT_UINT8, TensorShape({static_cast<int64_t>(bytes)}), scratch);
+}
+
+template <typename Device, typename T>
+class GramOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& features = context->input(0);
+    GramShape shape;
+    OP_REQUIRES_OK(context, ReadShape(features, &shape));
+    Tensor* gram;
+    OP_REQUIRES_OK(
+        context, context->allocate_output(
+                     0, {shape.batch, shape.channels, shape.channels}, &gram));
+    const Device device(context, shape);
+    Tensor scratch;
+    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
+                                            &scratch));
+    OP_REQUIRES_OK(context,
+                   device.Gram(shape, kElement<T>, features.flat<T>().data(),
+                               scratch.flat<uint8_t>().data(),
+                               gram->flat<float>().data()));
+  }
+};
+
+template <typename Device, typename T>
+class GramLossOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& features = context->input(0);
+    GramShape shape;
+    OP_REQUIRES_OK(context, ReadShape(features, &shape));
+    LossInputs inputs;
+    OP_REQUIRES_OK(context, ReadLossInputs(features, context->input(1),
+                                           context->input(2), shape, &inputs));
+    Tensor* loss;
+    OP_REQUIRES_OK(context, context->allocate_output(0, {shape.batch}, &loss));
+    Tensor* gradient;
+    OP_REQUIRES_OK(context,
+                   context->allocate_output(1, features.shape(), &gradient));
+    const Device device(context, shape);
+    Tensor scratch;
+    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
+                                            &scratch));
+    OP_REQUIRES_OK(
+        context, device.GramLoss(shape, kElement<T>, features.flat<T>().data(),
+                                 inputs, scratch.flat<uint8_t>().data(),
+                                 loss->flat<float>().data(),
+                                 gradient->flat<T>().data()));
+  }
+};
+
+#define TF_STYLE_REGISTER(DEVICE, Runner, T)                          \
+  REGISTER_KERNEL_BUILDER(                                            \
+      Name("TfStyle>Gram").Device(DEVICE).TypeConstraint<T>("T"),     \
+      GramOp<Runner, T>);                                             \
+  REGISTER_KERNEL_BUILDER(                                            \
+      Name("TfStyle>GramLoss").Device(DEVICE).TypeConstraint<T>("T"), \
+      GramLossOp<Runner, T>)
+
+TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, float);
+TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, tensorflow::bfloat16);
+#if defined(TF_STYLE_CUDA)
+TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, float);
+TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, tensorflow::bfloat16);
+#endif
+
+}  // namespace
+
+REGISTER_OP("TfStyle>Gram")
+    .Attr("T: {float, bfloat16}")
+    .Input("features: T")
+    .Output("gram: float")
+    .SetShapeFn(InferGramShape);
+
+REGISTER_OP("TfStyle>GramLoss")
+    .Attr("T: {float, bfloat16}")
+    .Input("features: T")
+    .Input("target: float")
+    .Input("scale: float")
+    .Output("loss: float")
+    .Output("gradient: T")
+    .SetShapeFn(InferGramLossShape);
+
+}  // namespace tf_style
+
+extern "C" __attribute__((visibility("default"))) const char*
+TfStyleInstructionSet() {
+  return tf_style::CpuInstructionSet();
+}
+
+#if defined(TF_STYLE_CUDA)
+// Why the op cannot run on the GPU; empty if it can.
+extern "C" __attribute__((visibility("default"))) const char*
+TfStyleGpuProblem() {
+  static const std::string problem = tf_style::GpuProblem();
+  return problem.c_str();
+}
+#endif
