@@ -112,9 +112,8 @@ def _resize_style(
 ) -> np.ndarray:
     if preset.style_fit == "area":
         scale = settings.style_scale or 1.0
-        height, width = images.working_size(
-            *pixels.shape[:2], round((height * width) ** 0.5 * scale), "area"
-        )
+        side_px = round((height * width) ** 0.5 * scale)
+        height, width = images.working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
     _check_size(height, width, preset, "A style image")
     return 255.0 * images.resize(pixels, height, width)
 

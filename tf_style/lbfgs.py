@@ -68,7 +68,7 @@ class Lbfgs:
         position: tf.Variable,
         *,
         num_pairs: int = 10,
-        first_step: float = 10.0,
+        first_step: float = 30.0,
         gradient_tolerance: float = 0.0,
     ):
         """Prepares a minimisation; nothing is evaluated yet.
@@ -80,7 +80,8 @@ class Lbfgs:
             10 at the same number of evaluations, and take ten times the memory.
           first_step: The largest change of a coordinate in the first step, and in each first step
             after the pairs were dropped, in the position's unit. A plain step of -gradient is hopeless
-            at this objective's scales.
+            at this objective's scales; of 3, 10, 30 and 100 grey levels, 30 served several paintings
+            best.
           gradient_tolerance: Converged when no entry of the gradient is larger.
         """
         dtype, shape = position.dtype, position.shape
@@ -98,9 +99,9 @@ class Lbfgs:
         self._curvatures = [_variable(tf.zeros([], dtype)) for _ in range(num_pairs)]
         self._num_moves = _variable(tf.constant(0))
         self._status = _variable(tf.constant(int(Status.RUNNING)))
-        # Plain TensorFlow control flow: AutoGraph's conversion would double the time to trace.
+        # Plain TensorFlow control flow: AutoGraph's conversion would double the time to trace. A search
+        # is rare and runs as it is, op by op: tracing one takes longer than all that it computes.
         self._take_unit_steps = tf.function(self._take_unit_steps, autograph=False)
-        self._take_search_step = tf.function(self._take_search_step, autograph=False)
 
     @property
     def status(self) -> Status:

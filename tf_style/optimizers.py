@@ -58,7 +58,7 @@ class TfpLbfgs:
         position: tf.Variable,
         *,
         num_pairs: int = 10,
-        first_step: float = 10.0,
+        first_step: float = 30.0,
     ):
         """Prepares a minimisation; for the arguments see `Lbfgs`."""
         self._evaluate = evaluate
@@ -105,7 +105,8 @@ class TfpLbfgs:
 
         return lbfgs_minimize(
             scaled,
-            initial_position=tf.reshape(self._position.read_value(), [-1]),
+            # It takes the one or the other.
+            initial_position=tf.reshape(self._position, [-1]) if previous is None else None,
             previous_optimizer_results=previous,
             num_correction_pairs=self._num_pairs,
             tolerance=0.0,

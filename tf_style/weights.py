@@ -138,7 +138,7 @@ def _read_arrays(file: h5py.File, name: str) -> list[np.ndarray]:
     def visit(path: str, item: object) -> None:
         if name in path.split("/")[:-1] and isinstance(item, h5py.Dataset):
             # A shape is checked before the array is read: a small file can claim a huge one.
-            if item.external or item.is_virtual or item.size > 3 * 3 * 512 * 512:
+            if item.external or item.is_virtual or (item.size or 0) > 3 * 3 * 512 * 512:
                 raise InputError(f"{file.filename} has an array of another kind: {path}")
             found.append(item)
 

@@ -1,0 +1,218 @@
+"""The objective against the paper's equations in NumPy float64, and against finite differences."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from tf_style.gram import gram_loss
+from tf_style.objective import Objective
+from tf_style.presets import MEAN, MEAN_GRAM, Preset, Scale
+
+CHANNELS = (5, 7)
+# The paper's factors, as in the preset `paper-literal`, with layers of the small network below.
+PRESET = Preset(
+    source="the paper",
+    content_weight=0.3,
+    style_weight=2.0,
+    content_scale=Scale(1 / 2, 0, 0),
+    style_scale=Scale(1 / 4, 2, 2),
+    content_layers=("second",),
+    style_layers=("first", "second"),
+    style_layer_weights=(0.75, 0.25),
+)
+# Measured: 2e-6 in the loss, whose style part is a difference of large Gram matrices, and 3e-7
+# in the gradient, both in float32.
+RTOL = 1e-5
+
+
+@pytest.fixture
+def network():
+    return reference.Network(CHANNELS, seed=1)
+
+
+@pytest.fixture
+def pictures():
+    generator = np.random.default_rng(2)
+    return {
+        "image": generator.uniform(0, 255, (12, 16, 3)),
+        "content": generator.uniform(0, 255, (12, 16, 3)),
+        "style": generator.uniform(0, 255, (12, 16, 3)),
+        "other_style": generator.uniform(0, 255, (8, 10, 3)),
+    }
+
+
+class TensorflowNetwork:
+    """`reference.Network` in TensorFlow, standing where VGG-19 stands."""
+
+    def __init__(self, network):
+        self._filters = [tf.constant(filters, tf.float32) for filters in network.filters]
+
+    def __call__(self, images):
+        first = tf.nn.relu(images @ self._filters[0])
+        second = tf.nn.relu(tf.nn.avg_pool2d(first, 2, 2, "VALID") @ self._filters[1])
+        return {"first": first, "second": second}
+
+
+def batch(picture):
+    return tf.constant(picture[np.newaxis], tf.float32)
+
+
+def make(network, pictures, preset=PRESET, styles=("style",), blend=None):
+    return Objective(
+        TensorflowNetwork(network),
+        preset,
+        content=batch(pictures["content"]),
+        styles=[batch(pictures[name]) for name in styles],
+        blend=blend,
+    )
+
+
+def flat(features):
+    return features.reshape(-1, features.shape[-1])
+
+
+def paper_losses_and_gradient(network, pictures):
+    """Equations 1 to 7 as they stand: alpha * L_content + beta * sum{ w_l * E_l }."""
+    activations = network.activations(pictures["image"])
+    content = flat(network.activations(pictures["content"])[1])
+    grams = [reference.gram(flat(a)) for a in network.activations(pictures["style"])]
+    alpha, beta = PRESET.content_weight, PRESET.style_weight
+    weights = PRESET.style_layer_weights
+
+    content_loss = alpha * reference.content_loss(flat(activations[1]), content)
+    style_loss = beta * sum(
+        weight * reference.layer_style_loss(flat(layer), gram)
+        for weight, layer, gram in zip(weights, activations, grams, strict=True)
+    )
+    gradients = [
+        beta * weight * reference.layer_style_gradient(flat(layer), gram)
+        for weight, layer, gram in zip(weights, activations, grams, strict=True)
+    ]
+    gradients[1] += alpha * reference.content_gradient(flat(activations[1]), content)
+    gradients = [
+        gradient.reshape(layer.shape) for gradient, layer in zip(gradients, activations, strict=True)
+    ]
+    return content_loss, style_loss, network.image_gradient(pictures["image"], gradients)
+
+
+def test_equals_the_papers_equations(network, pictures):
+    content, style, gradient = paper_losses_and_gradient(network, pictures)
+    parts, received = make(network, pictures).parts_and_gradient(batch(pictures["image"]))
+    np.testing.assert_allclose(parts, [content, style, 0.0], rtol=RTOL)
+    np.testing.assert_allclose(received[0], gradient, rtol=0, atol=RTOL * np.abs(gradient).max())
+
+
+def test_the_papers_gradient_equals_finite_differences(network, pictures):
+    """Of the reference itself, in float64, along random directions."""
+
+    def loss(image):
+        content, style, _ = paper_losses_and_gradient(network, pictures | {"image": image})
+        return content + style
+
+    _, _, gradient = paper_losses_and_gradient(network, pictures)
+    generator = np.random.default_rng(3)
+    # The loss is a quartic where no rectification switches, which steps of 1e-5 levels make unlikely:
+    # the error of a central difference is then rounding, 1e-16 / 1e-5 of the loss, and a share of 1e-10
+    # from the third derivative.
+    step = 1e-5
+    for _ in range(5):
+        direction = generator.normal(size=gradient.shape)
+        image = pictures["image"]
+        difference = (loss(image + step * direction) - loss(image - step * direction)) / (2 * step)
+        bound = 1e-10 * loss(image) + 1e-6 * abs(difference)
+        assert abs(difference - np.sum(gradient * direction)) < bound
+
+
+def test_the_gradient_at_a_layer_is_zero_where_the_activation_is():
+    generator = np.random.default_rng(4)
+    before = tf.constant(generator.normal(size=(1, 6, 5, 4)), tf.float32)
+    target = generator.normal(size=(1, 4, 4))
+    target = tf.constant(target + target.transpose(0, 2, 1), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(before)
+        activations = tf.nn.relu(before)
+        loss = tf.reduce_sum(gram_loss(activations, target, 0.5))
+        loss += tf.reduce_sum((activations - 1.0) ** 2)
+    gradient = tape.gradient(loss, before).numpy()
+    is_silent = activations.numpy() == 0
+    assert 0 < is_silent.sum() < is_silent.size
+    assert (gradient[is_silent] == 0).all()
+    assert (gradient[~is_silent] != 0).all()
+
+
+def test_a_style_of_another_size_counts_by_its_mean_over_positions(network, pictures):
+    """A style image tiled to twice its size has the same mean Gram matrix, and so the same loss."""
+    tiled = pictures | {"style": np.tile(pictures["style"], (2, 1, 1))}
+    image = batch(pictures["image"])
+    once, once_gradient = make(network, pictures).parts_and_gradient(image)
+    twice, twice_gradient = make(network, tiled).parts_and_gradient(image)
+    np.testing.assert_allclose(once, twice, rtol=RTOL)
+    np.testing.assert_allclose(
+        once_gradient, twice_gradient, rtol=0, atol=RTOL * np.abs(once_gradient).max()
+    )
+
+
+def test_blended_styles_have_the_gradient_of_the_weighted_sum_of_their_losses(network, pictures):
+    image = batch(pictures["image"])
+    preset = dataclasses.replace(PRESET, content_layers=())
+    separate = [
+        make(network, pictures, preset, (name,)).parts_and_gradient(image)
+        for name in ("style", "other_style")
+    ]
+    blended = make(
+        network, pictures, preset, ("style", "other_style"), blend=(3.0, 1.0)
+    ).parts_and_gradient(image)
+    expected = 0.75 * separate[0][1] + 0.25 * separate[1][1]
+    np.testing.assert_allclose(blended[1], expected, rtol=0, atol=RTOL * np.abs(expected).max())
+    # The constant that the blend's loss lacks: the spread of the targets, which is positive.
+    assert blended[0][1] < 0.75 * separate[0][0][1] + 0.25 * separate[1][0][1]
+
+
+def test_content_and_style_are_zero_at_their_own_images(network, pictures):
+    objective = make(network, pictures)
+    at_content, _ = objective.parts_and_gradient(batch(pictures["content"]))
+    at_style, _ = objective.parts_and_gradient(batch(pictures["style"]))
+    assert at_content[0] == 0
+    # Dividing by M and multiplying again may cost the last bit of each entry of the Gram matrix.
+    assert 0 <= at_style[1] < 1e-12 * at_content[1]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "scale", "expected"),
+    [
+        (2, "sum", lambda dy, dx: np.sum(dy**2) + np.sum(dx**2)),
+        (1, "sum", lambda dy, dx: np.sum(np.abs(dy)) + np.sum(np.abs(dx))),
+        (2, "mean", lambda dy, dx: np.mean(dy**2) + np.mean(dx**2)),
+    ],
+)
+def test_total_variation(network, pictures, exponent, scale, expected):
+    preset = dataclasses.replace(PRESET, tv_weight=3.0, tv_exponent=exponent, tv_scale=scale)
+    image = pictures["image"].astype(np.float32).astype(np.float64)
+    parts, _ = make(network, pictures, preset).parts_and_gradient(batch(image))
+    value = 3.0 * expected(np.diff(image, axis=0), np.diff(image, axis=1))
+    np.testing.assert_allclose(parts[2], value, rtol=RTOL)
+
+
+def test_scales_of_the_released_settings(network, pictures):
+    """Means in place of sums: of the content's differences, and of G/M's entries."""
+    preset = dataclasses.replace(
+        PRESET, content_scale=MEAN, style_scale=MEAN_GRAM, style_layer_weights="sum"
+    )
+    parts, _ = make(network, pictures, preset).parts_and_gradient(batch(pictures["image"]))
+    image, content, style = (
+        [flat(layer) for layer in network.activations(pictures[name])]
+        for name in ("image", "content", "style")
+    )
+    expected = [
+        PRESET.content_weight * np.mean((image[1] - content[1]) ** 2),
+        PRESET.style_weight
+        * sum(
+            np.mean((reference.gram(f) / len(f) - reference.gram(a) / len(a)) ** 2)
+            for f, a in zip(image, style, strict=True)
+        ),
+        0.0,
+    ]
+    np.testing.assert_allclose(parts, expected, rtol=RTOL)
