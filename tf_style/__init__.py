@@ -12,7 +12,7 @@ from tf_style._version import __version__
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
     from tf_style.errors import InputError, TransferError
     from tf_style.evaluations import EvaluationLog
-    from tf_style.gram import gram_loss, gram_matrix
+    from tf_style.gram import KernelInfo, gram_loss, gram_matrix, kernel_info
     from tf_style.image_files import write as write_image
     from tf_style.images import Limits, Picture
     from tf_style.images import read as read_image
@@ -29,6 +29,7 @@ _PLACES = {
     "Features": "objective.Features",
     "InputError": "errors.InputError",
     "Inputs": "inputs.Inputs",
+    "KernelInfo": "gram.KernelInfo",
     "Lbfgs": "lbfgs.Lbfgs",
     "Limits": "images.Limits",
     "Objective": "objective.Objective",
@@ -44,6 +45,7 @@ _PLACES = {
     "TransferError": "errors.TransferError",
     "gram_loss": "gram.gram_loss",
     "gram_matrix": "gram.gram_matrix",
+    "kernel_info": "gram.kernel_info",
     "prepare": "inputs.prepare",
     "read_image": "images.read",
     "stylize": "transfer.stylize",
@@ -57,6 +59,7 @@ __all__ = [
     "Features",
     "InputError",
     "Inputs",
+    "KernelInfo",
     "Lbfgs",
     "Limits",
     "Objective",
@@ -72,6 +75,7 @@ __all__ = [
     "__version__",
     "gram_loss",
     "gram_matrix",
+    "kernel_info",
     "prepare",
     "read_image",
     "stylize",

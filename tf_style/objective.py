@@ -64,6 +64,7 @@ class Objective:
         content: tf.Tensor | None,
         styles: Sequence[tf.Tensor] = (),
         blend: Sequence[float] | None = None,
+        kernel: str = "auto",
     ):
         """Computes the targets, in the precision in which the loss will be evaluated.
 
@@ -75,9 +76,11 @@ class Objective:
             where there are no content layers.
           styles: Likewise, each [1, any height, any width, 3].
           blend: A weight for each style, to be divided by their sum; None for equal parts.
+          kernel: For the Gram matrices, as in `gram_loss`.
         """
         self._features = features
         self._preset = preset
+        self._kernel = kernel
         self._content_targets = self._make_content_targets(content)
         self._style_targets = self._make_style_targets(styles, blend or (1.0,) * len(styles))
         # Inlined, each call in an optimiser would be a copy of the network for TensorFlow to optimise.
@@ -117,7 +120,8 @@ class Objective:
             positions = _positions(activations[name])
             scale = preset.style_weight * weight * _scale(preset.style_scale, activations[name])
             # A style image of another size has another sum over positions: A is scaled to this one's.
-            style += tf.reduce_sum(gram_loss(activations[name], target * positions, scale))
+            losses = gram_loss(activations[name], target * positions, scale, kernel=self._kernel)
+            style += tf.reduce_sum(losses)
         return tf.stack([content, style, self._total_variation(image)])
 
     def _total_variation(self, image: tf.Tensor) -> tf.Tensor:
@@ -156,7 +160,7 @@ class Objective:
             activations = self._features(style)
             for name in self._preset.style_layers:
                 share = weight / sum(blend) / _positions(activations[name])
-                gram = share * gram_matrix(activations[name])
+                gram = share * gram_matrix(activations[name], kernel=self._kernel)
                 targets[name] = targets[name] + gram if name in targets else gram
         return targets
 

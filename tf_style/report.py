@@ -15,6 +15,7 @@ import rich.progress
 
 from tf_style import image_files
 from tf_style._version import __version__
+from tf_style.gram import kernel_info
 from tf_style.objective import PARTS
 from tf_style.transfer import Progress, StyleTransfer, StylizeResult
 
@@ -96,11 +97,13 @@ def _rate(progress: Progress) -> float:
 def print_setup(transfer: StyleTransfer) -> None:
     """Says where and how the run will go, on stderr."""
     _, height, width, _ = transfer.image.shape
-    print(
-        f"stylize: {width} x {height} pixels on {transfer.device} in {transfer.precision}; "
-        f"preset: {transfer.inputs.preset}",
-        file=sys.stderr,
-    )
+    kernel = kernel_info()
+    for line in (
+        f"{width} x {height} pixels on {transfer.device} in {transfer.precision}",
+        f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}",
+        f"{transfer.inputs.preset}",
+    ):
+        print(f"stylize: {line}", file=sys.stderr)
 
 
 def print_summary(output: str, result: StylizeResult) -> None:
@@ -161,6 +164,7 @@ def write_trace(
         "device": {
             "name": transfer.device,
             "precision": transfer.precision,
+            "kernel": dataclasses.asdict(kernel_info()),
             "machine": platform.platform(),
         },
         "status": result.status.name.lower(),
