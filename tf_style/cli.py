@@ -10,6 +10,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 from absl.flags import argparse_flags
 
@@ -62,12 +63,15 @@ def _run(arguments: argparse.Namespace) -> int:
             f"--save-every is 1 or more and below the {settings.iterations} iterations. "
             f"Received: {arguments.save_every}"
         )
-    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
     if arguments.trace:
         image_files.check_writable(arguments.trace)
-    if arguments.trace and _is_same_file(arguments.trace, arguments.output):
-        raise InputError(f"--trace and --output name the same file: {arguments.output}")
+        if _is_same_file(arguments.trace, arguments.output):
+            raise InputError(f"--trace and --output name the same file: {arguments.output}")
+    # The output's name before the inputs are read, and its size once that is known.
+    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
     inputs = prepare(arguments.content, arguments.style, settings)
+    size = inputs.initial.shape[:2]
+    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
 
     with _stop_on_interrupt() as should_stop:
         with contextlib.nullcontext() if arguments.verbose else _startup_noise_hidden():
@@ -108,8 +112,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return EXIT_INTERRUPTED if should_stop() else 0
 
 
+class _Parser(argparse_flags.ArgumentParser):
+    """argparse with absl's flags, and one line where it would print the usage too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_WRONG_REQUEST, f"{self.prog}: {message} (see --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+    parser = _Parser(
         prog="stylize",
         description="Renders the content of one image in the style of others, by optimisation "
         "(Gatys, Ecker and Bethge, CVPR 2016). Without --style the content is reconstructed from its "
@@ -215,7 +226,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers separated by commas. Received: {text!r}"
+        ) from None
 
 
 def _snapshots(arguments: argparse.Namespace, save: Callable, display: Callable) -> Callable:
