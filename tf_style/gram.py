@@ -1,5 +1,7 @@
 """Gram matrices and the style loss of one layer, with its gradient."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_style._kernel import KernelInfo, custom_ops, kernel_info
@@ -68,7 +70,8 @@ def _stock_gram(features: tf.Tensor) -> tf.Tensor:
     return tf.matmul(flat, flat, transpose_a=True)
 
 
-def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+# Any: for type checkers, tf.custom_gradient returns what the function inside does.
+def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> Any:
     target, scale = tf.stop_gradient(target), tf.stop_gradient(scale)
 
     @tf.custom_gradient
@@ -98,11 +101,11 @@ def _gram_gradient(op: tf.Operation, upstream: tf.Tensor):
     return tf.reshape(product, tf.shape(features))
 
 
-def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
     # In graphs TensorFlow drops the product where the incoming gradient is a constant one.
     factor = tf.cast(upstream, gradient.dtype)
     for _ in range(gradient.shape.rank - 1):
-        factor = factor[..., tf.newaxis]
+        factor = tf.expand_dims(factor, -1)
     return factor * _first_order_only(gradient)
 
 
