@@ -137,7 +137,7 @@ class Settings:
 
         Returns:
           The preset with every field that was given in its place; `content_layers` or `style_layers`
-          are empty where there is no such image, and `content_weight` is the one for its `init`.
+          are empty where there is no such image.
 
         Raises:
           InputError: If the inputs and settings contradict each other, or a setting would have no
@@ -151,12 +151,6 @@ class Settings:
             changes.setdefault("init", "noise")
         preset = dataclasses.replace(preset, **changes)
         self._check_inputs(preset, has_content, num_styles)
-        if (
-            self.content_weight is None
-            and preset.init != "content"
-            and preset.content_weight_elsewhere is not None
-        ):
-            preset = dataclasses.replace(preset, content_weight=preset.content_weight_elsewhere)
         if not has_content or preset.content_weight == 0:
             preset = dataclasses.replace(preset, content_layers=())
         if not num_styles or preset.style_weight == 0:
