@@ -97,8 +97,8 @@ PRESETS: dict[str, Preset] = {
     "gatys2016": Preset(
         source="The first author's released settings for the normalised network (leongatys/"
         "NeuralImageSynthesis), with the paper's average pooling and more content",
-        # Departure: released with 1e6, which at 512 px, from the content as from noise, leaves little of
-        # the photograph. Chosen by eye among 1e6, 4e6, 1e7 and 2e7 on three paintings.
+        # Departure: released with 1e6, which leaves little of the photograph, from the content as from
+        # noise. Chosen by eye among 1e6, 4e6, 1e7 and 2e7 on three paintings.
         content_weight=2e7,
         style_weight=1e9,
         content_scale=MEAN,
