@@ -61,14 +61,15 @@ def _pool(features: np.ndarray) -> np.ndarray:
     return features.reshape(height // 2, 2, width // 2, 2, channels).mean(axis=(1, 3))
 
 
-def inverse_hessian(pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def inverse_hessian(pairs: list[tuple[np.ndarray, np.ndarray]], initial: np.ndarray) -> np.ndarray:
     """The dense matrix that L-BFGS applies implicitly: Nocedal and Wright's equations 7.19 and 7.20.
 
     Args:
       pairs: Steps s and gradient differences y, oldest first.
+      initial: The matrix to begin with, up to the factor that the newest pair gives it.
     """
     s, y = pairs[-1]
-    inverse = (s @ y) / (y @ y) * np.eye(len(s))
+    inverse = (s @ y) / (y @ initial @ y) * initial
     for s, y in pairs:
         rho = 1.0 / (y @ s)
         v = np.eye(len(s)) - rho * np.outer(y, s)

@@ -74,12 +74,19 @@ def test_finds_known_minima(name):
 
 
 @pytest.mark.parametrize("name", MINIMA)
-@pytest.mark.parametrize("num_pairs", [1, 4])
-def test_steps_are_the_dense_textbook_recursions(name, num_pairs):
+@pytest.mark.parametrize(("num_pairs", "has_initial"), [(1, False), (4, False), (4, True)])
+def test_steps_are_the_dense_textbook_recursions(name, num_pairs, has_initial):
     function, start, _, _ = MINIMA[name]
+    initial = np.eye(len(start)) + (0.1 * np.ones((len(start), len(start))) if has_initial else 0)
     evaluate = Counted(function)
     x = position(*start)
-    minimizer = Lbfgs(evaluate, x, num_pairs=num_pairs, first_step=0.5)
+    minimizer = Lbfgs(
+        evaluate,
+        x,
+        num_pairs=num_pairs,
+        first_step=0.5,
+        initial_inverse_hessian=lambda x: tf.linalg.matvec(initial, x),
+    )
     minimizer.run(2)
     compared = 0
     for _ in range(12):
@@ -89,7 +96,7 @@ def test_steps_are_the_dense_textbook_recursions(name, num_pairs):
             for index in range(num_pairs)
             if state[f"curvature_{index}"] > 0
         ]
-        expected = state["position"] - reference.inverse_hessian(pairs) @ state["gradient"]
+        expected = state["position"] - reference.inverse_hessian(pairs, initial) @ state["gradient"]
         before = int(evaluate.evaluations)
         minimizer.run(1)
         if int(evaluate.evaluations) == before + 1 and minimizer.status == Status.RUNNING:

@@ -70,6 +70,7 @@ class Lbfgs:
         num_pairs: int = 10,
         first_step: float = 30.0,
         gradient_tolerance: float = 0.0,
+        initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     ):
         """Prepares a minimisation; nothing is evaluated yet.
 
@@ -83,11 +84,14 @@ class Lbfgs:
             at this objective's scales; of 3, 10, 30 and 100 grey levels, 30 served several paintings
             best.
           gradient_tolerance: Converged when no entry of the gradient is larger.
+          initial_inverse_hessian: What is known of the inverse Hessian beforehand, up to a factor: a
+            linear map, symmetric and positive definite, from and to tensors shaped as the position.
         """
         dtype, shape = position.dtype, position.shape
         self._evaluate = evaluate
         self._first_step = tf.constant(first_step, dtype)
         self._tolerance = tf.constant(gradient_tolerance, dtype)
+        self._initial = initial_inverse_hessian
         self._position = position
         # The first move is of length zero and so evaluates the start, which is better than nothing.
         self._value = _variable(tf.constant(float("inf"), dtype))
@@ -256,7 +260,8 @@ class Lbfgs:
         tf.cond(curvature > least, push, lambda: None)
 
     def _first_direction(self, g: tf.Tensor) -> tf.Tensor:
-        return -g * tf.math.divide_no_nan(self._first_step, tf.reduce_max(tf.abs(g)))
+        q = self._initial(g)
+        return -q * tf.math.divide_no_nan(self._first_step, tf.reduce_max(tf.abs(q)))
 
     def _direction(self) -> tuple[tf.Tensor, tf.Tensor]:
         """-H g by the two-loop recursion (algorithm 7.4), and its slope.
@@ -271,7 +276,8 @@ class Lbfgs:
             alphas.append(tf.math.divide_no_nan(_dot(s, q), curvature))
             q -= alphas[-1] * y
         _, y, curvature = pairs[-1]
-        q *= tf.math.divide_no_nan(curvature.read_value(), _dot(y, y))
+        scale = tf.math.divide_no_nan(curvature.read_value(), _dot(y, self._initial(y.read_value())))
+        q = scale * self._initial(q)
         for (s, y, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
             q += (alpha - tf.math.divide_no_nan(_dot(y, q), curvature)) * s
         slope = -_dot(g, q)
