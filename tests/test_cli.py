@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -251,6 +252,37 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "/GPU:7" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_style_equal_to_the_content_ends_well(tmp_path):
+    done = run(
+        *request(*SHALLOW, "--content-layers", "conv1_1", style=CONTENT, output=str(tmp_path / "o.png"))
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "o.png") as picture, Image.open(CONTENT) as content:
+        difference = np.asarray(picture, float) - np.asarray(content.resize(picture.size), float)
+    # Little but the difference of two ways to resize: measured 1.1 levels.
+    assert np.abs(difference).mean() < 3
+
+
+def test_a_warning_arrives_although_tensorflows_start_up_is_hidden(tmp_path):
+    package = tmp_path / "checkout" / "tf_style"
+    shutil.copytree(ROOT / "tf_style", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(ROOT / "bin", tmp_path / "checkout" / "bin")
+    (package / "_build_info.py").write_text(
+        "TENSORFLOW = ''\nBINARY = ''\nCUDA_ARCHITECTURES = ()\nPROBLEM = 'no compiler'\n"
+    )
+    arguments = request(*SHALLOW, "--quiet", content=None, output=str(tmp_path / "o.png"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "checkout" / "bin" / "stylize"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "warning" in done.stderr
+    assert "no compiler" in done.stderr
 
 
 def test_ctrl_c_writes_the_picture_so_far(tmp_path):

@@ -98,9 +98,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.trace:
         report.write_trace(arguments.trace, arguments, transfer, result, START)
-    if not result.iterations:
-        if should_stop():
-            return _fail("interrupted before the first iteration ended", EXIT_INTERRUPTED)
+    if should_stop() and not result.evaluations:
+        return _fail("interrupted before the first evaluation ended", EXIT_INTERRUPTED)
+    if result.status.is_failure and not result.iterations:
         raise TransferError(f"No picture was made: {result.status.text}.")
     save(arguments.output, result.image)
     if not arguments.quiet:
@@ -270,12 +270,16 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 def _startup_noise_hidden() -> Iterator[None]:
     """Keeps TensorFlow's messages at start-up from the terminal, unless starting fails.
 
-    Some come before its own log level is in force, so the file descriptor itself is turned away.
+    Some come before its own log level is in force, so the file descriptor itself is turned away. What
+    Python writes, such as our own warnings, still arrives.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
+    with (
+        tempfile.TemporaryFile() as noise,
+        open(os.dup(2), "w", buffering=1) as terminal,
+        contextlib.redirect_stderr(terminal),
+    ):
         os.dup2(noise.fileno(), 2)
         try:
             yield
@@ -283,11 +287,10 @@ def _startup_noise_hidden() -> Iterator[None]:
             raise
         except BaseException:
             noise.seek(0)
-            os.write(terminal, noise.read())
+            terminal.buffer.write(noise.read())
             raise
         finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            os.dup2(terminal.fileno(), 2)
 
 
 def _is_same_file(first: str, second: str) -> bool:

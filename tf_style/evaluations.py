@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-# More evaluations than one call into the graph makes: see `Minimizer.run` in optimizers.py.
+# More than an optimiser makes between two calls of `take`: a few dozen iterations, each of one
+# evaluation and seldom a search of some dozens.
 CAPACITY = 4096
 
 

@@ -50,9 +50,9 @@ def favour_coarse(image: tf.Tensor) -> tf.Tensor:
     """An inverse Hessian for pictures, up to a factor: the coarse may change more than the fine.
 
     It adds to an image its means over blocks of 2 x 2 and of 4 x 4 pixels, with zeros beyond the
-    border. To take such means is to multiply by a matrix of equal blocks on the diagonal, so the map is
-    symmetric and positive definite. After 60 evaluations of real transfers L-BFGS has reached a loss 2 to
-    7 percent lower with it than from a multiple of the identity.
+    border. To take such means is to multiply by a matrix of equal blocks on the diagonal, so the map
+    is symmetric and positive definite. After 60 evaluations of real transfers L-BFGS has reached a
+    loss 2 to 7 percent lower with it than from a multiple of the identity.
 
     Args:
       image: [batch, height, width, channels].
