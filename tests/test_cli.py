@@ -322,3 +322,16 @@ def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):
     assert "No space left on device" in error
     assert (folder / "old.png").read_bytes() == b"precious"
     assert not list(folder.glob(".*"))
+
+
+def test_numbers_out_of_range_are_a_failed_run_and_no_picture(folder, capsys):
+    """A weight that takes the first loss beyond float32."""
+    arguments = request("--style-weight", "1e38", "--trace", "t.json", *SHALLOW, content=None)
+    code = cli.main([*arguments, "--output", "old.png"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert code == 1
+    assert "not a finite number" in error
+    assert (folder / "old.png").read_bytes() == b"precious"
+    record = json.loads((folder / "t.json").read_text())
+    assert record["status"] == "non_finite"
+    assert record["evaluations"][0]["loss"] is None

@@ -96,20 +96,23 @@ def _run(arguments: argparse.Namespace) -> int:
             callback = _snapshots(arguments, save, display)
             result = transfer.run(callback=callback, should_stop=should_stop)
 
+    was_interrupted = should_stop()
+    has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
+    if has_picture:
+        save(arguments.output, result.image)
     if arguments.trace:
         report.write_trace(arguments.trace, arguments, transfer, result, START)
-    if should_stop() and not result.evaluations:
-        return _fail("interrupted before the first evaluation ended", EXIT_INTERRUPTED)
-    if result.status.is_failure and not result.iterations:
+    if not has_picture:
+        if was_interrupted:
+            return _fail("interrupted before the first evaluation ended", EXIT_INTERRUPTED)
         raise TransferError(f"No picture was made: {result.status.text}.")
-    save(arguments.output, result.image)
     if not arguments.quiet:
         report.print_summary(arguments.output, result)
     if result.status.is_failure:
         return _fail(
             f"{arguments.output} holds the last good picture: {result.status.text}.", EXIT_FAILED
         )
-    return EXIT_INTERRUPTED if should_stop() else 0
+    return EXIT_INTERRUPTED if was_interrupted else 0
 
 
 class _Parser(argparse_flags.ArgumentParser):

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import pathlib
 import platform
 import sys
@@ -148,8 +149,11 @@ def write_trace(
             "index": evaluation.index,
             "level": evaluation.level,
             "seconds": evaluation.time - start,
-            "loss": evaluation.loss,
-            **{part: getattr(evaluation, part) for part in PARTS},
+            # JSON knows no infinity and no NaN.
+            **{
+                name: value if math.isfinite(value := getattr(evaluation, name)) else None
+                for name in ("loss", *PARTS)
+            },
         }
         for evaluation in result.evaluations
     ]
@@ -171,7 +175,7 @@ def write_trace(
         "iterations": result.iterations,
         "evaluations": evaluations,
     }
-    image_files.write_atomically(path, json.dumps(trace, indent=1).encode())
+    image_files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())
 
 
 def _request(arguments: argparse.Namespace) -> dict:
