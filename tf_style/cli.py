@@ -12,10 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
+from absl import flags
 from absl.flags import argparse_flags
 
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
+from tf_style.messages import ensure_stderr, say
 from tf_style.presets import PRESETS
 from tf_style.settings import Settings
 
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
     """
+    ensure_stderr()
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = _show_warning
     try:
@@ -63,10 +66,9 @@ def _run(arguments: argparse.Namespace) -> int:
             f"--save-every is 1 or more and below the {settings.iterations} iterations. "
             f"Received: {arguments.save_every}"
         )
-    if arguments.trace:
+    _check_files_differ(arguments, settings)
+    if arguments.trace is not None:
         image_files.check_writable(arguments.trace)
-        if _is_same_file(arguments.trace, arguments.output):
-            raise InputError(f"--trace and --output name the same file: {arguments.output}")
     # The output's name before the inputs are read, and its size once that is known.
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
     inputs = prepare(arguments.content, arguments.style, settings)
@@ -100,7 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
     if has_picture:
         save(arguments.output, result.image)
-    if arguments.trace:
+    if arguments.trace is not None:
         report.write_trace(arguments.trace, arguments, transfer, result, START)
     if not has_picture:
         if was_interrupted:
@@ -118,8 +120,14 @@ def _run(arguments: argparse.Namespace) -> int:
 class _Parser(argparse_flags.ArgumentParser):
     """argparse with absl's flags, and one line where it would print the usage too."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        try:
+            return super().parse_known_args(args, namespace)
+        except flags.Error as error:  # Such as a --flagfile that is not there.
+            self.error(str(error))
+
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_WRONG_REQUEST, f"{self.prog}: {message} (see --help)\n")
+        self.exit(_fail(f"{message} (see --help)", EXIT_WRONG_REQUEST))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -280,7 +288,7 @@ def _startup_noise_hidden() -> Iterator[None]:
     sys.stderr.flush()
     with (
         tempfile.TemporaryFile() as noise,
-        open(os.dup(2), "w", buffering=1) as terminal,
+        open(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
         contextlib.redirect_stderr(terminal),
     ):
         os.dup2(noise.fileno(), 2)
@@ -296,14 +304,22 @@ def _startup_noise_hidden() -> Iterator[None]:
             os.dup2(terminal.fileno(), 2)
 
 
-def _is_same_file(first: str, second: str) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)
+def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Refuses to write over what is read, such as the one copy of a photograph."""
+    from tf_style.image_files import shown
+
+    inputs = [("--content", arguments.content), *(("--style", style) for style in arguments.style)]
+    inputs += [("--init", settings.init), ("--weights", settings.weights)]
+    files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
+    for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
+        if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
+            raise InputError(f"{flag} and {other} name the same file: {shown(path)}")
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"stylize: warning: {message}", file=sys.stderr)
+    say(f"warning: {message}")
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"stylize: {message}", file=sys.stderr)
+    say(message)
     return code

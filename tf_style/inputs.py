@@ -65,6 +65,9 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
     preset = settings.resolve(has_content=content is not None, num_styles=len(styles))
     content_picture = None if content is None else _picture(content)
     style_pictures = [_picture(style) for style in styles]
+    for picture in (content_picture, *style_pictures):
+        if picture is not None:
+            _check_size(picture.height, picture.width, preset, "An image")
     # A texture has the proportions of what it is made from.
     frame = content_picture or style_pictures[0]
     height, width = images.working_size(frame.height, frame.width, settings.size, settings.size_of)
@@ -112,7 +115,7 @@ def _resize_style(
 ) -> np.ndarray:
     if preset.style_fit == "area":
         scale = settings.style_scale or 1.0
-        side_px = round((height * width) ** 0.5 * scale)
+        side_px = max(1, round((height * width) ** 0.5 * scale))
         height, width = images.working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
     _check_size(height, width, preset, "A style image")
     return 255.0 * images.resize(pixels, height, width)
@@ -122,6 +125,11 @@ def _check_size(height: int, width: int, preset: Preset, what: str) -> None:
     least = min_side_px(preset.layers)
     if min(height, width) < least:
         raise InputError(
-            f"{what} would be {width} x {height} pixels, but the deepest layer used needs {least} in "
-            "each direction: choose a larger size."
+            f"{what} of {width} x {height} pixels is too small: the deepest layer used needs "
+            f"{least} in each direction."
+        )
+    if height * width > images.Limits().max_pixels:
+        raise InputError(
+            f"{what} of {width} x {height} pixels is too large: at most "
+            f"{images.Limits().max_pixels} in all are accepted."
         )

@@ -7,21 +7,24 @@ import json
 import math
 import pathlib
 import platform
-import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
 
+import keras
+import numpy as np
+import PIL
 import rich.console
 import rich.progress
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tf_style import image_files
 from tf_style._version import __version__
 from tf_style.gram import kernel_info
+from tf_style.messages import say
 from tf_style.objective import PARTS
 from tf_style.transfer import Progress, StyleTransfer, StylizeResult
 
 LINE_EVERY_ITERATIONS = 25
-_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy", "pillow")
 
 
 @contextlib.contextmanager
@@ -34,28 +37,27 @@ def progress_display(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     Yields:
       A callback for `StyleTransfer.run`.
     """
+    console = rich.console.Console(stderr=True)
     if quiet:
         yield lambda progress: None
-    elif sys.stderr.isatty():
-        with _bar() as show:
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bar(console) as show:
             yield show
     else:
         yield _LinePrinter()
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+def _bar(console: rich.console.Console) -> Iterator[Callable[[Progress], None]]:
     columns = (
         rich.progress.TextColumn("{task.fields[size]}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("loss {task.fields[loss]:.4g}"),
-        rich.progress.TextColumn("{task.fields[rate]:.2f} evaluations/s"),
+        rich.progress.TextColumn("{task.fields[state]}"),
         rich.progress.TimeRemainingColumn(),
     )
-    console = rich.console.Console(stderr=True)
     with rich.progress.Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=None, size="", loss=float("nan"), rate=0.0)
+        task = bar.add_task("", total=None, size="", state="starting")
 
         def show(progress: Progress) -> None:
             bar.update(
@@ -63,8 +65,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 total=progress.max_iterations,
                 completed=progress.iteration,
                 size=f"{progress.width} x {progress.height}",
-                loss=progress.evaluations[-1].loss,
-                rate=_rate(progress),
+                state=f"loss {progress.evaluations[-1].loss:.4g}  {_rate(progress):.2f} evaluations/s",
             )
 
         yield show
@@ -80,12 +81,10 @@ class _LinePrinter:
             return
         self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
         last = progress.evaluations[-1]
-        print(
-            f"stylize: iteration {progress.iteration} of {progress.max_iterations}, "
+        say(
+            f"iteration {progress.iteration} of {progress.max_iterations}, "
             f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
-            f"{_rate(progress):.2f} evaluations/s",
-            file=sys.stderr,
-            flush=True,
+            f"{_rate(progress):.2f} evaluations/s"
         )
 
 
@@ -99,32 +98,29 @@ def print_setup(transfer: StyleTransfer) -> None:
     """Says where and how the run will go, on stderr."""
     _, height, width, _ = transfer.image.shape
     kernel = kernel_info()
-    for line in (
-        f"{width} x {height} pixels on {transfer.device} in {transfer.precision}",
-        f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}",
-        f"{transfer.inputs.preset}",
-    ):
-        print(f"stylize: {line}", file=sys.stderr)
+    say(f"{width} x {height} pixels on {transfer.device} in {transfer.precision}")
+    say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
+    say(f"{transfer.inputs.preset}")
 
 
 def print_summary(output: str, result: StylizeResult) -> None:
     """Says what came out, on stderr."""
     height, width, _ = result.image.shape
-    print(
-        f"stylize: wrote {output}, {width} x {height} pixels: {result.iterations} iterations, "
-        f"{len(result.evaluations)} evaluations, loss {result.evaluations[-1].loss:.4g}, "
-        f"{result.seconds:.1f} s ({result.status.text})",
-        file=sys.stderr,
+    say(
+        f"wrote {image_files.shown(output)}, {width} x {height} pixels: "
+        f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
+        f"loss {result.evaluations[-1].loss:.4g}, "
+        f"{result.seconds:.1f} s ({result.status.text})"
     )
 
 
 def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
     """How a picture was made, for its metadata: one line of JSON without the folders' names."""
     request = _request(arguments)
-    for name in ("content", "output", "trace"):
-        if request.get(name):
+    for name in ("content", "init", "output", "trace", "weights"):
+        if name in request:
             request[name] = pathlib.Path(request[name]).name
-    request["style"] = [pathlib.Path(style).name for style in request["style"]]
+    request["style"] = [pathlib.Path(style).name for style in arguments.style]
     return json.dumps({"made_by": f"tf_style {__version__}", **request})
 
 
@@ -163,7 +159,11 @@ def write_trace(
         "versions": {
             "tf_style": __version__,
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _PACKAGES},
+            "tensorflow": tf.__version__,
+            "tensorflow-probability": tfp.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
         },
         "device": {
             "name": transfer.device,
@@ -179,4 +179,8 @@ def write_trace(
 
 
 def _request(arguments: argparse.Namespace) -> dict:
-    return {name: value for name, value in vars(arguments).items() if value not in (None, [], False)}
+    """What was asked for; 0 and `--no-normalize` are something, a flag that is off is nothing."""
+    request = vars(arguments)
+    off = {name for name in ("debug", "quiet", "verbose") if not request[name]}
+    off |= {name for name, value in request.items() if value is None or value == []}
+    return {name: value for name, value in request.items() if name not in off}

@@ -31,7 +31,13 @@ _CHOICES = {
     "optimizer": ("lbfgs", "tfp", "adam"),
     "precision": ("auto", "float32", "bfloat16"),
 }
-MAX_SIDE_PX = 65_535
+# The least and the most of each whole number.
+_RANGES = {
+    "size": (1, 65_535),
+    "seed": (0, 2**63 - 1),
+    "iterations": (1, 2**31 - 1),
+}
+MAX_STYLE_SCALE = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,27 +111,32 @@ class Settings:
         for field in ("style_layer_weights", "style_blend"):
             values = getattr(self, field)
             if values is not None and not (
-                all(math.isfinite(value) and value >= 0 for value in values) and sum(values) > 0
+                all(value >= 0 for value in values) and 0 < sum(values) < math.inf
             ):
                 raise InputError(
                     f"{field} are finite numbers, 0 or more and not all 0. Received: {values!r}"
                 )
         for field in ("content_layers", "style_layers"):
             names = getattr(self, field)
+            if isinstance(names, str):
+                raise InputError(f"{field} is a tuple of names. Received: {names!r}")
             if names is not None:
                 found = [find_layer(name) for name in names]
                 if not found or len(set(found)) < len(found):
                     raise InputError(
                         f"{field} are one or more layers, each named once. Received: {names!r}"
                     )
-        if not 1 <= self.size <= MAX_SIDE_PX:
-            raise InputError(f"size is 1 to {MAX_SIDE_PX} pixels. Received: {self.size!r}")
-        if self.style_scale is not None and not 0 < self.style_scale < math.inf:
-            raise InputError(f"style_scale is above 0. Received: {self.style_scale!r}")
-        if self.iterations < 1:
-            raise InputError(f"iterations is 1 or more. Received: {self.iterations!r}")
-        if self.seed is not None and not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is 0 to 2**63 - 1. Received: {self.seed!r}")
+        for field, (least, most) in _RANGES.items():
+            value = getattr(self, field)
+            if value is not None and not (hasattr(value, "__index__") and least <= value <= most):
+                raise InputError(
+                    f"{field} is a whole number from {least} to {most}. Received: {value!r}"
+                )
+        if self.style_scale is not None and not 0 < self.style_scale <= MAX_STYLE_SCALE:
+            raise InputError(
+                f"style_scale is above 0 and at most {MAX_STYLE_SCALE:g}. "
+                f"Received: {self.style_scale!r}"
+            )
 
     def resolve(self, *, has_content: bool, num_styles: int) -> Preset:
         """The objective that these settings mean for given inputs.
@@ -146,10 +157,10 @@ class Settings:
         preset = PRESETS[self.preset]
         changes = {field: getattr(self, field) for field in _PRESET_FIELDS}
         changes = {field: value for field, value in changes.items() if value is not None}
-        if not (has_content and num_styles):
-            # With one image only, starting from it would leave nothing to do.
-            changes.setdefault("init", "noise")
         preset = dataclasses.replace(preset, **changes)
+        if self.init is None and not (has_content and num_styles and preset.style_weight):
+            # With one image only, starting from it would leave nothing to do.
+            preset = dataclasses.replace(preset, init="noise")
         self._check_inputs(preset, has_content, num_styles)
         if not has_content or preset.content_weight == 0:
             preset = dataclasses.replace(preset, content_layers=())
@@ -175,22 +186,28 @@ class Settings:
                 raise InputError("A content image, a style image or both are needed.")
             for field in ("content_weight", "content_layers"):
                 refuse(field, "there is no content image")
+            if num_styles == 1:
+                refuse("style_fit", "a texture has its style image's size")
             if preset.init == "content":
                 raise InputError("init is 'content', but there is no content image.")
-        if not num_styles:
+        elif preset.content_weight == 0:
+            refuse("content_layers", "content_weight is 0")
+        if not (num_styles and preset.style_weight):
+            reason = "style_weight is 0" if num_styles else "there is no style image"
             for field in (
-                "style_weight",
                 "style_layers",
                 "style_layer_weights",
                 "style_fit",
                 "style_scale",
                 "style_blend",
             ):
-                refuse(field, "there is no style image")
-            if preset.init in ("style", "content"):
+                refuse(field, reason)
+            if not num_styles:
+                refuse("style_weight", reason)
+            if preset.init == "content" or (preset.init == "style" and not num_styles):
                 raise InputError(
-                    f"init is {preset.init!r}, but with no style image the content is "
-                    "reconstructed, from noise or from an image file."
+                    f"init is {preset.init!r}, but {reason}: the content is reconstructed, from noise "
+                    "or from an image file."
                 )
         if num_styles == 1:
             refuse("style_blend", "there is one style image")

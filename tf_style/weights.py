@@ -6,6 +6,7 @@ Arrays are read by name, shape and finiteness; nothing that could run code is ev
 import importlib.resources
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -123,7 +124,7 @@ def _load_h5(path: str, layers: Sequence[ConvLayer]) -> Weights:
     try:
         with h5py.File(path, "r") as file:
             return {
-                layer.name: _checked(layer, _read_arrays(file, layer.name), path) for layer in layers
+                layer.name: _checked(layer, _find_arrays(file, layer.name), path) for layer in layers
             }
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -131,25 +132,29 @@ def _load_h5(path: str, layers: Sequence[ConvLayer]) -> Weights:
         raise InputError(f"{path} cannot be read as a Keras .h5 file: {_first_line(error)}") from error
 
 
-def _read_arrays(file: h5py.File, name: str) -> list[np.ndarray]:
-    """The two arrays of the group called `name`, wherever Keras's version put it, kernel first."""
+def _find_arrays(file: h5py.File, name: str) -> list[h5py.Dataset]:
+    """The arrays of the group called `name`, wherever Keras's version put it, kernel first, unread.
+
+    Keras 3's `.weights.h5` files number their groups and keep a layer's name as an attribute.
+    """
     found: list[h5py.Dataset] = []
 
-    def visit(path: str, item: object) -> None:
-        if name in path.split("/")[:-1] and isinstance(item, h5py.Dataset):
-            # A shape is checked before the array is read: a small file can claim a huge one.
-            if item.external or item.is_virtual or (item.size or 0) > 3 * 3 * 512 * 512:
+    def visit(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (
+            name in path.split("/")[:-1] or item.parent.attrs.get("name") == name
+        ):
+            if item.external or item.is_virtual or item.dtype.kind != "f":
                 raise InputError(f"{file.filename} has an array of another kind: {path}")
             found.append(item)
 
     file.visititems(visit)
-    found.sort(key=lambda item: -item.ndim)
-    return [item[()] for item in found]
+    return sorted(found, key=lambda item: -item.ndim)
 
 
 def _checked(
-    layer: ConvLayer, arrays: Sequence[np.ndarray], source: str
+    layer: ConvLayer, arrays: Sequence[np.ndarray | h5py.Dataset], source: str
 ) -> tuple[np.ndarray, np.ndarray]:
+    # Shapes come before the values are read: a small file can claim a huge array.
     expected = [(3, 3, layer.in_channels, layer.channels), (layer.channels,)]
     received = [array.shape for array in arrays]
     if received != expected:
@@ -157,11 +162,11 @@ def _checked(
             f"{source} is not VGG-19's: {layer.name} needs arrays of shapes {expected}. "
             f"Received: {received}"
         )
-    if not all(
-        np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() for array in arrays
-    ):
+    with np.errstate(over="ignore"):
+        kernel, bias = (array[()].astype(np.float32) for array in arrays)
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise InputError(f"{source} holds values of {layer.name} that are not finite floats.")
-    return arrays[0].astype(np.float32), arrays[1].astype(np.float32)
+    return kernel, bias
 
 
 def _first_line(error: BaseException) -> str:
