@@ -98,12 +98,13 @@ def _run(arguments: argparse.Namespace) -> int:
             callback = _snapshots(arguments, save, display)
             result = transfer.run(callback=callback, should_stop=should_stop)
 
+        has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
+        if has_picture:
+            save(arguments.output, result.image)
+        if arguments.trace is not None:
+            report.write_trace(arguments.trace, arguments, transfer, result, START)
+
     was_interrupted = should_stop()
-    has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
-    if has_picture:
-        save(arguments.output, result.image)
-    if arguments.trace is not None:
-        report.write_trace(arguments.trace, arguments, transfer, result, START)
     if not has_picture:
         if was_interrupted:
             return _fail("interrupted before the first evaluation ended", EXIT_INTERRUPTED)

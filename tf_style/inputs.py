@@ -93,7 +93,7 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
         content=content_pixels,
         alpha=alpha,
         styles=resized_styles,
-        initial=np.asarray(initial, np.float32),
+        initial=np.array(initial, np.float32),
         weights=weights.load(
             settings.weights,
             layers_up_to(preset.layers),
