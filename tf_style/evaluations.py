@@ -58,6 +58,8 @@ class EvaluationLog:
           evaluation since the last call.
         """
         count = int(self._count)
+        if count > CAPACITY:
+            raise RuntimeError(f"{count} evaluations in one call; the record holds {CAPACITY}.")
         records = self._records[:count].numpy()
         self._count.assign(0)
         return records

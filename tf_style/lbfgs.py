@@ -38,7 +38,7 @@ class Status(enum.IntEnum):
         return {
             Status.RUNNING: "still running",
             Status.MAX_ITERATIONS: "all the iterations asked for were made",
-            Status.CONVERGED: "the gradient is zero, or below the tolerance given",
+            Status.CONVERGED: "the gradient is zero or below the tolerance, or the loss is constant",
             Status.LINE_SEARCH_FAILED: "no step along the gradient lowers the loss any further",
             Status.NON_FINITE: "the loss or its gradient is not a finite number",
             Status.INTERRUPTED: "interrupted before the last iteration",
@@ -122,7 +122,18 @@ class Lbfgs:
         return {name: tf.identity(variable) for name, variable in self._variables().items()}
 
     def restore(self, state: dict[str, tf.Tensor]) -> None:
-        """Takes over what `state` returned; the next `run` goes on from there with the same bits."""
+        """Takes over what `state` returned; the next `run` goes on from there with the same bits.
+
+        Raises:
+          ValueError: If the state is of a minimiser with other pairs or of a position of another shape.
+        """
+        expected = {name: variable.shape for name, variable in self._variables().items()}
+        received = {name: tf.TensorShape(value.shape) for name, value in state.items()}
+        if received != expected:
+            raise ValueError(
+                f"The state must hold the {len(expected)} variables of this minimiser in their shapes. "
+                f"Received: {len(received)} variables, position of shape {received.get('position')}"
+            )
         for name, variable in self._variables().items():
             variable.assign(state[name])
 
@@ -283,6 +294,8 @@ class Lbfgs:
         slope = -_dot(g, q)
 
         def first():
+            for _, _, curvature in pairs:
+                curvature.assign(tf.zeros_like(slope))
             direction = self._first_direction(g)
             return direction, _dot(g, direction)
 

@@ -86,7 +86,6 @@ class Objective:
         # Inlined, each call in an optimiser would be a copy of the network for TensorFlow to optimise.
         self.parts_and_gradient = tf.function(
             self._parts_and_gradient,
-            reduce_retracing=True,
             experimental_attributes={"_noinline": True},
         )
 
@@ -110,7 +109,7 @@ class Objective:
         activations = self._features(image)
         content = tf.constant(0.0)
         for name, target in self._content_targets.items():
-            difference = tf.cast(activations[name] - target, tf.float32)
+            difference = tf.cast(activations[name], tf.float32) - tf.cast(target, tf.float32)
             scale = preset.content_weight * _scale(preset.content_scale, activations[name])
             content += scale * tf.reduce_sum(tf.square(difference))
         style = tf.constant(0.0)

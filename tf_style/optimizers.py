@@ -116,7 +116,10 @@ class TfpLbfgs:
         """Makes iterations in one call into the graph."""
         if self._results is None:
             _, gradient = self._evaluate(self._position.read_value())
-            self._factor.assign(self._first_step / tf.reduce_max(tf.abs(gradient)))
+            largest = tf.reduce_max(tf.abs(gradient))
+            self._factor.assign(
+                tf.math.divide_no_nan(tf.cast(self._first_step, largest.dtype), largest)
+            )
             self._results = self._run(None, tf.constant(0))
         total = tf.constant(self.iterations + num_iterations)
         self._results = self._run(self._results, total)

@@ -87,7 +87,7 @@ class Preset:
     def layer_weights(self) -> tuple[float, ...]:
         """w_l for each of `style_layers`."""
         if self.style_layer_weights == "mean":
-            return (1.0 / len(self.style_layers),) * len(self.style_layers)
+            return tuple(1.0 / len(self.style_layers) for _ in self.style_layers)
         if self.style_layer_weights == "sum":
             return (1.0,) * len(self.style_layers)
         return self.style_layer_weights
