@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tf_style import PRESETS, InputError, Settings
@@ -55,6 +56,30 @@ def test_settings_replace_parts_of_a_preset():
     assert preset.layer_weights() == (1.0,)
     assert resolve(style_layers=("relu1_1", "relu2_1")).layer_weights() == (0.5, 0.5)
     assert resolve(normalize=False).normalize is False
+    assert resolve(preset="paper-literal").init == "noise"
+    assert resolve(preset="paper-literal", init="content").init == "content"
+    assert resolve(tv_weight=0.5).tv_weight == 0.5
+
+
+def test_settings_that_are_not_given_are_the_presets():
+    for name, preset in PRESETS.items():
+        assert resolve(preset=name) == preset
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    settings = Settings(size=np.int64(64), iterations=np.int32(3), seed=np.uint8(1), init="noise")
+    assert settings.size == 64
+
+
+def test_settings_that_look_without_effect_but_are_not_are_taken():
+    assert resolve(init="noise", seed=0).init == "noise"
+    assert resolve(num_styles=2, style_blend=(1.0, 0.0)).style_weight > 0
+    assert resolve(style_weight=0.0, init="style").init == "style"
+    assert resolve(num_styles=0, init="photo.jpg").init == "photo.jpg"
+    assert resolve(has_content=False, num_styles=2, init="style").init == "style"
+    assert resolve(has_content=False, num_styles=2, style_fit="stretch").style_fit == "stretch"
+    # The content still gives the size and the start.
+    assert resolve(content_weight=0.0).init == "content"
 
 
 def test_one_image_alone_starts_from_noise_and_drops_the_others_layers():
@@ -80,19 +105,33 @@ def test_one_image_alone_starts_from_noise_and_drops_the_others_layers():
         {"style_layer_weights": (1.0, -1.0)},
         {"style_layer_weights": (0.0,)},
         {"style_layer_weights": ()},
+        {"style_layer_weights": (float("nan"), 1.0)},
         {"style_blend": (float("inf"),)},
+        {"style_blend": (1e308, 1e308)},
+        {"content_layers": "conv4_2"},
+        {"style_layers": "conv1_1"},
         {"pooling": "median"},
         {"padding": "mirror"},
         {"size": 0},
         {"size": -5},
         {"size": 100_000},
+        {"size": 512.5},
+        {"size": "512"},
+        {"size": float("nan")},
         {"size_of": "width"},
         {"style_fit": "crop"},
         {"style_scale": 0.0},
+        {"style_scale": -1.0},
+        {"style_scale": 1001.0},
+        {"style_scale": float("nan")},
         {"style_scale": float("inf")},
         {"seed": -1},
+        {"seed": 2**63},
+        {"seed": 1.5},
         {"optimizer": "sgd"},
         {"iterations": 0},
+        {"iterations": 2**31},
+        {"iterations": 10.0},
         {"precision": "float16"},
     ],
 )
@@ -109,6 +148,7 @@ def test_values_out_of_range_are_refused(settings):
         ({"has_content": False, "num_styles": 0}, {}, "needed"),
         ({"has_content": False}, {"content_weight": 1.0}, "content_weight"),
         ({"has_content": False}, {"content_layers": ("conv1_1",)}, "content_layers"),
+        ({"has_content": False}, {"style_fit": "stretch"}, "style_fit"),
         ({"has_content": False}, {"init": "content"}, "init"),
         ({"has_content": False}, {"init": "style"}, "init"),
         ({"num_styles": 0}, {"style_weight": 1.0}, "style_weight"),
@@ -124,12 +164,22 @@ def test_values_out_of_range_are_refused(settings):
         ({}, {"style_layer_weights": (1.0, 2.0)}, "style_layer_weights"),
         ({}, {"style_fit": "stretch", "style_scale": 2.0}, "style_scale"),
         ({}, {"seed": 1}, "seed"),
+        ({"preset": "paper-literal"}, {"style_scale": 2.0}, "style_scale"),
+        ({}, {"init": "photo.jpg", "seed": 0}, "seed"),
+        ({}, {"init": "style", "seed": 0}, "seed"),
+        ({}, {"content_weight": 0.0, "content_layers": ("conv1_1",)}, "content_layers"),
+        ({}, {"style_weight": 0.0, "style_layers": ("conv1_1",)}, "style_layers"),
+        ({}, {"style_weight": 0.0, "style_layer_weights": (1.0,) * 5}, "style_layer_weights"),
+        ({}, {"style_weight": 0.0, "style_fit": "stretch"}, "style_fit"),
+        ({}, {"style_weight": 0.0, "style_scale": 2.0}, "style_scale"),
+        ({"num_styles": 2}, {"style_weight": 0.0, "style_blend": (1.0, 2.0)}, "style_blend"),
+        ({}, {"style_weight": 0.0, "init": "content"}, "init"),
         ({}, {"content_weight": 0.0, "style_weight": 0.0}, "nothing"),
     ],
 )
 def test_contradictions_and_settings_without_effect_are_refused(inputs, settings, name):
     with pytest.raises(InputError, match=name) as caught:
-        resolve(**inputs, **settings)
+        resolve(**(inputs | settings))
     assert "\n" not in str(caught.value)
 
 
