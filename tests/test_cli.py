@@ -1,5 +1,6 @@
 """The command line: bad requests before TensorFlow is imported, and real runs in processes."""
 
+import io
 import json
 import os
 import pathlib
@@ -9,13 +10,14 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from tf_style import PRESETS, Settings, cli
+from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer, cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -36,6 +38,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "old.png").write_bytes(b"precious")
+    shutil.copy(CONTENT, tmp_path / "photo.jpg")
+    (tmp_path / "link.jpg").symlink_to("photo.jpg")
+    (tmp_path / "nowhere.png").symlink_to("none/new.png")
     return tmp_path
 
 
@@ -106,6 +111,43 @@ BAD_REQUESTS = {
     "style weight without style": (request("--style-weight", "1", style=None), "style"),
     "start from no content": (request("--init", "content", content=None), "init"),
     "quiet and verbose": (request("--quiet", "--verbose"), "--quiet"),
+    "content without a name": (request(content=""), "''"),
+    "huge size": (request("--size", "60000"), "60000 x 39"),
+    "huge area": (request("--size", "65535", "--size-of", "area"), "large"),
+    "size in floating point": (request("--size", "1e3"), "1e3"),
+    "size beyond all": (request("--size", "9" * 30), "size"),
+    "huge style": (request("--style-scale", "900"), "large"),
+    "infinite style": (request("--style-scale", "inf"), "style_scale"),
+    "weights in NaN": (request("--style-layer-weights", "nan,1,1,1,1"), "style_layer_weights"),
+    "empty list of numbers": (request("--style-layer-weights", ""), "numbers"),
+    "empty list of names": (request("--style-layers", ""), "conv1_1 to conv5_4"),
+    "layer twice": (request("--style-layers", "conv1_1,relu1_1"), "each named once"),
+    "weights that are text": (request("--weights", "text.jpg"), "text.jpg"),
+    "weights that are a pipe": (request("--weights", "fifo.png"), "fifo.png"),
+    "seed that is no number": (request("--init", "noise", "--seed", "dice"), "dice"),
+    "negative seed": (request("--init", "noise", "--seed", "-1"), "seed"),
+    "twelve bits": (request("--bit-depth", "12"), "12"),
+    "fit of a texture": (request("--style-fit", "stretch", content=None), "style_fit"),
+    "layers without weight": (
+        request("--style-weight", "0", "--style-layers", "conv1_1"),
+        "style_layers",
+    ),
+    "nothing to minimise": (request("--style-weight", "0", "--content-weight", "0"), "nothing"),
+    "below a file": (request(output="old.png/new.png"), "old.png/new.png"),
+    "output is a pipe": (request(output="fifo.png"), "fifo.png"),
+    "output is a link to nowhere": (request(output="nowhere.png"), "nowhere.png"),
+    "name too long": (request(output="a" * 300 + ".png"), "name too long"),
+    "output over content": (request(content="photo.jpg", output="photo.jpg"), "--content"),
+    "output over content by a link": (request(content="photo.jpg", output="link.jpg"), "--content"),
+    "output over style": (request(style="photo.jpg", output="./photo.jpg"), "--style"),
+    "output over init": (request("--init", "photo.jpg", output="photo.jpg"), "--init"),
+    "trace over content": (request("--trace", "photo.jpg", content="photo.jpg"), "--content"),
+    "trace over weights": (request("--trace", "short.h5", "--weights", "short.h5"), "--weights"),
+    "trace is a folder": (request("--trace", "folder.png"), "folder.png"),
+    "trace without a name": (request("--trace", ""), "''"),
+    "flags from no file": (request("--flagfile=none.txt"), "none.txt"),
+    "flag of two lines": (request("--two\nlines"), "--two lines"),
+    "name of two lines": (request(content="two\nlines.jpg"), "two\\nlines.jpg"),
 }
 
 
@@ -127,17 +169,63 @@ def test_a_bad_request_gets_one_line_and_changes_nothing(folder, capsys, name):
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_bad_request_leaves_the_old_output_alone_and_tensorflow_unimported(folder):
+def test_no_bad_request_imports_tensorflow_or_touches_an_old_output(folder):
+    """All in one process, so that what each imports is still there after the last."""
+    requests = [arguments for arguments, _ in BAD_REQUESTS.values()]
+    requests = [
+        [argument.replace("new.png", "old.png") for argument in arguments] for arguments in requests
+    ]
     code = (
-        "import sys; from tf_style import cli; "
-        f"code = cli.main({request(content='text.jpg', output='old.png')!r}); "
-        "sys.exit(99 if 'tensorflow' in sys.modules else code)"
+        "import json, sys\nfrom tf_style import cli\n"
+        "for arguments in json.load(sys.stdin):\n"
+        "    try: code = cli.main(arguments)\n"
+        "    except SystemExit as stop: code = stop.code\n"
+        "    if code != 2: sys.exit(str(arguments))\n"
+        "sys.exit({'tensorflow', 'keras', 'rich'} & set(sys.modules) or 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=environment(), check=False
+        [sys.executable, "-c", code],
+        input=json.dumps(requests),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
     )
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == len(BAD_REQUESTS)
     assert (folder / "old.png").read_bytes() == b"precious"
+    assert (folder / "photo.jpg").read_bytes() == pathlib.Path(CONTENT).read_bytes()
+
+
+@pytest.mark.parametrize("flag", ["--content", "--style", "--init"])
+def test_an_unreadable_file_is_one_line(folder, capsys, monkeypatch, flag):
+    """Root may read all, so that the system has to be told to refuse."""
+    system_open = os.open
+
+    def refuse(path, *rest, **options):
+        if path == "photo.jpg":
+            raise PermissionError(13, "Permission denied", path)
+        return system_open(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert cli.main(request(flag, "photo.jpg", *SHALLOW)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "photo.jpg" in line
+    assert "Permission denied" in line
+
+
+def test_debug_shows_where(folder, capsys):
+    with pytest.raises(InputError, match=r"none\.jpg") as caught:
+        cli.main(request("--debug", content="none.jpg"))
+    assert "images.py" in "".join(traceback.format_exception(caught.value))
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("stylize 0.")
 
 
 def test_help_gives_the_librarys_defaults_without_numpy(capsys):
@@ -177,6 +265,7 @@ def run(*arguments, **options):
 
 def test_a_transfer_from_end_to_end(tmp_path):
     output, trace = tmp_path / "out.png", tmp_path / "out.json"
+    start = time.time()
     done = run(
         *request("--size", "128", "--iterations", "12", "--trace", str(trace), output=str(output)),
         *("--save-every", "5", "--bit-depth", "8"),
@@ -190,12 +279,23 @@ def test_a_transfer_from_end_to_end(tmp_path):
 
     with Image.open(output) as picture:
         assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (128, 85))
-        assert picture.info["icc_profile"]
-        description = picture.getexif()[0x010E]
-    assert json.loads(description)["style"] == ["style.jpg"]
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
+        description = json.loads(picture.getexif()[0x010E])
+        pixels = np.asarray(picture, float)
+    assert description["made_by"].startswith("tf_style ")
+    assert (description["content"], description["style"]) == ("chelsea.jpg", ["style.jpg"])
+    assert (description["size"], description["iterations"]) == (128, 12)
+    with Image.open(CONTENT) as content:
+        # The picture has moved away from the photograph, and is still one: measured 24 levels.
+        assert 5 < np.abs(pixels - np.asarray(content.resize((128, 85)), float)).mean() < 60
     snapshots = sorted(path.name for path in tmp_path.glob("out-*.png"))
     assert len(snapshots) in (1, 2)  # A call into the graph may pass two multiples of 5 at once.
     assert {path.name for path in tmp_path.iterdir()} == {"out.png", "out.json", *snapshots}
+    for name in snapshots:
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (128, 85)
+            assert not np.array_equal(np.asarray(picture), pixels)
 
     record = json.loads(trace.read_text())
     assert {"arguments", "versions", "device", "status", "evaluations"} <= set(record)
@@ -212,7 +312,9 @@ def test_a_transfer_from_end_to_end(tmp_path):
         assert evaluation["loss"] == evaluation["content"] + evaluation["style"] + evaluation["tv"]
     seconds = [evaluation["seconds"] for evaluation in evaluations]
     assert seconds == sorted(seconds)
-    assert seconds[0] > 0
+    # They count from the start of the process, which ended before now.
+    assert 0 < seconds[0]
+    assert seconds[-1] < time.time() - start
     assert evaluations[-1]["loss"] < evaluations[0]["loss"] / 2
 
 
@@ -233,17 +335,22 @@ def test_quiet_prints_nothing_and_the_contents_alpha_is_kept(tmp_path):
         np.testing.assert_array_equal(np.asarray(picture)[..., 3], pixels[..., 3])
 
 
-def test_the_same_seed_gives_the_same_picture(tmp_path):
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_the_same_seed_gives_the_same_picture(tmp_path, precision):
+    """In another process too."""
+    arguments = request("--init", "noise", "--precision", precision, *SHALLOW, content=None)
     pictures = []
-    for name in ("first.png", "second.png"):
-        done = run(
-            *request("--init", "noise", "--seed", "3", *SHALLOW, content=None),
-            *("--output", str(tmp_path / name)),
-        )
-        assert done.returncode == 0, done.stderr
+    for name, seed in (("first.png", "3"), ("second.png", "3"), ("other.png", "4")):
+        here = [*arguments, "--seed", seed, "--output", str(tmp_path / name)]
+        if name == "first.png":
+            done = run(*here)
+            assert done.returncode == 0, done.stderr
+        else:
+            assert cli.main(here) == 0
         with Image.open(tmp_path / name) as picture:
             pictures.append(np.asarray(picture))
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(*pictures[:2])
+    assert not np.array_equal(*pictures[1:])
 
 
 def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
@@ -255,10 +362,8 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_a_style_equal_to_the_content_ends_well(tmp_path):
-    done = run(
-        *request(*SHALLOW, "--content-layers", "conv1_1", style=CONTENT, output=str(tmp_path / "o.png"))
-    )
-    assert done.returncode == 0, done.stderr
+    output = str(tmp_path / "o.png")
+    assert cli.main(request(*SHALLOW, "--content-layers", "conv1_1", style=CONTENT, output=output)) == 0
     with Image.open(tmp_path / "o.png") as picture, Image.open(CONTENT) as content:
         difference = np.asarray(picture, float) - np.asarray(content.resize(picture.size), float)
     # Little but the difference of two ways to resize: measured 1.1 levels.
@@ -285,6 +390,27 @@ def test_a_warning_arrives_although_tensorflows_start_up_is_hidden(tmp_path):
     assert "no compiler" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["closed", "broken"])
+def test_a_stderr_that_nobody_reads_costs_no_picture(tmp_path, how):
+    arguments = request(*SHALLOW, content=None, output=str(tmp_path / "o.png"))
+    command = [sys.executable, str(ROOT / "bin" / "stylize"), *arguments]
+    if how == "closed":
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment(), check=False)
+        code, out = done.returncode, done.stdout
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=writer, env=environment(), check=False
+        )
+        os.close(writer)
+        code, out = done.returncode, done.stdout
+    assert (code, out) == (0, b"")
+    with Image.open(tmp_path / "o.png") as picture:
+        picture.load()
+
+
 def test_ctrl_c_writes_the_picture_so_far(tmp_path):
     output, trace = tmp_path / "out.png", tmp_path / "out.json"
     arguments = request("--size", "96", "--iterations", "100000", output=str(output))
@@ -307,6 +433,129 @@ def test_ctrl_c_writes_the_picture_so_far(tmp_path):
     record = json.loads(trace.read_text())
     assert record["status"] == "interrupted"
     assert 0 < record["iterations"] < 100_000
+
+
+def test_ctrl_c_before_the_first_evaluation_leaves_the_output_alone(folder, capsys, monkeypatch):
+    run_transfer = StyleTransfer.run
+
+    def run(self, **options):
+        signal.raise_signal(signal.SIGINT)
+        return run_transfer(self, **options)
+
+    monkeypatch.setattr(StyleTransfer, "run", run)
+    handler = signal.getsignal(signal.SIGINT)
+    assert cli.main(request(*SHALLOW, content=None, output="old.png")) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "interrupted" in line
+    assert (folder / "old.png").read_bytes() == b"precious"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_while_the_picture_is_written_does_not_lose_it(folder, monkeypatch):
+    fsync = os.fsync
+
+    def interrupt(descriptor):
+        monkeypatch.setattr(os, "fsync", fsync)
+        signal.raise_signal(signal.SIGINT)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    assert cli.main(request(*SHALLOW, content=None)) == 130
+    with Image.open("new.png") as picture:
+        picture.load()
+
+
+def test_a_second_ctrl_c_ends_the_program_at_once(folder, capsys, monkeypatch):
+    def run(self, **_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(StyleTransfer, "run", run)
+    assert cli.main(request(*SHALLOW, content=None, output="old.png")) == 130
+    assert capsys.readouterr().err == "stylize: interrupted\n"
+    assert (folder / "old.png").read_bytes() == b"precious"
+
+
+def test_content_without_style_is_reconstructed(folder, capsys):
+    arguments = ("--size", "48", "--content-layers", "conv1_1", "--iterations", "3")
+    assert cli.main(request(*arguments, "--trace", "t.json", style=None)) == 0
+    record = json.loads((folder / "t.json").read_text())
+    assert record["arguments"]["style"] == []
+    assert record["preset"]["init"] == "noise"
+    for evaluation in record["evaluations"]:
+        assert evaluation["style"] == 0
+        assert evaluation["loss"] == evaluation["content"] > 0
+
+
+def test_style_without_content_has_the_styles_proportions(folder):
+    assert cli.main(request(*SHALLOW, content=None, style="photo.jpg")) == 0
+    with Image.open("new.png") as picture:
+        assert picture.size == (48, 32)
+
+
+def test_what_was_asked_for_is_in_the_metadata_without_folders_and_with_zeros(folder):
+    arguments = request("--tv-weight", "0", "--no-normalize", *SHALLOW, style=str(folder / "photo.jpg"))
+    init = str(folder / "dot.png")
+    Image.new("RGB", (48, 32), (90, 120, 30)).save(init)
+    assert cli.main([*arguments, "--content-layers", "conv1_1", "--init", init, "--quiet"]) == 0
+    with Image.open("new.png") as picture:
+        text = picture.getexif()[0x010E]
+    description = json.loads(text)
+    assert str(folder) not in text
+    assert description["init"] == "dot.png"
+    assert description["tv_weight"] == 0
+    assert description["normalize"] is False
+    assert not {"quiet", "verbose", "debug", "trace"} & set(description)
+
+
+def test_verbose_says_where_and_how(folder, capsys):
+    assert cli.main(request("--verbose", *SHALLOW, content=None)) == 0
+    text = capsys.readouterr().err
+    assert "48 x " in text
+    assert "/CPU:0" in text
+    assert "kernel" in text
+    assert "style_weight=" in text
+
+
+def progress(iteration):
+    evaluations = [
+        Evaluation(index, 0, 100.0 + index / 2, 5.0, 2.0, 3.0, 0.0) for index in range(iteration + 1)
+    ]
+    return Progress(iteration, 60, evaluations, 32, 48, 1.0, lambda: None)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("kind", ["terminal", "no colour", "dumb", "file"])
+def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
+    from tf_style import report
+
+    stderr = io.StringIO() if kind == "file" else Terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "dumb" if kind == "dumb" else "xterm")
+    if kind == "no colour":
+        monkeypatch.setenv("NO_COLOR", "1")
+    with report.progress_display(quiet=False) as display:
+        for iteration in (1, 10, 20, 30, 60):
+            display(progress(iteration))
+    text = stderr.getvalue()
+    assert "loss 5" in text
+    assert "2.00 evaluations/s" in text
+    if kind in ("dumb", "file"):
+        lines = text.splitlines()
+        assert [line.split()[2] for line in lines] == ["1", "30", "60"]
+        assert "\x1b" not in text
+    else:
+        assert "60/60" in text
+        assert "48 x 32" in text
+        assert "nan" not in text
+        assert ("\x1b[3" in text) == (kind == "terminal")
 
 
 def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):

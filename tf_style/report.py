@@ -117,7 +117,8 @@ def print_summary(output: str, result: StylizeResult) -> None:
 def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
     """How a picture was made, for its metadata: one line of JSON without the folders' names."""
     request = _request(arguments)
-    for name in ("content", "init", "output", "trace", "weights"):
+    request.pop("trace", None)
+    for name in ("content", "init", "output", "weights"):
         if name in request:
             request[name] = pathlib.Path(request[name]).name
     request["style"] = [pathlib.Path(style).name for style in arguments.style]
@@ -179,8 +180,10 @@ def write_trace(
 
 
 def _request(arguments: argparse.Namespace) -> dict:
-    """What was asked for; 0 and `--no-normalize` are something, a flag that is off is nothing."""
-    request = vars(arguments)
-    off = {name for name in ("debug", "quiet", "verbose") if not request[name]}
-    off |= {name for name, value in request.items() if value is None or value == []}
-    return {name: value for name, value in request.items() if name not in off}
+    """What was asked for, without what was left out or only changes the messages."""
+    messages = ("debug", "quiet", "verbose")
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in messages and value is not None
+    }
