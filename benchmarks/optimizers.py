@@ -32,8 +32,8 @@ def main() -> None:
         "|---|---|---|---|---|---|",
     ]
     for style in arguments.style or ["examples/style.jpg"]:
-        settings = Settings(size=arguments.size, precision="float32")
-        transfer = StyleTransfer(prepare(arguments.content, [style], settings), settings)
+        settings = Settings(size=arguments.size, precision="float32", levels=1)
+        transfer = StyleTransfer(prepare(arguments.content, [style], settings))
         start = transfer.image.read_value()
         for name, budget in BUDGETS.items():
             transfer.image.assign(start)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -100,6 +101,11 @@ BAD_REQUESTS = {
     "trace over output": (request("--trace", "./new.png"), "--trace"),
     "snapshots never": (request("--save-every", "0"), "--save-every"),
     "snapshots too late": (request("--save-every", "9", "--iterations", "9"), "--save-every"),
+    "more levels than pixels": (request("--levels", "9"), "2 x 1 pixels"),
+    "more levels than iterations": (request("--levels", "3", "--iterations", "2"), "levels=3"),
+    "no levels": (request("--levels", "0"), "levels"),
+    "pairs without L-BFGS": (request("--pairs", "5", "--optimizer", "adam"), "pairs"),
+    "no pairs": (request("--pairs", "0"), "pairs"),
     "no iterations": (request("--iterations", "0"), "iterations"),
     "seed without noise": (request("--seed", "1"), "seed"),
     "blend of one": (request("--style-blend", "1"), "style_blend"),
@@ -243,7 +249,7 @@ def test_help_gives_the_librarys_defaults_without_numpy(capsys):
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert f"working size, in pixels (default: {Settings.size})" in text
-    assert f"of the optimiser (default: {Settings.iterations})" in text
+    assert f"of the optimiser, in all (default: {Settings.iterations})" in text
     for name in PRESETS:
         assert name in text
 
@@ -268,7 +274,7 @@ def test_a_transfer_from_end_to_end(tmp_path):
     start = time.time()
     done = run(
         *request("--size", "128", "--iterations", "12", "--trace", str(trace), output=str(output)),
-        *("--save-every", "5", "--bit-depth", "8"),
+        *("--save-every", "5", "--bit-depth", "8", "--levels", "2"),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
@@ -289,8 +295,7 @@ def test_a_transfer_from_end_to_end(tmp_path):
     with Image.open(CONTENT) as content:
         # The picture has moved away from the photograph, and is still one: measured 24 levels.
         assert 5 < np.abs(pixels - np.asarray(content.resize((128, 85)), float)).mean() < 60
-    snapshots = sorted(path.name for path in tmp_path.glob("out-*.png"))
-    assert len(snapshots) in (1, 2)  # A call into the graph may pass two multiples of 5 at once.
+    snapshots = ("out-00005.png", "out-00010.png")  # The first at the coarse level.
     assert {path.name for path in tmp_path.iterdir()} == {"out.png", "out.json", *snapshots}
     for name in snapshots:
         with Image.open(tmp_path / name) as picture:
@@ -315,7 +320,25 @@ def test_a_transfer_from_end_to_end(tmp_path):
     # They count from the start of the process, which ended before now.
     assert 0 < seconds[0]
     assert seconds[-1] < time.time() - start
-    assert evaluations[-1]["loss"] < evaluations[0]["loss"] / 2
+    assert [level["iterations"] for level in record["levels"]] == [6, 6]
+    assert [(level["height"], level["width"]) for level in record["levels"]] == [(42, 64), (85, 128)]
+    assert [evaluation["level"] for evaluation in evaluations] == sorted(
+        evaluation["level"] for evaluation in evaluations
+    )
+    final = evaluations[record["final_evaluation"]]
+    assert final["level"] == 1
+    assert final["loss"] < evaluations[0]["loss"] / 2
+
+
+def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys):
+    before = sorted(folder.iterdir())
+    assert cli.main(request("--dry-run", "--levels", "2", "--iterations", "9", *SHALLOW[:4])) == 0
+    text = capsys.readouterr().out
+    assert "level 0: 24 x 16 pixels, 4 iterations" in text
+    assert "level 1: 48 x 32 pixels, 5 iterations" in text
+    assert re.search(r"memory: about 0\.\d GiB", text)
+    assert re.search(r"time: about \d+ s on /CPU:0 in (bfloat16|float32)", text)
+    assert sorted(folder.iterdir()) == before
 
 
 SHALLOW = ("--size", "48", "--style-layers", "conv1_1", "--iterations", "3", "--device", "/CPU:0")
@@ -521,7 +544,7 @@ def progress(iteration):
     evaluations = [
         Evaluation(index, 0, 100.0 + index / 2, 5.0, 2.0, 3.0, 0.0) for index in range(iteration + 1)
     ]
-    return Progress(iteration, 60, evaluations, 32, 48, 1.0, lambda: None)
+    return Progress(iteration, 60, evaluations, 0, 1, 32, 48, 1.0, lambda: None)
 
 
 class Terminal(io.StringIO):

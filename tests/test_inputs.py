@@ -40,10 +40,11 @@ STYLE = picture(80, 40, seed=1)
 )
 def test_the_working_size_is_the_contents_scaled(settings, expected):
     inputs = prepared(CONTENT, [STYLE], **settings)
-    assert inputs.content.shape == inputs.initial.shape == (*expected, 3)
-    assert inputs.content.dtype == inputs.initial.dtype == np.float32
+    assert inputs.levels[-1].content.shape == inputs.initial.shape == (*expected, 3)
+    assert inputs.levels[-1].content.dtype == inputs.initial.dtype == np.float32
     # As `images.resize` gives it, on the 0..255 scale.
-    np.testing.assert_array_equal(inputs.content, 255.0 * images.resize(CONTENT / 255, *expected))
+    resized = 255.0 * images.resize(CONTENT / 255, *expected)
+    np.testing.assert_array_equal(inputs.levels[-1].content, resized)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,13 @@ def test_the_working_size_is_the_contents_scaled(settings, expected):
     ],
 )
 def test_a_style_has_the_contents_area_or_its_exact_size(settings, expected):
-    (style,) = prepared(CONTENT, [STYLE], size=45, **settings).styles
+    (style,) = prepared(CONTENT, [STYLE], size=45, **settings).levels[-1].styles
     assert style.shape == (*expected, 3)
     np.testing.assert_array_equal(style, 255.0 * images.resize(STYLE / 255, *expected))
 
 
 def test_several_styles_keep_their_order():
-    first, second = prepared(CONTENT, [STYLE, CONTENT], size=45).styles
+    first, second = prepared(CONTENT, [STYLE, CONTENT], size=45).levels[-1].styles
     assert first.shape == (52, 26, 3)
     np.testing.assert_array_equal(second, 255.0 * images.resize(CONTENT / 255, 30, 45))
 
@@ -102,22 +103,22 @@ def test_starts(tmp_path):
 
 def test_a_start_does_not_share_the_contents_memory():
     inputs = prepared(CONTENT, [STYLE], size=90)
-    before = inputs.content.copy()
+    before = inputs.levels[-1].content.copy()
     inputs.initial[:] = 0
-    np.testing.assert_array_equal(inputs.content, before)
+    np.testing.assert_array_equal(inputs.levels[-1].content, before)
 
 
 def test_a_texture_has_its_first_styles_proportions():
     inputs = prepared(None, [STYLE, CONTENT], size=40, content_layers=None)
-    assert (inputs.content, inputs.alpha) == (None, None)
+    assert (inputs.levels[-1].content, inputs.alpha) == (None, None)
     assert inputs.initial.shape == (40, 20, 3)
-    assert [style.shape[:2] for style in inputs.styles] == [(40, 20), (23, 34)]
+    assert [style.shape[:2] for style in inputs.levels[-1].styles] == [(40, 20), (23, 34)]
     assert inputs.preset.content_layers == ()
 
 
 def test_a_reconstruction_needs_no_style():
     inputs = prepared(CONTENT, [], size=45, style_layers=None)
-    assert inputs.styles == ()
+    assert inputs.levels[-1].styles == ()
     assert inputs.preset.init == "noise"
     assert list(inputs.weights) == ["block1_conv1"]
 
@@ -131,7 +132,7 @@ def test_alpha_is_resized_and_passed_on():
     np.testing.assert_array_equal(inputs.alpha[:, :18], 0.0)
     np.testing.assert_array_equal(inputs.alpha[:, 27:], 1.0)
     # What is transparent is white, as a browser's page.
-    np.testing.assert_array_equal(inputs.content[:, :18], 255.0)
+    np.testing.assert_array_equal(inputs.levels[-1].content[:, :18], 255.0)
     assert prepared(CONTENT, [STYLE], size=45).alpha is None
 
 
@@ -139,9 +140,9 @@ def test_a_file_its_bytes_an_open_file_and_an_array_are_the_same(tmp_path):
     path = tmp_path / "content.png"
     Image.fromarray(CONTENT).save(path)
     data = path.read_bytes()
-    expected = prepared(CONTENT, [STYLE], size=45).content
+    expected = prepared(CONTENT, [STYLE], size=45).levels[-1].content
     for source in (str(path), path, data, io.BytesIO(data), images.read(path), CONTENT / 255):
-        np.testing.assert_array_equal(prepared(source, [STYLE], size=45).content, expected)
+        np.testing.assert_array_equal(prepared(source, [STYLE], size=45).levels[-1].content, expected)
 
 
 def test_weights_go_as_deep_as_the_layers_used_and_are_normalised_for_the_pooling():
@@ -180,9 +181,23 @@ def test_sizes_that_cannot_be_are_refused(content, style, settings, message):
 
 def test_the_smallest_picture_of_the_deepest_layer_is_taken():
     inputs = prepared(CONTENT, [CONTENT], **DEEP, size=24)
-    assert inputs.content.shape == (16, 24, 3)
+    assert inputs.levels[-1].content.shape == (16, 24, 3)
 
 
 def test_arrays_out_of_range_are_refused():
     with pytest.raises(InputError, match=r"0\.\.1"):
         prepared(CONTENT.astype(np.float32), [STYLE])
+
+
+def test_each_level_has_its_pictures():
+    inputs = prepared(CONTENT, [STYLE], size=80, levels=2)
+    assert (inputs.height, inputs.width) == (53, 80)
+    assert inputs.initial.shape == (26, 40, 3)
+    for level, (height, width) in zip(inputs.levels, [(26, 40), (53, 80)], strict=True):
+        assert (level.level.height, level.level.width) == (height, width)
+        np.testing.assert_array_equal(
+            level.content, 255.0 * images.resize(CONTENT / 255, height, width)
+        )
+        area = level.styles[0].shape[0] * level.styles[0].shape[1]
+        # Rounding of the two sides.
+        assert abs(area / (height * width) - 1) < 1 / min(level.styles[0].shape[:2])

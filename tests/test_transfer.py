@@ -12,6 +12,7 @@ SMALL = {
     "style_layers": ("conv1_1", "conv2_1"),
     "precision": "float32",
     "device": "/CPU:0",
+    "levels": 1,
 }
 
 
@@ -107,12 +108,63 @@ def test_style_alone_becomes_a_texture(style):
     assert result.evaluations[-1].loss < result.evaluations[0].loss / 2
 
 
-def test_a_transfer_goes_on_from_where_its_image_stands(content, style):
-    settings = tf_style.Settings(iterations=4, **SMALL)
-    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), settings)
-    first, second = transfer.run(), transfer.run()
-    assert second.evaluations[0].loss == first.evaluations[-1].loss
-    assert second.evaluations[-1].loss < first.evaluations[-1].loss
+def test_an_interrupted_transfer_goes_on_to_the_same_bits(content, style):
+    settings = tf_style.Settings(**(SMALL | {"iterations": 12, "levels": 2}))
+    inputs = tf_style.prepare(content, [style], settings)
+    straight = tf_style.StyleTransfer(inputs).run()
+    transfer = tf_style.StyleTransfer(inputs)
+    calls, statuses = [], []
+    while not statuses or statuses[-1] == Status.INTERRUPTED:
+        # Stopped within each level and where one ends.
+        calls.clear()
+        result = transfer.run(
+            callback=calls.append, callback_every=2, should_stop=lambda: len(calls) == 2
+        )
+        statuses.append(result.status)
+    assert len(statuses) > 2
+    assert result.iterations == straight.iterations == 12
+    assert (result.image == straight.image).all()
+    assert [e.loss for e in result.evaluations] == [e.loss for e in straight.evaluations]
+    assert transfer.run().evaluations == result.evaluations
+
+
+def test_levels_go_from_coarse_to_fine(content, style):
+    seen = []
+    settings = SMALL | {"iterations": 12, "levels": 3, "content_layers": ("conv1_2",)}
+    result = tf_style.stylize(content, style, callback=seen.append, **settings)
+    assert result.image.shape == (36, 48, 3)
+    sizes = {progress.level: (progress.height, progress.width) for progress in seen}
+    assert sizes == {0: (9, 12), 1: (18, 24), 2: (36, 48)}
+    assert all(progress.read_image().shape == (36, 48, 3) for progress in seen)
+    assert {(progress.num_levels, progress.max_iterations) for progress in seen} == {(3, 12)}
+    assert result.iterations == 12
+    levels = [evaluation.level for evaluation in result.evaluations]
+    assert levels == sorted(levels)
+    assert set(levels) == {0, 1, 2}
+    # The last level starts from what the others have found.
+    alone = tf_style.stylize(content, style, **(settings | {"levels": 1}))
+    first = next(evaluation for evaluation in result.evaluations if evaluation.level == 2)
+    assert first.loss < alone.evaluations[0].loss
+
+
+def test_the_final_evaluation_is_the_pictures(content, style):
+    """The optimiser's last try may be one that it rejects."""
+    for optimizer in ("lbfgs", "tfp", "adam"):
+        settings = tf_style.Settings(optimizer=optimizer, iterations=15, **SMALL)
+        transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings))
+        result = transfer.run()
+        parts, _ = transfer.objective.parts_and_gradient(transfer.image.read_value())
+        expected = [result.final.content, result.final.style, result.final.tv]
+        # The same function on the same bits, but for tfp, whose position passes through a reshape.
+        np.testing.assert_allclose(parts, expected, rtol=1e-6)
+
+
+def test_a_callback_can_be_asked_for_at_every_so_many_iterations(content, style):
+    seen = []
+    settings = tf_style.Settings(**(SMALL | {"iterations": 20, "levels": 2}))
+    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings))
+    transfer.run(callback=seen.append, callback_every=7)
+    assert {7, 14} <= {progress.iteration for progress in seen}
 
 
 def test_unknown_settings_and_devices_are_refused(content, style):

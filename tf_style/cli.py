@@ -72,15 +72,19 @@ def _run(arguments: argparse.Namespace) -> int:
     # The output's name before the inputs are read, and its size once that is known.
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
     inputs = prepare(arguments.content, arguments.style, settings)
-    size = inputs.initial.shape[:2]
+    size = (inputs.height, inputs.width)
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
 
     with _stop_on_interrupt() as should_stop:
         with contextlib.nullcontext() if arguments.verbose else _startup_noise_hidden():
             from tf_style.transfer import StyleTransfer
 
-            transfer = StyleTransfer(inputs, settings)
+            transfer = StyleTransfer(inputs)
         from tf_style import report
+
+        if arguments.dry_run:
+            print(report.plan(transfer))
+            return EXIT_INTERRUPTED if should_stop() else 0
 
         if arguments.verbose:
             report.print_setup(transfer)
@@ -96,7 +100,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
         with report.progress_display(quiet=arguments.quiet) as display:
             callback = _snapshots(arguments, save, display)
-            result = transfer.run(callback=callback, should_stop=should_stop)
+            result = transfer.run(
+                callback=callback, callback_every=arguments.save_every, should_stop=should_stop
+            )
 
         has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
         if has_picture:
@@ -151,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument("--trace", metavar="FILE", help="write every evaluation's loss, as JSON")
     files.add_argument(
         "--save-every", metavar="N", type=int, help="also write OUTPUT-N after every N iterations"
+    )
+    files.add_argument(
+        "--dry-run", action="store_true", help="only print the sizes, the memory and the time expected"
     )
 
     def add(group, flag: str, help: str, **options) -> None:
@@ -213,7 +222,16 @@ def _parser() -> argparse.ArgumentParser:
     add(optimisation, "--init", "content, noise, style or an image file", metavar="INIT")
     add(optimisation, "--seed", "of the noise", type=int, unset=0)
     add(optimisation, "--optimizer", "tfp: lbfgs_minimize", choices=("lbfgs", "tfp", "adam"))
-    add(optimisation, "--iterations", "of the optimiser", type=int, metavar="N")
+    add(optimisation, "--pairs", "of steps and gradients that L-BFGS keeps (m)", type=int, unset=10)
+    add(optimisation, "--iterations", "of the optimiser, in all", type=int, metavar="N")
+    add(
+        optimisation,
+        "--levels",
+        "working sizes from coarse to fine, each twice the last one",
+        type=int,
+        metavar="N",
+        unset="by size",
+    )
 
     output = parser.add_argument_group("messages")
     amount = output.add_mutually_exclusive_group()
@@ -248,15 +266,12 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _snapshots(arguments: argparse.Namespace, save: Callable, display: Callable) -> Callable:
     stem, extension = os.path.splitext(arguments.output)
-    done = 0
 
     def callback(progress) -> None:
-        nonlocal done
         display(progress)
-        every = arguments.save_every
-        if every and progress.iteration // every > done:
-            done = progress.iteration // every
-            save(f"{stem}-{progress.iteration:05d}{extension}", progress.read_image())
+        every, iteration = arguments.save_every, progress.iteration
+        if every and iteration and iteration % every == 0:
+            save(f"{stem}-{iteration:05d}{extension}", progress.read_image())
 
     return callback
 

@@ -30,8 +30,11 @@ class EvaluationLog:
           num_parts: How many parts there are.
         """
         self._parts_and_gradient = parts_and_gradient
-        self._records = tf.Variable(tf.zeros([CAPACITY, 1 + num_parts], tf.float64), trainable=False)
-        self._count = tf.Variable(0, trainable=False)
+        with tf.device("/CPU:0"):
+            self._records = tf.Variable(
+                tf.zeros([CAPACITY, 1 + num_parts], tf.float64), trainable=False
+            )
+            self._count = tf.Variable(0, trainable=False)
 
     def __call__(self, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Evaluates the objective, in a graph or eagerly.

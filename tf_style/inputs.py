@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tf_style import images, weights
+from tf_style import images, pyramid, weights
 from tf_style.architecture import layers_up_to, min_side_px
 from tf_style.errors import InputError
 from tf_style.images import Picture
@@ -28,24 +28,51 @@ MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class LevelInputs:
+    """The pictures at one working size.
+
+    Attributes:
+      level: The size, the objective and the iterations.
+      content: float32 [height, width, 3], RGB, 0..255, or None.
+      styles: Each float32 [any height, any width, 3].
+    """
+
+    level: pyramid.Level
+    content: np.ndarray | None
+    styles: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
     """Pictures and weights, ready for the network.
 
     Attributes:
-      preset: The objective.
-      content: float32 [height, width, 3], RGB, 0..255, at the working size, or None.
-      alpha: The content's opacity, float32 [height, width], 0..1, or None where it is opaque.
-      styles: Each float32 [any height, any width, 3].
-      initial: float32 [height, width, 3]: where the optimisation starts.
+      settings: What they were prepared for.
+      preset: The objective at the size of the picture to make.
+      levels: The working sizes, the coarsest first; the last has the size of the picture to make.
+      alpha: The content's opacity at that size, float32 [height, width], 0..1, or None where it is
+        opaque.
+      initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
+        optimisation starts.
       weights: Of the layers that the objective needs.
     """
 
+    settings: Settings
     preset: Preset
-    content: np.ndarray | None
+    levels: tuple[LevelInputs, ...]
     alpha: np.ndarray | None
-    styles: tuple[np.ndarray, ...]
     initial: np.ndarray
     weights: Weights
+
+    @property
+    def height(self) -> int:
+        """Of the picture to make, in pixels."""
+        return self.levels[-1].level.height
+
+    @property
+    def width(self) -> int:
+        """Of the picture to make, in pixels."""
+        return self.levels[-1].level.width
 
 
 def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings: Settings) -> Inputs:
@@ -72,27 +99,42 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
     frame = content_picture or style_pictures[0]
     height, width = images.working_size(frame.height, frame.width, settings.size, settings.size_of)
     _check_size(height, width, preset, "The picture")
-    resized_styles = tuple(
-        _resize_style(style.pixels, height, width, preset, settings) for style in style_pictures
+    plan = pyramid.plan(
+        height,
+        width,
+        preset=preset,
+        num_levels=settings.levels or pyramid.automatic_levels(height, width, preset),
+        iterations=settings.iterations,
     )
-    content_pixels = alpha = None
-    if content_picture is not None:
-        content_pixels = 255.0 * images.resize(content_picture.pixels, height, width)
-        if content_picture.alpha is not None:
-            alpha = images.resize(content_picture.alpha, height, width)
+    levels = tuple(
+        LevelInputs(
+            level=level,
+            content=None if content_picture is None else _resize(content_picture, level),
+            styles=tuple(
+                _resize_style(style.pixels, level.height, level.width, preset, settings)
+                for style in style_pictures
+            ),
+        )
+        for level in plan
+    )
+    alpha = None
+    if content_picture is not None and content_picture.alpha is not None:
+        alpha = images.resize(content_picture.alpha, height, width)
+    coarsest = plan[0]
     if preset.init == "noise":
-        noise = np.random.default_rng(settings.seed or 0).standard_normal((height, width, 3))
+        shape = (coarsest.height, coarsest.width, 3)
+        noise = np.random.default_rng(settings.seed or 0).standard_normal(shape)
         initial = np.asarray(MEAN_RGB) + NOISE_STDDEV * noise
     elif preset.init == "content":
-        initial = content_pixels
+        initial = levels[0].content
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
-        initial = 255.0 * images.resize(_picture(source).pixels, height, width)
+        initial = _resize(_picture(source), coarsest)
     return Inputs(
+        settings=settings,
         preset=preset,
-        content=content_pixels,
+        levels=levels,
         alpha=alpha,
-        styles=resized_styles,
         initial=np.array(initial, np.float32),
         weights=weights.load(
             settings.weights,
@@ -100,6 +142,10 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
             normalize_for=preset.pooling if preset.normalize else None,
         ),
     )
+
+
+def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
+    return 255.0 * images.resize(picture.pixels, level.height, level.width)
 
 
 def _picture(source: ImageSource) -> Picture:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability.python.optimizer import linesearch
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
@@ -117,6 +116,11 @@ class Lbfgs:
         """Iterations made so far."""
         return max(0, int(self._num_moves) - 1)
 
+    @property
+    def value(self) -> float:
+        """The loss at the position; infinite before the first iteration."""
+        return float(self._value)
+
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state: the position, its value and gradient, the pairs and the counters."""
         return {name: tf.identity(variable) for name, variable in self._variables().items()}
@@ -203,6 +207,8 @@ class Lbfgs:
 
     def _search(self, x, f, g, direction, slope, unit_f, unit_g):
         """Looks along the direction, beginning with what is known of its unit step."""
+        # Imported at the first search: it takes most of a second, and many a run needs none.
+        from tensorflow_probability.python.optimizer import linesearch
 
         def point_at(t, value, gradient):
             return _Point(x=t, f=value, df=_dot(gradient, direction), full_gradient=gradient)

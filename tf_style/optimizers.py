@@ -5,7 +5,6 @@ from typing import Protocol
 
 import keras
 import tensorflow as tf
-from tensorflow_probability.python.optimizer import lbfgs_minimize
 
 from tf_style.lbfgs import Lbfgs, Status
 
@@ -25,25 +24,35 @@ class Minimizer(Protocol):
         """Iterations made so far."""
         ...
 
+    @property
+    def value(self) -> float:
+        """The loss at the position; infinite before the first iteration."""
+        ...
+
     def run(self, num_iterations: int) -> None:
         """Makes iterations in one call into the graph, and updates the position."""
         ...
 
 
-def make_minimizer(name: str, evaluate: Evaluate, position: tf.Variable) -> Minimizer:
+def make_minimizer(
+    name: str, evaluate: Evaluate, position: tf.Variable, *, num_pairs: int = 10
+) -> Minimizer:
     """Makes an optimiser.
 
     Args:
       name: "lbfgs", "tfp" or "adam".
       evaluate: From a position to the loss and its gradient.
       position: Where to start, [batch, height, width, channels]; updated in place.
+      num_pairs: As for `Lbfgs`; Adam has none.
 
     Returns:
       The optimiser; nothing is evaluated yet.
     """
-    if name == "lbfgs":
-        return Lbfgs(evaluate, position, initial_inverse_hessian=favour_coarse)
-    return {"tfp": TfpLbfgs, "adam": Adam}[name](evaluate, position)
+    if name == "adam":
+        return Adam(evaluate, position)
+    if name == "tfp":
+        return TfpLbfgs(evaluate, position, num_pairs=num_pairs)
+    return Lbfgs(evaluate, position, num_pairs=num_pairs, initial_inverse_hessian=favour_coarse)
 
 
 def favour_coarse(image: tf.Tensor) -> tf.Tensor:
@@ -112,6 +121,13 @@ class TfpLbfgs:
         """Iterations made so far."""
         return 0 if self._results is None else int(self._results.num_iterations)
 
+    @property
+    def value(self) -> float:
+        """The loss at the position; infinite before the first iteration."""
+        if self._results is None or not float(self._factor):
+            return float("inf")
+        return float(self._results.objective_value) / float(self._factor)
+
     def run(self, num_iterations: int) -> None:
         """Makes iterations in one call into the graph."""
         if self._results is None:
@@ -126,6 +142,9 @@ class TfpLbfgs:
         self._position.assign(tf.reshape(self._results.position, self._position.shape))
 
     def _run_in_graph(self, previous, max_iterations: tf.Tensor):
+        # Most runs do without it, and it takes most of a second to import.
+        from tensorflow_probability.python.optimizer import lbfgs_minimize
+
         # It traces its argument ten times; a function of its own makes that ten calls of one graph.
         @tf.function
         def scaled(flat):
@@ -155,12 +174,14 @@ class Adam:
           learning_rate: About the change of a coordinate in an iteration, in the position's unit.
         """
         self._evaluate = evaluate
-        self._variable = keras.Variable(position, dtype=position.dtype.name)
+        # A tensor's copy: a variable itself Keras would adopt, and `position` is to stay evaluated.
+        self._variable = keras.Variable(position.read_value(), dtype=position.dtype.name)
         self._position = position
         self._adam = keras.optimizers.Adam(learning_rate)
         self._adam.build([self._variable])
         self._status = tf.Variable(int(Status.RUNNING), trainable=False)
         self._iterations = tf.Variable(0, trainable=False)
+        self._value = tf.Variable(float("inf"), trainable=False, dtype=position.dtype)
         self._run = tf.function(self._run_in_graph)
 
     @property
@@ -173,6 +194,11 @@ class Adam:
         """Iterations made so far."""
         return int(self._iterations)
 
+    @property
+    def value(self) -> float:
+        """The loss at the position; infinite before the first iteration."""
+        return float(self._value)
+
     def run(self, num_iterations: int) -> None:
         """Makes iterations in one call into the graph."""
         self._run(tf.constant(num_iterations))
@@ -183,6 +209,7 @@ class Adam:
                 loss, gradient = self._evaluate(self._variable.value)
                 if tf.math.is_finite(loss + tf.reduce_sum(tf.abs(gradient))):
                     self._position.assign(self._variable.value)
+                    self._value.assign(loss)
                     self._adam.apply_gradients([(gradient, self._variable)])
                     self._iterations.assign_add(1)
                 else:

@@ -137,6 +137,19 @@ PRESETS: dict[str, Preset] = {
         pooling="max",
         init="noise",
     ),
+    "neural-style-pt": Preset(
+        source="ProGamerGov/neural-style-pt, neural_style.py; its total variation is a sum of absolute "
+        "differences",
+        content_weight=5.0,
+        style_weight=100.0,
+        content_scale=MEAN,
+        style_scale=MEAN_GRAM_PER_CHANNEL,
+        style_layer_weights="sum",
+        tv_weight=1e-3,
+        tv_exponent=1,
+        pooling="max",
+        init="noise",
+    ),
     "pastiche": Preset(
         source="dstein64/pastiche 1.6.0: style layer weights 10 / N**2",
         content_weight=0.01,

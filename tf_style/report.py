@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import math
 import pathlib
 import platform
+import time
 from collections.abc import Callable, Iterator
 
 import keras
@@ -15,9 +17,8 @@ import PIL
 import rich.console
 import rich.progress
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tf_style import image_files
+from tf_style import image_files, memory
 from tf_style._version import __version__
 from tf_style.gram import kernel_info
 from tf_style.messages import say
@@ -82,25 +83,54 @@ class _LinePrinter:
         self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
         last = progress.evaluations[-1]
         say(
-            f"iteration {progress.iteration} of {progress.max_iterations}, "
+            f"iteration {progress.iteration} of {progress.max_iterations} "
+            f"at {progress.width} x {progress.height}, "
             f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
             f"{_rate(progress):.2f} evaluations/s"
         )
 
 
 def _rate(progress: Progress) -> float:
-    """Evaluations a second, without the first, whose time is mostly TensorFlow's tracing."""
-    first, last = progress.evaluations[0], progress.evaluations[-1]
+    """Evaluations a second at this level, without its first, whose time is mostly tracing."""
+    evaluations = progress.evaluations
+    last = evaluations[-1]
+    first = next(evaluation for evaluation in evaluations if evaluation.level == last.level)
     return (last.index - first.index) / (last.time - first.time) if last.time > first.time else 0.0
 
 
 def print_setup(transfer: StyleTransfer) -> None:
     """Says where and how the run will go, on stderr."""
-    _, height, width, _ = transfer.image.shape
     kernel = kernel_info()
-    say(f"{width} x {height} pixels on {transfer.device} in {transfer.precision}")
+    say(f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}")
     say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
     say(f"{transfer.inputs.preset}")
+
+
+def _sizes(transfer: StyleTransfer) -> str:
+    levels = (pictures.level for pictures in transfer.inputs.levels)
+    return ", then ".join(f"{level.width} x {level.height}" for level in levels)
+
+
+def plan(transfer: StyleTransfer) -> str:
+    """What a run would do and need: sizes, memory and time, from two evaluations at the first level."""
+    image = transfer.image.read_value()
+    transfer.objective.parts_and_gradient(image)
+    start = time.perf_counter()
+    transfer.objective.parts_and_gradient(image)[0].numpy()
+    pixels = image.shape[1] * image.shape[2]
+    seconds_per_pixel = (time.perf_counter() - start) / pixels
+    levels = [pictures.level for pictures in transfer.inputs.levels]
+    seconds = sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
+    memory_bytes = memory.estimate(transfer.inputs, transfer.precision)
+    lines = [
+        f"level {index}: {level.width} x {level.height} pixels, {level.iterations} iterations"
+        for index, level in enumerate(levels)
+    ]
+    lines += [
+        f"memory: about {memory_bytes / 2**30:.1f} GiB at most",
+        f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
+    ]
+    return "\n".join(lines)
 
 
 def print_summary(output: str, result: StylizeResult) -> None:
@@ -109,7 +139,8 @@ def print_summary(output: str, result: StylizeResult) -> None:
     say(
         f"wrote {image_files.shown(output)}, {width} x {height} pixels: "
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
-        f"loss {result.evaluations[-1].loss:.4g}, "
+        f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "
+        f"style {result.final.style:.4g}), "
         f"{result.seconds:.1f} s ({result.status.text})"
     )
 
@@ -155,13 +186,14 @@ def write_trace(
         for evaluation in result.evaluations
     ]
     trace = {
-        "arguments": _request(arguments) | dataclasses.asdict(transfer.settings),
-        "preset": dataclasses.asdict(transfer.inputs.preset),
+        "started": start,
+        "arguments": _request(arguments) | dataclasses.asdict(transfer.inputs.settings),
+        "levels": [dataclasses.asdict(pictures.level) for pictures in transfer.inputs.levels],
         "versions": {
             "tf_style": __version__,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
-            "tensorflow-probability": tfp.__version__,
+            "tensorflow-probability": importlib.metadata.version("tensorflow-probability"),
             "keras": keras.__version__,
             "numpy": np.__version__,
             "pillow": PIL.__version__,
@@ -174,6 +206,7 @@ def write_trace(
         },
         "status": result.status.name.lower(),
         "iterations": result.iterations,
+        "final_evaluation": None if result.final is None else result.final.index,
         "evaluations": evaluations,
     }
     image_files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_style import images
 from tf_style.devices import resolve_device, resolve_precision
 from tf_style.evaluations import EvaluationLog
 from tf_style.inputs import ImageSource, Inputs, prepare
@@ -26,7 +27,8 @@ class Evaluation:
 
     Attributes:
       index: 0 for the first.
-      level: Index of the working size, 0 for the first.
+      level: Index of the working size, 0 for the coarsest. The losses of one level are not those of
+        another.
       time: When it ended, seconds since the epoch.
       loss: The sum of the parts that follow, each with its weight.
       content: The content loss.
@@ -48,18 +50,23 @@ class Progress:
     """What a callback receives between two calls into the graph.
 
     Attributes:
-      iteration: Iterations made.
+      iteration: Iterations made, at all levels.
       max_iterations: Iterations that will be made at most.
       evaluations: All evaluations so far, the last one last.
-      height: Of the picture, in pixels.
-      width: Of the picture, in pixels.
+      level: Index of the working size, 0 for the coarsest.
+      num_levels: How many there are.
+      height: Of the working size, in pixels.
+      width: Of the working size, in pixels.
       seconds: Since `run` began.
-      read_image: Gives the picture so far, float32 [height, width, 3], RGB, 0..1.
+      read_image: Gives the picture so far, float32 [height, width, 3] of the last level's size, RGB,
+        0..1.
     """
 
     iteration: int
     max_iterations: int
     evaluations: Sequence[Evaluation]
+    level: int
+    num_levels: int
     height: int
     width: int
     seconds: float
@@ -74,8 +81,10 @@ class StylizeResult:
       image: float32 [height, width, 3], sRGB, 0..1.
       alpha: The content's opacity, float32 [height, width], 0..1, or None where it is opaque.
       status: Why the optimisation ended.
-      iterations: Iterations made.
+      iterations: Iterations made, at all levels.
       evaluations: Every evaluation, the last one last.
+      final: The evaluation whose picture this is; an optimiser may have tried and rejected others
+        after it. None if there was no evaluation at the last level reached.
       seconds: Of the optimisation, without the preparation.
     """
 
@@ -84,106 +93,167 @@ class StylizeResult:
     status: Status
     iterations: int
     evaluations: Sequence[Evaluation]
+    final: Evaluation | None
     seconds: float
 
 
 class StyleTransfer:
-    """A transfer whose parts can be looked at: the inputs, the network, the objective, the image."""
+    """A transfer whose parts can be looked at: the inputs, the network, the objective, the image.
 
-    def __init__(self, inputs: Inputs, settings: Settings):
-        """Builds the network and computes the targets.
+    Attributes:
+      inputs: The pictures and weights.
+      device: Where it runs.
+      precision: Of the network.
+      features: The network.
+      level: Index of the working size that is under way.
+      objective: At this size.
+      image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
+    """
+
+    def __init__(self, inputs: Inputs):
+        """Builds the network and computes the first level's targets.
 
         Args:
           inputs: As from `prepare`.
-          settings: The ones that `inputs` was prepared with.
 
         Raises:
           InputError: If TensorFlow sees no such device.
         """
+        settings = inputs.settings
         self.inputs = inputs
-        self.settings = settings
         self.device = resolve_device(settings.device)
         self.precision = resolve_precision(settings.precision, self.device)
+        self._evaluations: list[Evaluation] = []
+        self._iterations_below = 0
         with tf.device(self.device):
             self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
-            self.objective = Objective(
-                self.features,
-                inputs.preset,
-                content=None if inputs.content is None else _batch(inputs.content),
-                styles=[_batch(style) for style in inputs.styles],
-                blend=settings.style_blend,
-            )
-            self.image = tf.Variable(_batch(inputs.initial), trainable=False)
+            self._enter(0, _batch(inputs.initial))
 
     def run(
         self,
         *,
         callback: Callable[[Progress], None] | None = None,
+        callback_every: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> StylizeResult:
-        """Optimises the image, from where it stands.
+        """Optimises the image, level by level; after an interruption, from where it stands.
 
         Args:
           callback: Called about twice a second, and after the last iteration.
-          should_stop: Asked as often; when true the run ends with what it has.
+          callback_every: Called after every so many iterations as well.
+          should_stop: Asked as often as `callback` is called; when true the run ends with what it has.
 
         Returns:
           The result.
         """
         start = time.perf_counter()
-        max_iterations = self.settings.iterations
-        evaluations: list[Evaluation] = []
-        log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
+
+        def report() -> None:
+            if callback is not None:
+                callback(self._progress(time.perf_counter() - start))
+
         with tf.device(self.device):
-            minimizer = make_minimizer(self.settings.optimizer, log, self.image)
-            iterations_per_call = 1
-            while (
-                minimizer.status == Status.RUNNING
-                and minimizer.iterations < max_iterations
-                and not should_stop()
-            ):
-                left = max_iterations - minimizer.iterations
-                call_start = time.perf_counter()
-                minimizer.run(min(iterations_per_call, left))
-                if evaluations:  # The first call's time is mostly tracing.
-                    per_iteration = (time.perf_counter() - call_start) / iterations_per_call
-                    iterations_per_call = int(
-                        np.clip(SECONDS_PER_CALL / per_iteration, 1, MAX_ITERATIONS_PER_CALL)
-                    )
-                for moment, *parts in log.take().tolist():
-                    evaluations.append(Evaluation(len(evaluations), 0, moment, sum(parts), *parts))
-                if callback is not None:
-                    callback(
-                        Progress(
-                            iteration=minimizer.iterations,
-                            max_iterations=max_iterations,
-                            evaluations=evaluations,
-                            height=self.image.shape[1],
-                            width=self.image.shape[2],
-                            seconds=time.perf_counter() - start,
-                            read_image=self.read_image,
-                        )
-                    )
-        status = minimizer.status
+            while not self._run_level(report, callback_every, should_stop):
+                self._enter(self.level + 1, self._enlarged())
+        status = self._minimizer.status
         if status == Status.RUNNING:
-            status = (
-                Status.MAX_ITERATIONS if minimizer.iterations >= max_iterations else Status.INTERRUPTED
-            )
+            status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
         return StylizeResult(
             image=self.read_image(),
             alpha=self.inputs.alpha,
             status=status,
-            iterations=minimizer.iterations,
-            evaluations=evaluations,
+            iterations=self._iterations_below + self._minimizer.iterations,
+            evaluations=self._evaluations,
+            final=self._final(),
             seconds=time.perf_counter() - start,
         )
 
     def read_image(self) -> np.ndarray:
-        """The picture so far, float32 [height, width, 3], RGB, 0..1.
+        """The picture so far, float32 [height, width, 3] of the last level's size, RGB, 0..1.
 
         The optimisation itself is never clamped, which would spoil the curvature that it learns.
         """
-        return np.clip(self.image.numpy()[0] / 255.0, 0.0, 1.0)
+        picture = np.clip(self.image.numpy()[0] / 255.0, 0.0, 1.0)
+        return images.resize(picture, self.inputs.height, self.inputs.width)
+
+    def _enter(self, index: int, start: tf.Tensor) -> None:
+        """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
+        pictures = self.inputs.levels[index]
+        self.level = index
+        self.objective = Objective(
+            self.features,
+            pictures.level.preset,
+            content=None if pictures.content is None else _batch(pictures.content),
+            styles=[_batch(style) for style in pictures.styles],
+            blend=self.inputs.settings.style_blend,
+        )
+        self.image = tf.Variable(start, trainable=False)
+        self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
+        settings = self.inputs.settings
+        self._minimizer = make_minimizer(
+            settings.optimizer, self._log, self.image, num_pairs=settings.num_pairs
+        )
+
+    def _enlarged(self) -> tf.Tensor:
+        """Where the next level starts: the picture so far, with what the content has in detail."""
+        self._iterations_below += self._minimizer.iterations
+        here, above = self.inputs.levels[self.level : self.level + 2]
+        size = (above.level.height, above.level.width)
+        if here.content is None or above.content is None:
+            return tf.image.resize(self.image, size, "bicubic")
+        change = self.image - _batch(here.content)
+        return _batch(above.content) + tf.image.resize(change, size, "bicubic")
+
+    def _run_level(
+        self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]
+    ) -> bool:
+        """Optimises at this level, and says whether the whole run has come to its end."""
+        minimizer = self._minimizer
+        per_call = 1
+        is_first = True
+        while (left := self._iterations_left()) and minimizer.status == Status.RUNNING:
+            if should_stop():
+                return True
+            count = min(per_call, left)
+            if every:
+                count = min(count, every - (self._iterations_below + minimizer.iterations) % every)
+            start = time.perf_counter()
+            minimizer.run(count)
+            if not is_first:  # The first call's time is mostly tracing.
+                seconds = (time.perf_counter() - start) / count
+                per_call = int(np.clip(SECONDS_PER_CALL / seconds, 1, MAX_ITERATIONS_PER_CALL))
+            is_first = False
+            for moment, *parts in self._log.take().tolist():
+                index = len(self._evaluations)
+                self._evaluations.append(Evaluation(index, self.level, moment, sum(parts), *parts))
+            report()
+        return minimizer.status.is_failure or self.level + 1 == len(self.inputs.levels)
+
+    def _iterations_left(self) -> int:
+        planned = self.inputs.levels[self.level].level.iterations
+        return max(0, planned - self._minimizer.iterations)
+
+    def _final(self) -> Evaluation | None:
+        # The optimiser's value is one of these, but for rounding where it works on a multiple.
+        value = self._minimizer.value
+        here = [evaluation for evaluation in self._evaluations if evaluation.level == self.level]
+        return min(here, key=lambda evaluation: abs(evaluation.loss - value), default=None)
+
+    def _progress(self, seconds: float) -> Progress:
+        levels = [pictures.level for pictures in self.inputs.levels]
+        done = self._iterations_below + self._minimizer.iterations
+        above = sum(level.iterations for level in levels[self.level + 1 :])
+        return Progress(
+            iteration=done,
+            max_iterations=done + self._iterations_left() + above,
+            evaluations=self._evaluations,
+            level=self.level,
+            num_levels=len(levels),
+            height=levels[self.level].height,
+            width=levels[self.level].width,
+            seconds=seconds,
+            read_image=self.read_image,
+        )
 
 
 def stylize(
@@ -216,7 +286,7 @@ def stylize(
     chosen = Settings(**settings)
     if not isinstance(styles, Sequence) or isinstance(styles, str | bytes):
         styles = [styles]
-    return StyleTransfer(prepare(content, styles, chosen), chosen).run(
+    return StyleTransfer(prepare(content, styles, chosen)).run(
         callback=callback, should_stop=should_stop
     )
 

@@ -1,0 +1,136 @@
+"""What one evaluation of the objective costs, by size, against the bare convolutions in it.
+
+python benchmarks/evaluation.py
+"""
+
+import argparse
+import dataclasses
+import functools
+import statistics
+import time
+from collections.abc import Callable
+
+import gram as gram_benchmark
+import results
+import tensorflow as tf
+
+from tf_style import PRESETS, Features, Objective, weights
+from tf_style.architecture import ConvLayer, find_layer, layers_up_to
+
+PRESET = PRESETS["gatys2016"]
+LAYERS = layers_up_to(PRESET.layers)
+SIZES = ((256, 192), (512, 384), (1024, 768), (2048, 1536))
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=7, help="calls of each; fewer of long ones")
+    parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
+    arguments = parser.parse_args()
+    lines = [
+        "Medians of interleaved calls. Overhead: what the evaluation takes beyond its bare",
+        "convolutions, forward and input gradient, on data of the same shapes.",
+        "",
+        "| size | dtype | seconds | microseconds / pixel | GFLOP/s | of the GEMM peak "
+        "| bare convolutions s | overhead |",
+        f"|{'---|' * 8}",
+    ]
+    arrays = weights.load("embedded", LAYERS, normalize_for=PRESET.pooling)
+    for dtype in (tf.bfloat16, tf.float32):
+        peak = gram_benchmark.gemm_peak(dtype, arguments.runs)
+        features = Features(PRESET, arrays, precision=dtype.name)
+        for width, height in SIZES:
+            pixels = width * height
+            image = tf.random.uniform([1, height, width, 3], maxval=255.0)
+            objective = Objective(features, PRESET, content=image, styles=[image])
+            functions = {
+                "evaluation": functools.partial(objective.parts_and_gradient, image),
+                "bare": bare_convolutions(height, width, dtype),
+            }
+            runs = max(3, min(arguments.runs, arguments.runs * 1_000_000 // pixels))
+            times = medians(functions, runs)
+            rate = 1e-9 * flops(pixels) / times["evaluation"]
+            overhead = times["evaluation"] / times["bare"] - 1
+            lines.append(
+                f"| {width}x{height} | {dtype.name} | {times['evaluation']:.3f} "
+                f"| {1e6 * times['evaluation'] / pixels:.2f} | {rate:.0f} "
+                f"| {100 * rate / peak:.0f} % of {peak:.0f} "
+                f"| {times['bare']:.3f} | {100 * overhead:.1f} % |"
+            )
+            print(lines[-1], flush=True)
+    text = "\n".join([f"{results.machine()}.", "", *lines])
+    print(text)
+    if arguments.write:
+        results.replace_section("evaluation", text)
+
+
+def flops(pixels: int) -> float:
+    """Of the convolutions forward and at the input, and of the Gram matrices, whose symmetry counts."""
+    total = 0.0
+    for layer in LAYERS:
+        total += 2 * 2 * 9 * layer.in_channels * layer.channels / layer.stride**2
+    for name in PRESET.style_layers:
+        layer = find_layer(name)
+        total += 1.5 * 2 * layer.channels**2 / layer.stride**2
+    return total * pixels
+
+
+def bare_convolutions(height: int, width: int, dtype: tf.DType) -> Callable[[], tf.Tensor]:
+    """All convolutions of an evaluation one after the other, forward and with respect to the input."""
+
+    def data(*shape: int) -> tf.Tensor:
+        return tf.cast(tf.random.normal(shape), dtype)
+
+    @dataclasses.dataclass
+    class Convolution:
+        layer: ConvLayer
+        kernel: tf.Tensor
+
+        def shape(self, channels: int) -> tuple[int, int, int, int]:
+            return 1, height // self.layer.stride, width // self.layer.stride, channels
+
+    convolutions = [
+        Convolution(layer, data(3, 3, layer.in_channels, layer.channels)) for layer in LAYERS
+    ]
+    # One input and one gradient for each shape that occurs.
+    tensors = {}
+    for convolution in convolutions:
+        for channels in (convolution.layer.in_channels, convolution.layer.channels):
+            shape = convolution.shape(channels)
+            if shape not in tensors:
+                tensors[shape] = data(*shape)
+
+    @tf.function
+    def run() -> tf.Tensor:
+        done = tf.zeros([], dtype)
+        for convolution in convolutions:
+            with tf.control_dependencies([done]):
+                x = tensors[convolution.shape(convolution.layer.in_channels)]
+                done = tf.nn.conv2d(x, convolution.kernel, 1, "SAME")[0, 0, 0, 0]
+        for convolution in reversed(convolutions):
+            with tf.control_dependencies([done]):
+                gradient = tensors[convolution.shape(convolution.layer.channels)]
+                shape = convolution.shape(convolution.layer.in_channels)
+                done = tf.nn.conv2d_transpose(gradient, convolution.kernel, shape, 1, "SAME")[
+                    0, 0, 0, 0
+                ]
+        return done
+
+    return run
+
+
+def medians(functions: dict[str, Callable], runs: int) -> dict[str, float]:
+    """The median seconds of a call of each, called in turn after two calls that do not count."""
+    times = {name: [] for name in functions}
+    for run in range(-2, runs):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            tf.nest.map_structure(lambda tensor: tensor.numpy(), function())
+            if run >= 0:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The working sizes, and that the objective at each weighs its parts as the full size's does."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_style import PRESETS, InputError, Objective, pyramid
+from tf_style.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, SUM, Scale
+
+PRESET = PRESETS["gatys2016"]
+
+
+def test_levels_double_up_to_the_size_asked_for():
+    levels = pyramid.plan(300, 401, preset=PRESET, num_levels=3, iterations=100)
+    assert [(level.height, level.width) for level in levels] == [(75, 100), (150, 200), (300, 401)]
+    assert [level.iterations for level in levels] == [33, 33, 34]
+
+
+@pytest.mark.parametrize("iterations", [3, 7, 100])
+def test_no_iteration_is_lost(iterations):
+    levels = pyramid.plan(512, 512, preset=PRESET, num_levels=3, iterations=iterations)
+    assert sum(level.iterations for level in levels) == iterations
+    assert min(level.iterations for level in levels) >= 1
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(InputError, match=r"20 x 15 pixels.* needs 16"):
+        pyramid.plan(240, 320, preset=PRESET, num_levels=5, iterations=100)
+    with pytest.raises(InputError, match="iterations=2 for levels=3"):
+        pyramid.plan(512, 512, preset=PRESET, num_levels=3, iterations=2)
+
+
+def test_automatic_levels_are_always_possible():
+    for preset in (PRESET, dataclasses.replace(PRESET, content_layers=("conv1_1",))):
+        for height, width in ((16, 16), (16, 4000), (300, 500), (1000, 1000), (4000, 6000)):
+            count = pyramid.automatic_levels(height, width, preset)
+            pyramid.plan(height, width, preset=preset, num_levels=count, iterations=count)
+
+
+def test_the_full_size_keeps_the_preset():
+    for preset in PRESETS.values():
+        assert pyramid.plan(64, 64, preset=preset, num_levels=2, iterations=2)[-1].preset == preset
+
+
+class Copies:
+    """Stands for the network: its activations are the pixels, so a size has what pixels have."""
+
+    def __call__(self, images):
+        return {name: images for name in ("conv4_2", *STYLE_LAYERS)}
+
+
+@pytest.mark.parametrize("content_scale", [SUM, MEAN, Scale(0.5, 0, 0)])
+@pytest.mark.parametrize("style_scale", [SUM, MEAN_GRAM, Scale(0.25, 2, 1)])
+@pytest.mark.parametrize(
+    ("tv_exponent", "tv_scale"), [(1, "sum"), (2, "sum"), (1, "mean"), (2, "mean")]
+)
+def test_a_ramp_has_the_same_parts_at_half_the_size(content_scale, style_scale, tv_exponent, tv_scale):
+    """A picture without detail is the same at each size, and so should its loss be."""
+    preset = dataclasses.replace(
+        PRESET,
+        content_weight=1.0,
+        style_weight=1.0,
+        content_scale=content_scale,
+        style_scale=style_scale,
+        tv_weight=1.0,
+        tv_exponent=tv_exponent,
+        tv_scale=tv_scale,
+    )
+    parts = []
+    for level in pyramid.plan(256, 256, preset=preset, num_levels=2, iterations=2):
+        across = (np.arange(level.width, dtype=np.float32) + 0.5) / level.width
+        image = 100 * np.broadcast_to(across[:, np.newaxis], (1, level.height, level.width, 3))
+        objective = Objective(
+            Copies(), level.preset, content=tf.zeros_like(image), styles=[tf.zeros_like(image)]
+        )
+        parts.append(objective.parts_and_gradient(tf.constant(image))[0])
+    # The mean of a ramp's squares differs by 1 / (12 n**2) between n = 128 and 256 samples, and a
+    # ramp has n - 1 differences in n samples: under 1 / 128.
+    np.testing.assert_allclose(parts[0], parts[1], rtol=1 / 128)
