@@ -101,7 +101,7 @@ def paper_losses_and_gradient(network, pictures):
 def test_equals_the_papers_equations(network, pictures):
     content, style, gradient = paper_losses_and_gradient(network, pictures)
     parts, received = make(network, pictures).parts_and_gradient(batch(pictures["image"]))
-    np.testing.assert_allclose(parts, [content, style, 0.0], rtol=RTOL)
+    np.testing.assert_allclose(parts, [[content, style, 0.0]], rtol=RTOL)
     np.testing.assert_allclose(received[0], gradient, rtol=0, atol=RTOL * np.abs(gradient).max())
 
 
@@ -168,16 +168,16 @@ def test_blended_styles_have_the_gradient_of_the_weighted_sum_of_their_losses(ne
     expected = 0.75 * separate[0][1] + 0.25 * separate[1][1]
     np.testing.assert_allclose(blended[1], expected, rtol=0, atol=RTOL * np.abs(expected).max())
     # The constant that the blend's loss lacks: the spread of the targets, which is positive.
-    assert blended[0][1] < 0.75 * separate[0][0][1] + 0.25 * separate[1][0][1]
+    assert blended[0][0, 1] < 0.75 * separate[0][0][0, 1] + 0.25 * separate[1][0][0, 1]
 
 
 def test_content_and_style_are_zero_at_their_own_images(network, pictures):
     objective = make(network, pictures)
     at_content, _ = objective.parts_and_gradient(batch(pictures["content"]))
     at_style, _ = objective.parts_and_gradient(batch(pictures["style"]))
-    assert at_content[0] == 0
+    assert at_content[0, 0] == 0
     # Dividing by M and multiplying again may cost the last bit of each entry of the Gram matrix.
-    assert 0 <= at_style[1] < 1e-12 * at_content[1]
+    assert 0 <= at_style[0, 1] < 1e-12 * at_content[0, 1]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_total_variation(network, pictures, exponent, scale, expected):
     image = pictures["image"].astype(np.float32).astype(np.float64)
     parts, _ = make(network, pictures, preset).parts_and_gradient(batch(image))
     value = 3.0 * expected(np.diff(image, axis=0), np.diff(image, axis=1))
-    np.testing.assert_allclose(parts[2], value, rtol=RTOL)
+    np.testing.assert_allclose(parts[0, 2], value, rtol=RTOL)
 
 
 def test_scales_of_the_released_settings(network, pictures):
@@ -215,4 +215,40 @@ def test_scales_of_the_released_settings(network, pictures):
         ),
         0.0,
     ]
-    np.testing.assert_allclose(parts, expected, rtol=RTOL)
+    np.testing.assert_allclose(parts[0], expected, rtol=RTOL)
+
+
+def test_images_of_a_batch_do_not_know_of_each_other(network, pictures):
+    """Each with a content of its own; with one style for all, and with one for each."""
+    images = tf.concat([batch(pictures["image"]), batch(pictures["style"])], axis=0)
+    contents = tf.concat([batch(pictures["content"]), batch(pictures["image"])], axis=0)
+    preset = dataclasses.replace(PRESET, tv_weight=3.0)
+    one = batch(pictures["other_style"])
+    for styles in (one, tf.concat([one, one[:, ::-1]], axis=0)):
+        objective = Objective(TensorflowNetwork(network), preset, content=contents, styles=[styles])
+        parts, gradient = objective.parts_and_gradient(images)
+        assert parts.shape == (2, 3)
+        for index in range(2):
+            alone = Objective(
+                TensorflowNetwork(network),
+                preset,
+                content=contents[index : index + 1],
+                styles=[styles[index % len(styles) :][:1]],
+            ).parts_and_gradient(images[index : index + 1])
+            np.testing.assert_allclose(parts[index], alone[0][0], rtol=RTOL)
+            np.testing.assert_allclose(
+                gradient[index], alone[1][0], rtol=0, atol=RTOL * np.abs(alone[1]).max()
+            )
+
+
+def test_unknown_sizes_and_other_contents_change_nothing(network, pictures):
+    expected = make(network, pictures).parts_and_gradient(batch(pictures["image"]))
+    objective = make(network, pictures | {"content": pictures["image"]})
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])] * 2)
+    def evaluate(content, image):
+        return objective.with_content(content).parts_and_gradient(image)
+
+    received = evaluate(batch(pictures["content"]), batch(pictures["image"]))
+    np.testing.assert_allclose(received[0], expected[0], rtol=RTOL)
+    np.testing.assert_allclose(received[1], expected[1], rtol=0, atol=RTOL * np.abs(expected[1]).max())

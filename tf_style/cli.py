@@ -3,29 +3,16 @@
 import argparse
 import contextlib
 import os
-import signal
-import sys
-import tempfile
 import time
-import types
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
 
-from absl import flags
-from absl.flags import argparse_flags
-
+from tf_style import program
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
-from tf_style.messages import ensure_stderr, say
 from tf_style.presets import PRESETS
 from tf_style.settings import Settings
 
 START = time.time()
-
-EXIT_FAILED = 1
-EXIT_WRONG_REQUEST = 2
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,24 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: Arguments without the program's name; None for the process's own.
 
     Returns:
-      The exit code: 0; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
+      The exit code: 0; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    ensure_stderr()
-    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
-    warnings.showwarning = _show_warning
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        return _fail("interrupted", EXIT_INTERRUPTED)
-    except Exception as error:
-        if arguments.debug:
-            raise
-        if isinstance(error, InputError):
-            return _fail(str(error), EXIT_WRONG_REQUEST)
-        if isinstance(error, TransferError):
-            return _fail(str(error), EXIT_FAILED)
-        text = " ".join(str(error).split())
-        return _fail(f"{type(error).__name__}: {text} (--debug shows where)", EXIT_FAILED)
+    return program.run(_parser(), _run, argv)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -75,8 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
     size = (inputs.height, inputs.width)
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
 
-    with _stop_on_interrupt() as should_stop:
-        with contextlib.nullcontext() if arguments.verbose else _startup_noise_hidden():
+    with program.stop_on_signals() as stop:
+        with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
             from tf_style.transfer import StyleTransfer
 
             transfer = StyleTransfer(inputs)
@@ -84,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         if arguments.dry_run:
             print(report.plan(transfer))
-            return EXIT_INTERRUPTED if should_stop() else 0
+            return stop.exit_code
 
         if arguments.verbose:
             report.print_setup(transfer)
@@ -101,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
         with report.progress_display(quiet=arguments.quiet) as display:
             callback = _snapshots(arguments, save, display)
             result = transfer.run(
-                callback=callback, callback_every=arguments.save_every, should_stop=should_stop
+                callback=callback, callback_every=arguments.save_every, should_stop=stop
             )
 
         has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
@@ -110,35 +82,22 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.trace is not None:
             report.write_trace(arguments.trace, arguments, transfer, result, START)
 
-    was_interrupted = should_stop()
     if not has_picture:
-        if was_interrupted:
-            return _fail("interrupted before the first evaluation ended", EXIT_INTERRUPTED)
+        if stop():
+            return program.fail("interrupted before the first evaluation ended", stop.exit_code)
         raise TransferError(f"No picture was made: {result.status.text}.")
     if not arguments.quiet:
         report.print_summary(arguments.output, result)
     if result.status.is_failure:
-        return _fail(
-            f"{arguments.output} holds the last good picture: {result.status.text}.", EXIT_FAILED
+        return program.fail(
+            f"{arguments.output} holds the last good picture: {result.status.text}.",
+            program.EXIT_FAILED,
         )
-    return EXIT_INTERRUPTED if was_interrupted else 0
-
-
-class _Parser(argparse_flags.ArgumentParser):
-    """argparse with absl's flags, and one line where it would print the usage too."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        try:
-            return super().parse_known_args(args, namespace)
-        except flags.Error as error:  # Such as a --flagfile that is not there.
-            self.error(str(error))
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_fail(f"{message} (see --help)", EXIT_WRONG_REQUEST))
+    return stop.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = program.Parser(
         prog="stylize",
         description="Renders the content of one image in the style of others, by optimisation "
         "(Gatys, Ecker and Bethge, CVPR 2016). Without --style the content is reconstructed from its "
@@ -233,11 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         unset="by size",
     )
 
-    output = parser.add_argument_group("messages")
-    amount = output.add_mutually_exclusive_group()
-    amount.add_argument("--quiet", action="store_true", help="only errors and warnings")
-    amount.add_argument("--verbose", action="store_true", help="also the set-up, and TensorFlow's")
-    output.add_argument("--debug", action="store_true", help="a traceback with an error")
+    program.add_messages(parser)
     return parser
 
 
@@ -276,50 +231,6 @@ def _snapshots(arguments: argparse.Namespace, save: Callable, display: Callable)
     return callback
 
 
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks the run to stop; a second one ends the program at once."""
-    interrupted = False
-
-    def handle(signal_number: int, frame: types.FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextlib.contextmanager
-def _startup_noise_hidden() -> Iterator[None]:
-    """Keeps TensorFlow's messages at start-up from the terminal, unless starting fails.
-
-    Some come before its own log level is in force, so the file descriptor itself is turned away. What
-    Python writes, such as our own warnings, still arrives.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    with (
-        tempfile.TemporaryFile() as noise,
-        open(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
-        contextlib.redirect_stderr(terminal),
-    ):
-        os.dup2(noise.fileno(), 2)
-        try:
-            yield
-        except InputError:
-            raise
-        except BaseException:
-            noise.seek(0)
-            terminal.buffer.write(noise.read())
-            raise
-        finally:
-            os.dup2(terminal.fileno(), 2)
-
-
 def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
     """Refuses to write over what is read, such as the one copy of a photograph."""
     from tf_style.image_files import shown
@@ -330,12 +241,3 @@ def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> No
     for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
         if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
             raise InputError(f"{flag} and {other} name the same file: {shown(path)}")
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    say(f"warning: {message}")
-
-
-def _fail(message: str, code: int) -> int:
-    say(message)
-    return code

@@ -25,8 +25,8 @@ class EvaluationLog:
         """Starts an empty record.
 
         Args:
-          parts_and_gradient: From a position to the parts of the loss, [num_parts], and the gradient
-            of their sum, shaped as the position.
+          parts_and_gradient: From a position to the parts of the loss, [1, num_parts], and the
+            gradient of their sum, shaped as the position.
           num_parts: How many parts there are.
         """
         self._parts_and_gradient = parts_and_gradient
@@ -48,7 +48,7 @@ class EvaluationLog:
         parts, gradient = self._parts_and_gradient(position)
         with tf.control_dependencies([parts, gradient]):
             now = tf.timestamp()
-        record = tf.concat([[now], tf.cast(parts, tf.float64)], axis=0)
+        record = tf.concat([[now], tf.cast(parts[0], tf.float64)], axis=0)
         self._records.scatter_nd_update([[self._count % CAPACITY]], [record])
         self._count.assign_add(1)
         return tf.reduce_sum(parts), gradient

@@ -90,8 +90,8 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
       InputError: If something cannot be read, is too small or too large, or contradicts itself.
     """
     preset = settings.resolve(has_content=content is not None, num_styles=len(styles))
-    content_picture = None if content is None else _picture(content)
-    style_pictures = [_picture(style) for style in styles]
+    content_picture = None if content is None else as_picture(content)
+    style_pictures = [as_picture(style) for style in styles]
     for picture in (content_picture, *style_pictures):
         if picture is not None:
             _check_size(picture.height, picture.width, preset, "An image")
@@ -129,7 +129,7 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
         initial = levels[0].content
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
-        initial = _resize(_picture(source), coarsest)
+        initial = _resize(as_picture(source), coarsest)
     return Inputs(
         settings=settings,
         preset=preset,
@@ -148,7 +148,8 @@ def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
     return 255.0 * images.resize(picture.pixels, level.height, level.width)
 
 
-def _picture(source: ImageSource) -> Picture:
+def as_picture(source: ImageSource) -> Picture:
+    """Reads or takes over a picture, whatever form it has."""
     if isinstance(source, Picture):
         return source
     if isinstance(source, np.ndarray):

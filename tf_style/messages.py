@@ -4,11 +4,19 @@ import contextlib
 import os
 import sys
 
+_program = "stylize"
+
+
+def name_program(name: str) -> None:
+    """Says which program each line comes from."""
+    global _program
+    _program = name
+
 
 def say(text: str) -> None:
     """Says one thing on one line. That nobody reads it any more is no reason to lose a picture."""
     with contextlib.suppress(OSError):
-        print(f"stylize: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)
+        print(f"{_program}: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)
 
 
 def ensure_stderr() -> None:

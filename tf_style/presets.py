@@ -25,11 +25,9 @@ class Scale:
     channels_power: int
     positions_power: int
 
-    def __call__(self, channels: int, positions: int) -> float:
+    def __call__(self, channels: int, positions: float) -> float:
         """The scale at a layer with `channels` channels (N) and `positions` positions (M)."""
-        return self.factor / (
-            float(channels) ** self.channels_power * float(positions) ** self.positions_power
-        )
+        return self.factor / (float(channels) ** self.channels_power * positions**self.positions_power)
 
 
 SUM = Scale(1.0, 0, 0)

@@ -48,6 +48,25 @@ def load(
     return weights
 
 
+def load_embedded_codes(
+    layers: Sequence[ConvLayer] = LAYERS,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The embedded weights in the form in which they are stored.
+
+    Args:
+      layers: The layers wanted.
+
+    Returns:
+      For each layer's name its codebook, float32 [256], its kernel's places in that, uint8
+      [3, 3, in_channels, channels], and its bias, float32 [channels].
+    """
+    with np.load(_data("vgg19_conv_8bit.npz"), allow_pickle=False) as archive:
+        return {
+            layer.name: tuple(archive[f"{layer.name}/{part}"] for part in ("codebook", "codes", "bias"))
+            for layer in layers
+        }
+
+
 def mean_activations(pooling: str, layers: Sequence[ConvLayer] = LAYERS) -> dict[str, np.ndarray]:
     """The mean activation of each filter of the unnormalised network over 1000 photographs.
 
@@ -90,14 +109,10 @@ def _data(name: str) -> pathlib.Path:
 
 
 def _load_embedded(layers: Sequence[ConvLayer]) -> Weights:
-    with np.load(_data("vgg19_conv_8bit.npz"), allow_pickle=False) as archive:
-        return {
-            layer.name: (
-                archive[f"{layer.name}/codebook"][archive[f"{layer.name}/codes"]],
-                archive[f"{layer.name}/bias"],
-            )
-            for layer in layers
-        }
+    return {
+        name: (codebook[codes], bias)
+        for name, (codebook, codes, bias) in load_embedded_codes(layers).items()
+    }
 
 
 def _load_imagenet(layers: Sequence[ConvLayer]) -> Weights:

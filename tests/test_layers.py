@@ -1,0 +1,193 @@
+"""Keras layers and losses: values, conventions, training."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_style import (
+    PRESETS,
+    ContentLoss,
+    Features,
+    GramMatrix,
+    InputError,
+    Objective,
+    PerceptualLoss,
+    StyleLoss,
+    VggFeatures,
+    read_image,
+    weights,
+)
+from tf_style.architecture import layers_up_to
+from tf_style.images import resize
+
+ROOT = pathlib.Path(__file__).parent.parent
+STYLE = str(ROOT / "examples" / "style.jpg")
+PRESET = PRESETS["gatys2016"]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    paths = ("chelsea.jpg", "coffee.jpg")
+    return np.stack([resize(read_image(ROOT / "examples" / path).pixels, 32, 48) for path in paths])
+
+
+@pytest.fixture(scope="module")
+def features():
+    arrays = weights.load("embedded", layers_up_to(PRESET.layers), normalize_for="average")
+    return Features(PRESET, arrays)
+
+
+def remade(thing):
+    """Through Keras's own serialisation, by registered name."""
+    if isinstance(thing, keras.losses.Loss):
+        return keras.losses.deserialize(keras.losses.serialize(thing))
+    return keras.layers.deserialize(keras.layers.serialize(thing))
+
+
+@pytest.mark.parametrize("make", [lambda x: x, remade])
+def test_the_networks_activations(features, pictures, make):
+    layer = make(VggFeatures())
+    expected = features(255 * tf.constant(pictures))
+    found = layer(pictures)
+    assert set(found) == set(expected)
+    for name, activations in expected.items():
+        np.testing.assert_allclose(found[name], activations, rtol=1e-5, atol=1e-5)
+    assert not layer.trainable_weights
+
+
+def test_a_dtype_policy_is_the_networks_precision(pictures):
+    layer = VggFeatures(("conv1_1",), dtype="mixed_bfloat16")
+    exact = VggFeatures(("conv1_1",))(pictures)["conv1_1"]
+    rounded = layer(pictures)["conv1_1"]
+    assert rounded.dtype == tf.bfloat16
+    # bfloat16 has 8 bits: each of 27 products and their sum is off by 2**-8 at most.
+    error = np.abs(tf.cast(rounded, tf.float32) - exact).mean()
+    assert 0 < error < 2**-6 * np.abs(exact).mean()
+    with pytest.raises(InputError, match="float32 or bfloat16"):
+        VggFeatures(dtype="float16")
+
+
+@pytest.mark.parametrize("layer", [VggFeatures, GramMatrix])
+def test_channels_first_is_refused_clearly(layer):
+    with pytest.raises(InputError, match="channels_last"):
+        layer(data_format="channels_first")
+
+
+@pytest.mark.parametrize("make", [lambda x: x, remade])
+def test_gram_matrices_are_means_over_positions(make):
+    x = np.random.default_rng(0).standard_normal((2, 5, 7, 16)).astype(np.float32)
+    flat = x.reshape(2, 35, 16)
+    gram = np.einsum("bpi,bpj->bij", flat, flat)
+    # 35 products of float32 near 1.
+    np.testing.assert_allclose(make(GramMatrix())(x), gram / 35, atol=1e-5)
+    np.testing.assert_allclose(make(GramMatrix(normalize=False))(x), gram, atol=1e-4)
+
+
+def test_in_a_functional_model():
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, GramMatrix()(VggFeatures(("conv2_1",))(inputs)["conv2_1"]))
+    assert model.output_shape == (None, 128, 128)
+    assert model(np.zeros([2, 20, 24, 3], np.float32)).shape == (2, 128, 128)
+
+
+@pytest.mark.parametrize("make", [lambda x: x, remade])
+def test_the_parts_make_up_the_objective(features, pictures, make):
+    content, image = pictures[:1], pictures[1:]
+    style = resize(read_image(STYLE).pixels, 40, 40)[np.newaxis]
+    objective = Objective(features, PRESET, content=255.0 * content, styles=[255.0 * style])
+    expected = objective.parts(tf.constant(255 * image))[0].numpy()
+    network = VggFeatures()
+    of_content, of_style, of_image = (network(x) for x in (content, style, image))
+    content_loss = make(ContentLoss(PRESET.content_weight))
+    style_loss = make(StyleLoss(PRESET.style_weight / 5))
+    # The same sums in float32.
+    found = content_loss(of_content["conv4_2"], of_image["conv4_2"])
+    assert float(found) == pytest.approx(expected[0], rel=1e-4)
+    for target in (lambda x: x, GramMatrix()):
+        found = sum(
+            float(style_loss(target(of_style[name]), of_image[name])) for name in PRESET.style_layers
+        )
+        assert found == pytest.approx(expected[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("make", [lambda x: x, remade])
+def test_perceptual_loss_is_the_objective(features, pictures, make):
+    style = np.uint8(255 * resize(read_image(STYLE).pixels, 32, 32))
+    loss = make(PerceptualLoss(style, size=32, content_weight=3e7, reduction="none"))
+    preset = PRESET
+    objective = Objective(features, preset, content=255.0 * pictures, styles=[np.float32(style)[None]])
+    made = pictures[::-1].copy()
+    parts = objective.parts(tf.constant(255 * made)).numpy()
+    expected = parts @ [3e7 / preset.content_weight, 1, 1]
+    np.testing.assert_allclose(loss(pictures, made), expected, rtol=1e-4)
+
+
+def test_gradients_come_by_autodiff(features, pictures):
+    style = np.uint8(255 * resize(read_image(STYLE).pixels, 32, 32))
+    loss = PerceptualLoss(style, size=32, reduction="sum")
+    objective = Objective(features, PRESET, content=255.0 * pictures, styles=[np.float32(style)[None]])
+    made = tf.constant(pictures[::-1].copy())
+    with tf.GradientTape() as tape:
+        tape.watch(made)
+        value = loss(pictures, made)
+    _, expected = objective.parts_and_gradient(255 * made)
+    scale = 255 * np.abs(expected).max()
+    # The same operations; the factor 255 is inside the one and outside the other.
+    np.testing.assert_allclose(tape.gradient(value, made), 255 * expected, atol=1e-5 * scale)
+
+
+def transformer():
+    """A small feed-forward network from pictures to pictures."""
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(16, 5, padding="same", activation="relu")(inputs)
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    change = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros")(x)
+    return keras.Model(inputs, inputs + change)
+
+
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+def test_a_network_learns_from_it(pictures, jit_compile):
+    keras.utils.set_random_seed(0)
+    model = transformer()
+    model.compile(keras.optimizers.Adam(0.01), PerceptualLoss(STYLE, size=40), jit_compile=jit_compile)
+    history = model.fit(pictures, pictures, epochs=6, batch_size=2, verbose=0).history["loss"]
+    assert history[-1] < 0.9 * history[0]
+
+
+TWO_REPLICAS = """
+import sys
+import keras, numpy, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from test_layers import STYLE, transformer
+from tf_style import PerceptualLoss
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+pictures = numpy.load(sys.argv[1])
+with strategy.scope():
+    keras.utils.set_random_seed(0)
+    model = transformer()
+    loss = PerceptualLoss(STYLE, size=40)
+    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+dataset = tf.data.Dataset.from_tensor_slices((pictures, pictures)).repeat(2).batch(2)
+losses = model.fit(dataset, epochs=4, verbose=0).history["loss"]
+assert losses[-1] < 0.95 * losses[0], losses
+"""
+
+
+def test_two_replicas_train_together(tmp_path, pictures):
+    np.save(tmp_path / "pictures.npy", pictures)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS, str(tmp_path / "pictures.npy")],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

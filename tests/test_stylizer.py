@@ -1,0 +1,145 @@
+"""Transfers as functions of tensors: against the eager ones, in batches, in datasets."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_style import InputError, Settings, StyleTransfer, Stylizer, prepare, read_image, stylize_dataset
+from tf_style.images import resize
+
+ROOT = pathlib.Path(__file__).parent.parent
+STYLE = str(ROOT / "examples" / "style.jpg")
+ITERATIONS = 8
+
+
+def picture(name: str, height: int, width: int) -> np.ndarray:
+    return resize(read_image(str(ROOT / "examples" / name)).pixels, height, width)
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    return Stylizer(STYLE, iterations=ITERATIONS, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def contents():
+    return np.stack([picture(name, 48, 64) for name in ("chelsea.jpg", "coffee.jpg", "style.jpg")])
+
+
+def test_reaches_what_a_transfer_of_the_same_evaluations_reaches(stylizer, contents):
+    settings = Settings(size=64, iterations=ITERATIONS, precision="float32", levels=1)
+    inputs = prepare(contents[0], [STYLE], settings)
+    expected = StyleTransfer(inputs).run()
+    assert len(expected.evaluations) == ITERATIONS + 1, "a search would make the two differ"
+    state = stylizer.optimize(tf.constant(255 * contents[:1]), stylizer.own_styles)
+    # The style is resized by TensorFlow here and by Pillow there: both Lanczos, but for rounding.
+    assert float(state.value[0]) == pytest.approx(expected.final.loss, rel=1e-3)
+    made = stylizer(contents[:1])[0].numpy()
+    assert np.abs(made - expected.image).mean() < 2 / 255
+    # It has gone somewhere, in the right direction.
+    assert expected.final.loss < 0.5 * expected.evaluations[0].loss
+    assert np.abs(made - contents[0]).mean() > 5 / 255
+
+
+def test_a_batch_ends_at_the_losses_that_each_reaches_alone(stylizer, contents):
+    images = tf.constant(255 * contents)
+    together = stylizer.optimize(images, stylizer.own_styles)
+    for index in range(len(contents)):
+        alone = stylizer.optimize(images[index : index + 1], stylizer.own_styles)
+        # The issue's bound; convolutions of a batch sum in another order.
+        assert float(together.value[index]) == pytest.approx(float(alone.value[0]), rel=1e-2)
+
+
+def test_runs_in_a_function_with_sizes_unknown_until_then(stylizer, contents):
+    function = tf.function(
+        lambda x, n: stylizer(x, iterations=n),
+        input_signature=[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([], tf.int32)],
+    )
+    eager = stylizer(contents[:1], iterations=3)
+    np.testing.assert_allclose(function(contents[:1], 3), eager, atol=1e-2)
+    assert function(contents[:1, :33, :45], 1).shape == (1, 33, 45, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="16 pixels in each direction"):
+        function(contents[:1, :9], 1)
+
+
+def test_resizes_where_it_has_a_size():
+    small = Stylizer(STYLE, size=40, iterations=1, precision="float32")
+    made = small(tf.constant(picture("chelsea.jpg", 60, 80)[np.newaxis]))
+    assert made.shape == (1, 30, 40, 3)
+    assert float(tf.reduce_min(made)) >= 0
+    assert float(tf.reduce_max(made)) <= 1
+
+
+def test_from_noise_the_seed_decides(contents):
+    made = [
+        Stylizer(STYLE, iterations=2, precision="float32", init="noise", seed=seed)(contents[:1])
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+
+
+def test_each_call_may_bring_its_own_style(contents):
+    stylizer = Stylizer(None, iterations=2, precision="float32")
+    own = Stylizer(contents[1], iterations=2, precision="float32")
+    np.testing.assert_allclose(
+        stylizer(contents[:1], [contents[1:2]]), own(contents[:1]), atol=1e-5, rtol=0
+    )
+
+
+def test_datasets_of_ragged_sizes_and_of_batches(contents):
+    sizes = [(32, 48), (40, 33), (48, 64)]
+
+    def pictures():
+        for index, (height, width) in enumerate(sizes):
+            yield np.uint8(255 * contents[index, :height, :width])
+
+    ragged = tf.data.Dataset.from_generator(
+        pictures, output_signature=tf.TensorSpec([None, None, 3], tf.uint8)
+    )
+    made = list(stylize_dataset(ragged, STYLE, iterations=1, precision="float32"))
+    assert [tuple(image.shape[:2]) for image in made] == sizes
+    batches = tf.data.Dataset.from_tensor_slices(contents).batch(2)
+    made = list(stylize_dataset(batches, STYLE, iterations=1, precision="float32"))
+    assert [tuple(batch.shape) for batch in made] == [(2, 48, 64, 3), (1, 48, 64, 3)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (tf.data.Dataset.from_tensors((tf.zeros([32, 32, 3]), 1)), "Map it to its image"),
+        (tf.data.Dataset.from_tensors(tf.zeros([32, 32])), r"\[height, width, 3\]"),
+        (tf.data.Dataset.from_tensors(tf.zeros([32, 32, 4])), r"\[height, width, 3\]"),
+        (tf.data.Dataset.from_tensors(tf.zeros([32, 32, 3], tf.int32)), "uint8, or floats"),
+        (
+            tf.data.Dataset.from_tensors(tf.ragged.constant([[[1.0]], [[1.0], [2.0]]])),
+            "unbatch a ragged",
+        ),
+    ],
+)
+def test_other_datasets_are_refused(dataset, message):
+    with pytest.raises(InputError, match=message):
+        stylize_dataset(dataset, STYLE)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"levels": 2},
+        {"optimizer": "adam"},
+        {"device": "/CPU:0"},
+        {"size_of": "area"},
+        {"init": "style"},
+    ],
+)
+def test_settings_without_a_meaning_in_a_graph_are_refused(settings):
+    with pytest.raises(InputError):
+        Stylizer(STYLE, **settings)
+
+
+@pytest.mark.parametrize("contents", [np.zeros([32, 32, 3], np.float32), np.zeros([1, 32, 32, 3])])
+def test_other_contents_are_refused(stylizer, contents):
+    with pytest.raises(InputError, match=r"\[batch, height, width, 3\]"):
+        stylizer(contents)

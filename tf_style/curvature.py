@@ -1,0 +1,65 @@
+"""What is known of the loss's curvature before it is evaluated: how it goes with spatial frequency."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# Red, green and blue along brightness, red against blue, and green against both; orthonormal rows.
+AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+# Spatial frequencies in cycles a pixel, and the curvature along each axis there, up to a factor.
+# Measured: y.s / s.s of L-BFGS's own pairs, split by frequency, in transfers with three presets, which
+# agreed. The network hardly sees what is finer than a pixel or two or what is wider than its layers'
+# receptive fields, and colour less than brightness.
+FREQUENCIES = (0.004, 0.012, 0.023, 0.045, 0.09, 0.18, 0.3, 0.45, 0.71)
+CURVATURES = (
+    (0.1, 0.05, 0.1, 0.35, 1.0, 1.5, 1.3, 0.85, 0.6),
+    (0.1, 0.1, 0.2, 0.7, 0.8, 0.5, 0.3, 0.065, 0.05),
+    (0.8, 0.5, 0.8, 1.6, 1.5, 0.9, 0.6, 0.13, 0.1),
+)
+
+
+def make_inverse_hessian(
+    height: int | tf.Tensor, width: int | tf.Tensor
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """An inverse Hessian for pictures, up to a factor, for L-BFGS to begin each direction with.
+
+    It divides each spatial frequency along each colour axis by its curvature. Such a map is diagonal in
+    an orthonormal basis with positive entries, so it is symmetric and positive definite. With it
+    L-BFGS has reached the same loss in a quarter to a third fewer evaluations than without.
+
+    Args:
+      height: Of the pictures, in pixels.
+      width: Of the pictures, in pixels.
+
+    Returns:
+      A linear map from float32 [batch, height, width, 3] to the same.
+    """
+    height, width = tf.convert_to_tensor(height), tf.convert_to_tensor(width)
+    down = tf.range(height)
+    down = tf.cast(tf.minimum(down, height - down), tf.float32) / tf.cast(height, tf.float32)
+    right = tf.cast(tf.range(width // 2 + 1), tf.float32) / tf.cast(width, tf.float32)
+    frequency = tf.sqrt(tf.square(down)[:, tf.newaxis] + tf.square(right))
+    factors = tf.cast(tf.stack([1.0 / _curvature(frequency, row) for row in CURVATURES]), tf.complex64)
+    axes = tf.constant(AXES, tf.float32)
+
+    def apply(images: tf.Tensor) -> tf.Tensor:
+        planes = tf.einsum("bhwc,kc->bkhw", images, axes)
+        spectrum = factors * tf.signal.rfft2d(planes)
+        planes = tf.signal.irfft2d(spectrum, fft_length=[height, width])
+        return tf.ensure_shape(tf.einsum("bkhw,kc->bhwc", planes, axes), images.shape)
+
+    return apply
+
+
+def _curvature(frequency: tf.Tensor, row: tuple[float, ...]) -> tf.Tensor:
+    """Interpolates a row of `CURVATURES`, both scales logarithmic; constant beyond its ends."""
+    places = np.log(FREQUENCIES)
+    values = np.log(row)
+    # Its logarithm is a sum of ramps, one from each frequency of the table to the next.
+    place = tf.math.log(tf.maximum(frequency, FREQUENCIES[0]))
+    total = tf.fill(tf.shape(frequency), tf.constant(values[0], tf.float32))
+    for index, slope in enumerate(np.diff(values) / np.diff(places)):
+        length = places[index + 1] - places[index]
+        total += float(slope) * tf.clip_by_value(place - float(places[index]), 0.0, float(length))
+    return tf.exp(total)

@@ -1,0 +1,313 @@
+"""L-BFGS as a pure function from a state to the next, for a batch of positions at once, in any graph.
+
+Each position of a batch is minimised by itself: no number of one depends on another's. A turn costs one
+evaluation of them all.
+
+Reference: Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithms 7.4 and 7.5.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
+SUFFICIENT_DECREASE = 1e-4
+# Tries along a direction that comes from pairs, before they are dropped, and after that.
+MAX_BACKTRACKS = 5
+MAX_HALVINGS = 16
+
+
+class Status(enum.IntEnum):
+    """How a minimisation stands or ended."""
+
+    RUNNING = 0
+    MAX_ITERATIONS = 1
+    CONVERGED = 2
+    LINE_SEARCH_FAILED = 3
+    NON_FINITE = 4
+    INTERRUPTED = 5
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the numbers went wrong, rather than the minimisation having come to an end."""
+        return self == Status.NON_FINITE
+
+    @property
+    def text(self) -> str:
+        """The status in words."""
+        return {
+            Status.RUNNING: "still running",
+            Status.MAX_ITERATIONS: "all the iterations asked for were made",
+            Status.CONVERGED: "the gradient is zero or below the tolerance, or the loss is constant",
+            Status.LINE_SEARCH_FAILED: "no step along the gradient lowers the loss any further",
+            Status.NON_FINITE: "the loss or its gradient is not a finite number",
+            Status.INTERRUPTED: "interrupted before the last iteration",
+        }[self]
+
+
+class State(NamedTuple):
+    """Where a minimisation stands.
+
+    The pairs are tuples of tensors, oldest first, so that to push one moves pointers and copies none.
+
+    Attributes:
+      position: [batch, ...], float32 or float64.
+      value: [batch], the loss there; infinite before the first turn.
+      gradient: Shaped as `position`.
+      steps: The last steps s, each shaped as `position`; zero where there is none yet.
+      differences: The gradients' differences y along them, likewise.
+      curvatures: The products y.s, each [batch], positive; 0 where there is no pair.
+      num_moves: int32 [batch], steps taken; the first, of length zero, evaluates the start.
+      num_refusals: int32 [batch], steps refused since the last that was taken.
+      trial: [batch], how much of the direction to try next.
+      status: int32 [batch], one of `Status`.
+    """
+
+    position: tf.Tensor
+    value: tf.Tensor
+    gradient: tf.Tensor
+    steps: tuple[tf.Tensor, ...]
+    differences: tuple[tf.Tensor, ...]
+    curvatures: tuple[tf.Tensor, ...]
+    num_moves: tf.Tensor
+    num_refusals: tf.Tensor
+    trial: tf.Tensor
+    status: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What does not change in the course of a minimisation.
+
+    Attributes:
+      evaluate: From positions to their losses [batch] and gradients (shaped as the positions).
+      num_pairs: How many pairs (m) approximate the inverse Hessian. 100 gain under 1 percent over
+        10 at the same number of evaluations, and take ten times the memory.
+      first_step: The largest change of a coordinate in the first step, and in each first step
+        after the pairs were dropped, in the position's unit. A plain step of -gradient is hopeless
+        at this objective's scales; of 3, 10, 30 and 100 grey levels, 30 served several paintings
+        best.
+      gradient_tolerance: Converged when no entry of the gradient is larger.
+      initial_inverse_hessian: What is known of the inverse Hessian beforehand, up to a factor: a
+        linear map, symmetric and positive definite, from and to tensors shaped as the positions.
+    """
+
+    evaluate: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    num_pairs: int = 10
+    first_step: float = 30.0
+    gradient_tolerance: float = 0.0
+    initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+
+    def start(self, position: tf.Tensor) -> State:
+        """The state in which nothing is evaluated yet."""
+        zeros = tf.zeros_like(position)
+        none = tf.zeros_like(_flat(position)[:, 0])
+        count = tf.zeros_like(none, tf.int32)
+        return State(
+            position=position,
+            # The first move is of length zero and so evaluates the start, better than nothing.
+            value=none + float("inf"),
+            gradient=zeros,
+            steps=(zeros,) * self.num_pairs,
+            differences=(zeros,) * self.num_pairs,
+            curvatures=(none,) * self.num_pairs,
+            num_moves=count,
+            num_refusals=count,
+            trial=tf.ones_like(none),
+            status=count + int(Status.RUNNING),
+        )
+
+    def turn(self, state: State) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """Tries one step of each position, and takes those that decrease the loss sufficiently.
+
+        A direction's unit step is tried first, and is good in the usual case; then come shorter ones,
+        and where none is good the pairs are dropped and the gradient itself is followed.
+
+        Args:
+          state: The state; positions that are not running stay as they are.
+
+        Returns:
+          The next state, and the losses and gradients at what was tried.
+        """
+        state, direction, slope = self.direction(state)
+        x = state.position + _column(state.trial, direction) * direction
+        f, g = self.evaluate(x)
+        is_accepted = (state.status == int(Status.RUNNING)) & (
+            decreases(state.value, f, g, state.trial * slope) | (state.num_moves == 0)
+        )
+        return self.refuse(self.move(state, x, f, g, is_accepted), f, g, slope, is_accepted), f, g
+
+    def direction(self, state: State) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """-H g by the two-loop recursion (algorithm 7.4), and its slope.
+
+        Where no pair is known, or where the pairs mislead and do not descend, it is the first step.
+
+        Args:
+          state: The state.
+
+        Returns:
+          The state without misleading pairs, the directions, shaped as the positions, and their
+          products with the gradients, [batch].
+        """
+        g = q = state.gradient
+        pairs = list(zip(state.steps, state.differences, state.curvatures, strict=True))
+        alphas = []
+        for s, y, curvature in reversed(pairs):
+            alphas.append(tf.math.divide_no_nan(dot(s, q), curvature))
+            q -= _column(alphas[-1], y) * y
+        _, y, curvature = pairs[-1]
+        scale = tf.math.divide_no_nan(curvature, dot(y, self.initial_inverse_hessian(y)))
+        q = _column(scale, q) * self.initial_inverse_hessian(q)
+        for (s, y, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
+            q += _column(alpha - tf.math.divide_no_nan(dot(y, q), curvature), s) * s
+        slope = -dot(g, q)
+
+        def first():
+            q = self.initial_inverse_hessian(g)
+            largest = tf.reduce_max(tf.abs(_flat(q)), axis=1)
+            factor = tf.math.divide_no_nan(tf.cast(self.first_step, q.dtype), largest)
+            direction = -q * _column(factor, q)
+            return direction, dot(g, direction)
+
+        # NaN does not compare, so it ends in `first` too.
+        descends = slope < 0
+        direction, slope = _for_each(descends, lambda: (-q, slope), first)
+        return drop_pairs(state, ~descends), direction, slope
+
+    def move(
+        self, state: State, x: tf.Tensor, f: tf.Tensor, g: tf.Tensor, is_accepted: tf.Tensor
+    ) -> State:
+        """Ends an iteration at (x, f, g) for those positions of which that is accepted, [batch]."""
+        step, difference = x - state.position, g - state.gradient
+        curvature = dot(step, difference)
+        # Below rounding error a curvature's sign is chance, and dividing by it would be too.
+        least = np.finfo(step.dtype.as_numpy_dtype).eps * tf.sqrt(
+            dot(step, step) * dot(difference, difference)
+        )
+        # What becomes of the pairs of a position that has ended does not matter.
+        pushes = (is_accepted & (curvature > least)) | (state.status != int(Status.RUNNING))
+        rings = (state.steps, state.differences, state.curvatures)
+        newest = (step, difference, curvature)
+        steps, differences, curvatures = _for_each(
+            pushes,
+            lambda: tuple((*ring[1:], new) for ring, new in zip(rings, newest, strict=True)),
+            lambda: rings,
+        )
+        position, value, gradient = _for_each(
+            is_accepted, lambda: (x, f, g), lambda: (state.position, state.value, state.gradient)
+        )
+        is_converged = tf.reduce_max(tf.abs(_flat(g)), axis=1) <= self.gradient_tolerance
+        status = tf.where(is_converged, int(Status.CONVERGED), int(Status.RUNNING))
+        status = tf.where(is_finite(f, g), status, int(Status.NON_FINITE))
+        return State(
+            position=position,
+            value=value,
+            gradient=gradient,
+            steps=steps,
+            differences=differences,
+            curvatures=curvatures,
+            num_moves=state.num_moves + tf.cast(is_accepted, tf.int32),
+            num_refusals=tf.where(is_accepted, 0, state.num_refusals),
+            trial=tf.where(is_accepted, tf.ones_like(state.trial), state.trial),
+            status=tf.where(is_accepted, status, state.status),
+        )
+
+    def refuse(
+        self, state: State, f: tf.Tensor, g: tf.Tensor, slope: tf.Tensor, is_accepted: tf.Tensor
+    ) -> State:
+        """Shortens the next trial, or gives up, where one that ended at (f, g) was not accepted."""
+        is_refused = (state.status == int(Status.RUNNING)) & ~is_accepted
+        num_refusals = state.num_refusals + tf.cast(is_refused, tf.int32)
+        # The minimum of the parabola through both ends, which lies before half the step.
+        t = state.trial
+        t = tf.clip_by_value(
+            tf.math.divide_no_nan(-slope * t * t, 2.0 * (f - state.value - slope * t)), 0.1 * t, 0.5 * t
+        )
+        t = tf.where(is_finite(f, g), t, 0.5 * state.trial)
+        gives_up_pairs = (num_refusals == MAX_BACKTRACKS) & (state.curvatures[-1] > 0) & is_refused
+        t = tf.where(gives_up_pairs, tf.ones_like(t), t)
+        has_failed = is_refused & (num_refusals >= MAX_BACKTRACKS + MAX_HALVINGS)
+        failure = tf.where(is_finite(f, g), int(Status.LINE_SEARCH_FAILED), int(Status.NON_FINITE))
+        return drop_pairs(state, gives_up_pairs)._replace(
+            num_refusals=num_refusals,
+            trial=tf.where(is_refused, t, state.trial),
+            status=tf.where(has_failed, failure, state.status),
+        )
+
+
+def minimize(method: Method, position: tf.Tensor, num_evaluations: tf.Tensor | int) -> State:
+    """Minimises each position of a batch, inside the graph that is being traced.
+
+    Args:
+      method: The function and how to go about it.
+      position: Where to start, [batch, ...], float32 or float64.
+      num_evaluations: How many at most, a scalar.
+
+    Returns:
+      The state at the end; a status that was running has become `MAX_ITERATIONS`.
+    """
+
+    def should_go_on(index: tf.Tensor, state: State) -> tf.Tensor:
+        return (index < num_evaluations) & tf.reduce_any(state.status == int(Status.RUNNING))
+
+    def go_on(index: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        return index + 1, method.turn(state)[0]
+
+    _, state = tf.while_loop(should_go_on, go_on, (tf.constant(0), method.start(position)))
+    is_running = state.status == int(Status.RUNNING)
+    return state._replace(status=tf.where(is_running, int(Status.MAX_ITERATIONS), state.status))
+
+
+def drop_pairs(state: State, is_dropped: tf.Tensor) -> State:
+    """The state without the pairs of those positions, [batch]."""
+    return state._replace(
+        curvatures=tuple(
+            tf.where(is_dropped, tf.zeros_like(curvature), curvature) for curvature in state.curvatures
+        )
+    )
+
+
+def decreases(f: tf.Tensor, new_f: tf.Tensor, new_g: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
+    """Whether a step to (new_f, new_g) is sound and decreases the loss sufficiently, [batch]."""
+    return is_finite(new_f, new_g) & (new_f < f) & (new_f <= f + SUFFICIENT_DECREASE * slope)
+
+
+def is_finite(f: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
+    """Whether losses [batch] and gradients [batch, ...] are finite, [batch]."""
+    # A sum is finite only if every entry is; adding magnitudes lets none cancel.
+    return tf.math.is_finite(f) & tf.math.is_finite(tf.reduce_sum(tf.abs(_flat(g)), axis=1))
+
+
+def dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The scalar product of each position of one batch with its own of another, [batch]."""
+    # As a product of matrices it needs no temporary of the vectors' size.
+    if a.shape[0] == 1:
+        return tf.reshape(tf.matmul(tf.reshape(a, [1, -1]), tf.reshape(b, [-1, 1])), [1])
+    return tf.matmul(_flat(a)[:, tf.newaxis], _flat(b)[:, :, tf.newaxis])[:, 0, 0]
+
+
+def _for_each(condition: tf.Tensor, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
+    """tf.cond for each position of a batch; where all agree one branch is run and nothing copied."""
+    if condition.shape[0] == 1:
+        return tf.cond(condition[0], if_true, if_false)
+
+    def if_mixed():
+        return tf.nest.map_structure(
+            lambda a, b: tf.where(_column(condition, a), a, b), if_true(), if_false()
+        )
+
+    count = tf.cast([tf.reduce_any(condition), tf.reduce_all(condition)], tf.int32)
+    return tf.switch_case(tf.reduce_sum(count), [if_false, if_mixed, if_true])
+
+
+def _flat(batch: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(batch, [tf.shape(batch)[0], -1])
+
+
+def _column(numbers: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Numbers [batch] in a shape that multiplies a batch of that rank."""
+    return tf.reshape(numbers, [-1] + [1] * (like.shape.rank - 1))
