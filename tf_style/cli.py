@@ -1,18 +1,12 @@
 """The command line of `stylize`. TensorFlow is imported only once the request is known to be sound."""
 
 import argparse
-import contextlib
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tf_style import program
 from tf_style._version import __version__
-from tf_style.errors import InputError, TransferError
 from tf_style.presets import PRESETS
 from tf_style.settings import Settings
-
-START = time.time()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,71 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Numerical libraries take a moment to import, so `--help` has to come first.
-    from tf_style import image_files
-    from tf_style.inputs import prepare
+    from tf_style import session
 
-    settings = _settings(arguments)
-    if arguments.save_every is not None and not 1 <= arguments.save_every < settings.iterations:
-        raise InputError(
-            f"--save-every is 1 or more and below the {settings.iterations} iterations. "
-            f"Received: {arguments.save_every}"
-        )
-    _check_files_differ(arguments, settings)
-    if arguments.trace is not None:
-        image_files.check_writable(arguments.trace)
-    # The output's name before the inputs are read, and its size once that is known.
-    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
-    inputs = prepare(arguments.content, arguments.style, settings)
-    size = (inputs.height, inputs.width)
-    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
-
-    with program.stop_on_signals() as stop:
-        with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
-            from tf_style.transfer import StyleTransfer
-
-            transfer = StyleTransfer(inputs)
-        from tf_style import report
-
-        if arguments.dry_run:
-            print(report.plan(transfer))
-            return stop.exit_code
-
-        if arguments.verbose:
-            report.print_setup(transfer)
-
-        def save(path: str, image) -> None:
-            image_files.write(
-                path,
-                image,
-                alpha=inputs.alpha,
-                bit_depth=arguments.bit_depth,
-                description=report.describe(arguments, transfer),
-            )
-
-        with report.progress_display(quiet=arguments.quiet) as display:
-            callback = _snapshots(arguments, save, display)
-            result = transfer.run(
-                callback=callback, callback_every=arguments.save_every, should_stop=stop
-            )
-
-        has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
-        if has_picture:
-            save(arguments.output, result.image)
-        if arguments.trace is not None:
-            report.write_trace(arguments.trace, arguments, transfer, result, START)
-
-    if not has_picture:
-        if stop():
-            return program.fail("interrupted before the first evaluation ended", stop.exit_code)
-        raise TransferError(f"No picture was made: {result.status.text}.")
-    if not arguments.quiet:
-        report.print_summary(arguments.output, result)
-    if result.status.is_failure:
-        return program.fail(
-            f"{arguments.output} holds the last good picture: {result.status.text}.",
-            program.EXIT_FAILED,
-        )
-    return stop.exit_code
+    return session.run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--style", metavar="FILE", action="append", default=[], help="a style image; repeatable"
     )
-    files.add_argument("--output", metavar="FILE", required=True, help=".png, .jpg, .webp or .tif")
+    files.add_argument("--output", metavar="FILE", help=".png, .jpg, .webp or .tif")
     files.add_argument("--bit-depth", type=int, choices=(8, 16), default=8, help="16: PNG only")
     files.add_argument("--trace", metavar="FILE", help="write every evaluation's loss, as JSON")
     files.add_argument(
@@ -119,6 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     files.add_argument(
         "--dry-run", action="store_true", help="only print the sizes, the memory and the time expected"
+    )
+
+    keeping = parser.add_argument_group("long runs")
+    keeping.add_argument("--checkpoint", metavar="FOLDER", help="save the run there now and then")
+    keeping.add_argument(
+        "--checkpoint-every", metavar="SECONDS", type=float, help="how often (default: 60)"
+    )
+    earlier = keeping.add_mutually_exclusive_group()
+    earlier.add_argument(
+        "--resume", metavar="FOLDER", help="go on with the run that was saved there, to the same bits"
+    )
+    earlier.add_argument("--from-trace", metavar="FILE", help="repeat the run that wrote this trace")
+    keeping.add_argument(
+        "--force", action="store_true", help="start even if the memory does not seem to suffice"
+    )
+    keeping.add_argument(
+        "--deterministic", action="store_true", help="the same bits each time, on a GPU too"
     )
 
     def add(group, flag: str, help: str, **options) -> None:
@@ -192,18 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         unset="by size",
     )
 
-    program.add_messages(parser)
+    amount = program.add_messages(parser)
+    amount.add_argument("--json", action="store_true", help="an object a line on stdout, for programs")
     return parser
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    return Settings(
-        **{
-            field: getattr(arguments, field)
-            for field in Settings.__dataclass_fields__
-            if hasattr(arguments, field)
-        }
-    )
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -217,27 +157,3 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"expected numbers separated by commas. Received: {text!r}"
         ) from None
-
-
-def _snapshots(arguments: argparse.Namespace, save: Callable, display: Callable) -> Callable:
-    stem, extension = os.path.splitext(arguments.output)
-
-    def callback(progress) -> None:
-        display(progress)
-        every, iteration = arguments.save_every, progress.iteration
-        if every and iteration and iteration % every == 0:
-            save(f"{stem}-{iteration:05d}{extension}", progress.read_image())
-
-    return callback
-
-
-def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Refuses to write over what is read, such as the one copy of a photograph."""
-    from tf_style.image_files import shown
-
-    inputs = [("--content", arguments.content), *(("--style", style) for style in arguments.style)]
-    inputs += [("--init", settings.init), ("--weights", settings.weights)]
-    files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
-    for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
-        if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
-            raise InputError(f"{flag} and {other} name the same file: {shown(path)}")

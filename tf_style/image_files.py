@@ -92,6 +92,23 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         ) from error
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Finds out, before heavy work, whether files can be written to a folder, which is made.
+
+    Raises:
+      InputError: If they cannot.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary(folder / "trial"):
+            pass
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{shown(path)} cannot be written: {reason_of(error)}. Expected a writable folder"
+        ) from error
+
+
 def write(
     path: str | os.PathLike[str],
     pixels: NDArray[np.floating],

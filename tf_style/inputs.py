@@ -5,7 +5,7 @@ All that can be wrong with a request is found here, before heavy work starts.
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -75,13 +75,20 @@ class Inputs:
         return self.levels[-1].level.width
 
 
-def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings: Settings) -> Inputs:
+def prepare(
+    content: ImageSource | None,
+    styles: Sequence[ImageSource],
+    settings: Settings,
+    *,
+    read: Callable[[ImageSource], Picture] | None = None,
+) -> Inputs:
     """Reads and resizes the images, and loads the weights.
 
     Args:
       content: The content image, or None for texture synthesis.
       styles: The style images; none for a reconstruction of the content.
       settings: The transfer's settings.
+      read: Turns each source into a picture; None for `as_picture`.
 
     Returns:
       The inputs.
@@ -90,8 +97,9 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
       InputError: If something cannot be read, is too small or too large, or contradicts itself.
     """
     preset = settings.resolve(has_content=content is not None, num_styles=len(styles))
-    content_picture = None if content is None else as_picture(content)
-    style_pictures = [as_picture(style) for style in styles]
+    read = read or as_picture
+    content_picture = None if content is None else read(content)
+    style_pictures = [read(style) for style in styles]
     for picture in (content_picture, *style_pictures):
         if picture is not None:
             _check_size(picture.height, picture.width, preset, "An image")
@@ -129,7 +137,7 @@ def prepare(content: ImageSource | None, styles: Sequence[ImageSource], settings
         initial = levels[0].content
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
-        initial = _resize(as_picture(source), coarsest)
+        initial = _resize(read(source), coarsest)
     return Inputs(
         settings=settings,
         preset=preset,

@@ -107,15 +107,7 @@ class Lbfgs:
         Raises:
           ValueError: If the state is of a minimiser with other pairs or of a position of another shape.
         """
-        expected = {name: variable.shape for name, variable in self._variables().items()}
-        received = {name: tf.TensorShape(value.shape) for name, value in state.items()}
-        if received != expected:
-            raise ValueError(
-                f"The state must hold the {len(expected)} variables of this minimiser in their shapes. "
-                f"Received: {len(received)} variables, position of shape {received.get('position')}"
-            )
-        for name, variable in self._variables().items():
-            variable.assign(state[name])
+        assign_all(self._variables(), state)
 
     def run(self, num_iterations: int) -> None:
         """Makes iterations, in the graph, and fewer when the minimisation ends.
@@ -201,6 +193,23 @@ class Lbfgs:
             max_iterations=MAX_SEARCH_ITERATIONS,
         ).left
         return found.x, _with_batch(found.f), found.full_gradient
+
+
+def assign_all(variables: dict[str, tf.Variable], state: dict[str, tf.Tensor]) -> None:
+    """Gives variables the values of a state, all or none.
+
+    Raises:
+      ValueError: If the state has other names or shapes.
+    """
+    expected = {name: variable.shape for name, variable in variables.items()}
+    received = {name: tf.TensorShape(value.shape) for name, value in state.items()}
+    if received != expected:
+        raise ValueError(
+            f"The state must hold the {len(expected)} variables of this minimiser in their shapes. "
+            f"Received: {len(received)} variables, position of shape {received.get('position')}"
+        )
+    for name, variable in variables.items():
+        variable.assign(state[name])
 
 
 # Unlike slices, these never copy.

@@ -1,8 +1,12 @@
-"""How much memory a transfer takes. Imports no TensorFlow."""
+"""How much memory a transfer takes, and how much there is. Imports no TensorFlow."""
 
+import pathlib
+import resource
+import subprocess
 from collections.abc import Iterable
 
 from tf_style.architecture import ConvLayer, find_layer, layers_up_to
+from tf_style.errors import InputError
 from tf_style.inputs import Inputs
 
 # Measured: Python and TensorFlow with the graph, before any picture.
@@ -12,21 +16,23 @@ OVERHEAD = 1.3
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
+_GIB = 2**30
 
 
-def estimate(inputs: Inputs, precision: str) -> int:
+def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0) -> int:
     """The most memory, in bytes, that a process takes that makes this transfer on the CPU.
 
     Args:
       inputs: As from `prepare`.
       precision: Of the network, "float32" or "bfloat16".
+      factor: On the number of pixels, to ask about another size.
 
     Returns:
       Bytes. Within 15 percent of the peak resident size from 256 to 2048 pixels, measured.
     """
     item_bytes = {"float32": 4, "bfloat16": 2}[precision]
     preset = inputs.preset
-    pixels = inputs.height * inputs.width
+    pixels = factor * inputs.height * inputs.width
     layers = layers_up_to(preset.layers)
     # The rectifications' gradients read every activation; a Gram matrix's comes with its loss, forward.
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
@@ -34,12 +40,122 @@ def estimate(inputs: Inputs, precision: str) -> int:
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
     evaluation = OVERHEAD * item_bytes * (kept + moving) * pixels
     # A target is computed forward only, but its picture may be the larger one.
-    style_pixels = max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
+    style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
     targets = OVERHEAD * item_bytes * _values_per_pixel(layers) * style_pixels
     images = 2 * inputs.settings.num_pairs + IMAGES_BESIDE_PAIRS
     optimizer = images * 3 * 4 * pixels
     weights = 2 * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
     return int(BASE_BYTES + weights + max(evaluation + optimizer, targets))
+
+
+def check(inputs: Inputs, precision: str, device: str) -> None:
+    """Refuses a transfer that would not fit.
+
+    Args:
+      inputs: As from `prepare`.
+      precision: Of the network.
+      device: As from `resolve_device`.
+
+    Raises:
+      InputError: It says what would fit.
+    """
+    is_gpu = device.startswith("/GPU")
+    limit = _gpu_free(device) if is_gpu else available()
+    if limit is None:
+        return
+    needed = estimate(inputs, precision)
+    # On a GPU the process's own part stays in the host's memory; here it has part of what it needs.
+    held = BASE_BYTES if is_gpu else _resident()
+    if needed - held <= limit:
+        return
+    factor = 1.0
+    while factor > 1e-4 and estimate(inputs, precision, factor=factor) - held > limit:
+        factor *= 0.95
+    size = int(inputs.settings.size * factor**0.5)
+    advice = f"--size {size} would fit" if factor > 1e-4 else "nothing would fit"
+    raise InputError(
+        f"{inputs.width} x {inputs.height} pixels in {precision} need about {needed / _GIB:.2f} GiB of "
+        f"memory in all, and {(limit + held) / _GIB:.2f} GiB can be had: {advice}, or --force to go on"
+    )
+
+
+def available() -> int | None:
+    """Bytes that this process can still take: of the machine, its control group, its own limit.
+
+    Returns:
+      The least of what can be found out, or None if nothing can.
+    """
+    found = [*_machine_available(), *_group_available(), *_own_available()]
+    return max(0, min(found)) if found else None
+
+
+def _machine_available() -> Iterable[int]:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            yield 1024 * int(line.split()[1])
+
+
+def _group_available() -> Iterable[int]:
+    """Of each control group that this process is in, version 2 and 1, up to the root."""
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = pathlib.Path("/sys/fs/cgroup" if not controllers else "/sys/fs/cgroup/memory")
+        names = ("memory.max", "memory.current", "inactive_file")
+        if controllers:
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        folder = root / path.strip("/")
+        # Inside a container the path may be the host's, and the group mounted at the root.
+        for place in {root, folder, *(parent for parent in folder.parents if root in parent.parents)}:
+            limit, usage = (_number(place / name) for name in names[:2])
+            if limit is None or usage is None:
+                continue
+            # What was read from files is given up when it is needed.
+            cached = [line.split() for line in _lines(place / "memory.stat")]
+            usage -= sum(int(value) for name, value in cached if name == names[2])
+            yield limit - usage
+
+
+def _own_available() -> Iterable[int]:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield limit - _status("VmSize")
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _status(field: str) -> int:
+    for line in _lines("/proc/self/status"):
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+def _gpu_free(device: str) -> int | None:
+    """As NVIDIA's own tool says, before TensorFlow takes it all."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(
+            [*command, "-i", device.rpartition(":")[2]], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout) * 2**20
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None  # A GPU of another make; TensorFlow's own error would come.
+
+
+def _number(path: pathlib.Path) -> int | None:
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
+
+
+def _lines(path: str | pathlib.Path) -> list[str]:
+    try:
+        return pathlib.Path(path).read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _values_per_pixel(layers: Iterable[ConvLayer]) -> float:

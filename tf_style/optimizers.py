@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_style.curvature import make_inverse_hessian
-from tf_style.lbfgs import Lbfgs, Status
+from tf_style.lbfgs import Lbfgs, Status, assign_all
 
 Evaluate = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -180,6 +180,25 @@ class Adam:
     def value(self) -> float:
         """The loss at the position; infinite before the first iteration."""
         return float(self._value)
+
+    def state(self) -> dict[str, tf.Tensor]:
+        """The whole state, as of `Lbfgs`."""
+        return {name: tf.identity(variable) for name, variable in self._variables().items()}
+
+    def restore(self, state: dict[str, tf.Tensor]) -> None:
+        """Takes over what `state` returned, as `Lbfgs` does."""
+        assign_all(self._variables(), state)
+
+    def _variables(self) -> dict[str, tf.Variable]:
+        own = {
+            "position": self._position,
+            "status": self._status,
+            "num_iterations": self._iterations,
+            "value": self._value,
+            "variable": self._variable.value,
+        }
+        kept = self._adam.variables
+        return own | {f"adam_{index}": variable.value for index, variable in enumerate(kept)}
 
     def run(self, num_iterations: int) -> None:
         """Makes iterations in one call into the graph."""

@@ -15,7 +15,7 @@ from absl import flags
 from absl.flags import argparse_flags
 
 from tf_style.errors import InputError, TransferError
-from tf_style.messages import ensure_stderr, name_program, say
+from tf_style.messages import ensure_stderr, say, set_up
 
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2
@@ -63,8 +63,9 @@ def run(
       The exit code: the body's; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
     """
     ensure_stderr()
-    name_program(parser.prog)
+    set_up(parser.prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    set_up(parser.prog, as_json=getattr(arguments, "json", False))
     warnings.showwarning = _show_warning
     try:
         return body(arguments)
@@ -83,7 +84,7 @@ def run(
 
 def fail(message: str, code: int) -> int:
     """Says what went wrong, and returns the code."""
-    say(message)
+    say(message, "error", exit_code=code)
     return code
 
 
@@ -149,4 +150,4 @@ def startup_noise_hidden() -> Iterator[None]:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    say(f"warning: {message}")
+    say(f"warning: {message}", "warning")

@@ -10,6 +10,7 @@ import pathlib
 import platform
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,22 +19,23 @@ import rich.console
 import rich.progress
 import tensorflow as tf
 
-from tf_style import image_files, memory
+from tf_style import image_files, memory, messages, request
 from tf_style._version import __version__
 from tf_style.gram import kernel_info
 from tf_style.messages import say
 from tf_style.objective import PARTS
-from tf_style.transfer import Progress, StyleTransfer, StylizeResult
+from tf_style.transfer import Evaluation, Progress, StyleTransfer, StylizeResult
 
 LINE_EVERY_ITERATIONS = 25
 
 
 @contextlib.contextmanager
-def progress_display(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def progress_display(*, quiet: bool, as_json: bool = False) -> Iterator[Callable[[Progress], None]]:
     """Shows the progress on stderr: a bar on a terminal, else a line now and then.
 
     Args:
       quiet: Whether to show nothing.
+      as_json: Whether to print an object each time, on stdout.
 
     Yields:
       A callback for `StyleTransfer.run`.
@@ -41,6 +43,8 @@ def progress_display(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     console = rich.console.Console(stderr=True)
     if quiet:
         yield lambda progress: None
+    elif as_json:
+        yield _ObjectPrinter()
     elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as show:
             yield show
@@ -90,6 +94,37 @@ class _LinePrinter:
         )
 
 
+class _ObjectPrinter:
+    def __init__(self):
+        self._level = -1
+
+    def __call__(self, progress: Progress) -> None:
+        size = {"level": progress.level, "width": progress.width, "height": progress.height}
+        if progress.level != self._level:
+            self._level = progress.level
+            of = f"level {progress.level + 1} of {progress.num_levels}"
+            say(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
+        last = progress.evaluations[-1]
+        say(
+            f"iteration {progress.iteration} of {progress.max_iterations}",
+            "progress",
+            iteration=progress.iteration,
+            max_iterations=progress.max_iterations,
+            evaluations=len(progress.evaluations),
+            **size,
+            **_losses(last),
+            evaluations_per_second=_rate(progress),
+        )
+
+
+def _losses(evaluation: Evaluation) -> dict[str, float | None]:
+    """The loss and its parts; JSON knows no infinity and no NaN."""
+    return {
+        name: value if math.isfinite(value := getattr(evaluation, name)) else None
+        for name in ("loss", *PARTS)
+    }
+
+
 def _rate(progress: Progress) -> float:
     """Evaluations a second at this level, without its first, whose time is mostly tracing."""
     evaluations = progress.evaluations
@@ -98,10 +133,15 @@ def _rate(progress: Progress) -> float:
     return (last.index - first.index) / (last.time - first.time) if last.time > first.time else 0.0
 
 
-def print_setup(transfer: StyleTransfer) -> None:
-    """Says where and how the run will go, on stderr."""
+def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
+    """Says where and how the run will go, to those who asked."""
+    text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
+    if messages.is_json():
+        say(text, "start", version=__version__, **run_on(transfer))
+    if not verbose:
+        return
     kernel = kernel_info()
-    say(f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}")
+    say(text)
     say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
     say(f"{transfer.inputs.preset}")
 
@@ -133,6 +173,19 @@ def plan(transfer: StyleTransfer) -> str:
     return "\n".join(lines)
 
 
+def run_on(transfer: StyleTransfer) -> dict[str, str]:
+    """What a run depends on beside its request, to the last bit."""
+    return {
+        "device": transfer.device,
+        "precision": transfer.precision,
+        "kernel": kernel_info().kernel,
+        "instruction_set": kernel_info().instruction_set or "",
+        "tf_style": __version__,
+        "tensorflow": tf.__version__,
+        "machine": platform.machine(),
+    }
+
+
 def print_summary(output: str, result: StylizeResult) -> None:
     """Says what came out, on stderr."""
     height, width, _ = result.image.shape
@@ -141,19 +194,28 @@ def print_summary(output: str, result: StylizeResult) -> None:
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
         f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "
         f"style {result.final.style:.4g}), "
-        f"{result.seconds:.1f} s ({result.status.text})"
+        f"{result.seconds:.1f} s ({result.status.text})",
+        "done",
+        output=output,
+        width=width,
+        height=height,
+        status=result.status.name.lower(),
+        iterations=result.iterations,
+        evaluations=len(result.evaluations),
+        **_losses(result.final),
+        seconds=result.seconds,
     )
 
 
 def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
     """How a picture was made, for its metadata: one line of JSON without the folders' names."""
-    request = _request(arguments)
-    request.pop("trace", None)
+    asked = request.describe(arguments)
+    asked.pop("trace", None)
     for name in ("content", "init", "output", "weights"):
-        if name in request:
-            request[name] = pathlib.Path(request[name]).name
-    request["style"] = [pathlib.Path(style).name for style in arguments.style]
-    return json.dumps({"made_by": f"tf_style {__version__}", **request})
+        if name in asked:
+            asked[name] = pathlib.Path(asked[name]).name
+    asked["style"] = [pathlib.Path(style).name for style in arguments.style]
+    return json.dumps({"made_by": f"tf_style {__version__}", **asked})
 
 
 def write_trace(
@@ -161,7 +223,7 @@ def write_trace(
     arguments: argparse.Namespace,
     transfer: StyleTransfer,
     result: StylizeResult,
-    start: float,
+    record: dict[str, Any],
 ) -> None:
     """Writes the record of a run as JSON.
 
@@ -170,24 +232,23 @@ def write_trace(
       arguments: Of the command line.
       transfer: The transfer.
       result: Its result.
-      start: When the process started, seconds since the epoch; the trace's seconds count from there.
+      record: What identifies the run; its `started` is when the process started, or the first one of
+        a resumed run, in seconds since the epoch, from which the trace's seconds count.
     """
     evaluations = [
         {
             "index": evaluation.index,
             "level": evaluation.level,
-            "seconds": evaluation.time - start,
-            # JSON knows no infinity and no NaN.
-            **{
-                name: value if math.isfinite(value := getattr(evaluation, name)) else None
-                for name in ("loss", *PARTS)
-            },
+            "seconds": evaluation.time - record["started"],
+            **_losses(evaluation),
         }
         for evaluation in result.evaluations
     ]
     trace = {
-        "started": start,
-        "arguments": _request(arguments) | dataclasses.asdict(transfer.inputs.settings),
+        "started": record["started"],
+        "request": record["arguments"],
+        "inputs": record["inputs"],
+        "arguments": request.describe(arguments) | dataclasses.asdict(transfer.inputs.settings),
         "levels": [dataclasses.asdict(pictures.level) for pictures in transfer.inputs.levels],
         "versions": {
             "tf_style": __version__,
@@ -210,13 +271,3 @@ def write_trace(
         "evaluations": evaluations,
     }
     image_files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())
-
-
-def _request(arguments: argparse.Namespace) -> dict:
-    """What was asked for, without what was left out or only changes the messages."""
-    messages = ("debug", "quiet", "verbose")
-    return {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in messages and value is not None
-    }

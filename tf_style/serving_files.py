@@ -93,9 +93,9 @@ TensorFlow's own operations only, so any TensorFlow 2 server runs it; the networ
 | `stylize_iterations` | `image_bytes`, `iterations` | `stylized_bytes` |
 | `stylize_tensor` | `images` | `stylized` |
 
-What ends in `_bytes` is string [None], the bytes of JPEG or PNG files in, of PNG files out; `iterations`
-is int32 [None], 1 to {max_iterations}; `images` and `stylized` are float32 [None, None, None, 3], RGB,
-0..1, worked on in their own size.
+What ends in `_bytes` is string [None], the bytes of JPEG or PNG files in, of PNG files out;
+`iterations` is int32 [None], 1 to {max_iterations}; `images` and `stylized` are float32
+[None, None, None, 3], RGB, 0..1, worked on in their own size.
 
 ## To serve it
 

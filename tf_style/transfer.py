@@ -2,13 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_style import images
 from tf_style.devices import resolve_device, resolve_precision
+from tf_style.errors import InputError
 from tf_style.evaluations import EvaluationLog
 from tf_style.inputs import ImageSource, Inputs, prepare
 from tf_style.lbfgs import Status
@@ -167,6 +168,51 @@ class StyleTransfer:
             final=self._final(),
             seconds=time.perf_counter() - start,
         )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the run has come to, as arrays by name: what `restore` goes on from.
+
+        Raises:
+          InputError: If the optimiser keeps its state to itself, which "tfp" does.
+        """
+        if not hasattr(self._minimizer, "state"):
+            raise InputError(
+                f"optimizer {self.inputs.settings.optimizer!r} cannot be saved and resumed."
+            )
+        evaluations = [dataclasses.astuple(evaluation) for evaluation in self._evaluations]
+        return {
+            "level": np.array(self.level),
+            "iterations_below": np.array(self._iterations_below),
+            "evaluations": np.array(evaluations, np.float64).reshape(
+                -1, len(dataclasses.fields(Evaluation))
+            ),
+            **{f"minimizer/{key}": value.numpy() for key, value in self._minimizer.state().items()},
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes over what `state` returned for the same inputs; `run` goes on with the same bits.
+
+        Raises:
+          ValueError: If the state is of a transfer with other sizes or another optimiser.
+        """
+        of_minimizer = {
+            key.removeprefix("minimizer/"): value
+            for key, value in state.items()
+            if key.startswith("minimizer/")
+        }
+        level = int(state["level"])
+        if not 0 <= level < len(self.inputs.levels):
+            raise ValueError(f"The state is of level {level}, and there are {len(self.inputs.levels)}.")
+        with tf.device(self.device):
+            if level != self.level:
+                size = self.inputs.levels[level].level
+                self._enter(level, tf.zeros([1, size.height, size.width, 3]))
+            self._minimizer.restore(of_minimizer)
+        self._iterations_below = int(state["iterations_below"])
+        self._evaluations = [
+            Evaluation(int(index), int(of_level), *map(float, rest))
+            for index, of_level, *rest in state["evaluations"].tolist()
+        ]
 
     def read_image(self) -> np.ndarray:
         """The picture so far, float32 [height, width, 3] of the last level's size, RGB, 0..1.

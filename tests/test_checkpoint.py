@@ -1,0 +1,275 @@
+"""Saved runs: whole or not there, and the same bits when they go on."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tf_style import InputError, Settings, StyleTransfer, TransferError, checkpoint, cli, prepare
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONTENT = str(ROOT / "examples" / "chelsea.jpg")
+STYLE = str(ROOT / "examples" / "style.jpg")
+ARRAYS = {"level": np.array(1), "minimizer/position": np.arange(6.0).reshape(2, 3)}
+REQUEST = {"arguments": {"size": 64}, "started": 1.5}
+
+
+def test_what_is_saved_is_read(tmp_path):
+    checkpoint.save(tmp_path / "run", ARRAYS, REQUEST)
+    found = checkpoint.load(tmp_path / "run")
+    assert found.request == REQUEST
+    assert set(found.arrays) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found.arrays[name], array)
+        assert found.arrays[name].dtype == array.dtype
+
+
+def test_the_last_two_are_kept(tmp_path):
+    (tmp_path / ".checkpoint-1.npz.77.tmp").write_bytes(b"left by a killed process")
+    for number in range(5):
+        checkpoint.save(tmp_path, {"number": np.array(number)}, REQUEST)
+    names = {"checkpoint-4.json", "checkpoint-4.npz", "checkpoint-5.json", "checkpoint-5.npz"}
+    assert set(os.listdir(tmp_path)) == names
+    assert checkpoint.load(tmp_path).arrays["number"] == 4
+
+
+def damages(folder):
+    """Ways to damage checkpoint 2, each a function of no arguments."""
+    arrays, record = folder / "checkpoint-2.npz", folder / "checkpoint-2.json"
+
+    def change(path, place):
+        data = bytearray(path.read_bytes())
+        data[place] ^= 1
+        path.write_bytes(data)
+
+    def rewrite(**changes):
+        content = json.loads(record.read_text()) | changes
+        record.write_text(json.dumps(content))
+
+    return {
+        "no arrays": arrays.unlink,
+        "cut arrays": lambda: arrays.write_bytes(arrays.read_bytes()[:-20]),
+        "a flipped bit": lambda: change(arrays, 100),
+        "empty JSON": lambda: record.write_text(""),
+        "cut JSON": lambda: record.write_bytes(record.read_bytes()[:-20]),
+        "a number in the JSON": lambda: change(record, record.read_text().index("64")),
+        "another format": lambda: rewrite(format=99),
+        "JSON of something else": lambda: record.write_text("[1, 2]"),
+        "deep JSON": lambda: record.write_text("[" * 100_000),
+    }
+
+
+@pytest.mark.parametrize("name", damages(pathlib.Path()))
+def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, name):
+    for number in (1, 2):
+        checkpoint.save(tmp_path, {"number": np.array(number)}, REQUEST)
+    damages(tmp_path)[name]()
+    with pytest.warns(UserWarning, match="checkpoint 2 .* is left out"):
+        assert checkpoint.load(tmp_path).arrays["number"] == 1
+
+
+def test_pickles_and_compressed_arrays_are_refused(tmp_path):
+    for save, array in ((np.savez, np.array([{}])), (np.savez_compressed, np.zeros(9))):
+        checkpoint.save(tmp_path, ARRAYS, REQUEST)
+        (path,) = tmp_path.glob("*.npz")
+        with open(path, "wb") as file:
+            save(file, a=array)
+        record = json.loads(path.with_suffix(".json").read_text())
+        record.pop("sha256")
+        # One who can write the file can make its sums right.
+        import hashlib
+
+        record["arrays_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        record["sha256"] = checkpoint._digest(record)
+        path.with_suffix(".json").write_text(json.dumps(record))
+        with pytest.raises(checkpoint.DamagedError, match="its arrays"):
+            checkpoint.read(path.with_suffix(".json"))
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+
+def test_none_is_an_error(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError):
+            checkpoint.load(folder)
+
+
+def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, ARRAYS, REQUEST)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TransferError, match="No space left"):
+        checkpoint.save(tmp_path, {"other": np.zeros(3)}, REQUEST)
+    monkeypatch.undo()
+    assert set(checkpoint.load(tmp_path).arrays) == set(ARRAYS)
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer):
+    settings = Settings(
+        size=64, iterations=12, levels=2, optimizer=optimizer, precision="float32", init="noise"
+    )
+    inputs = prepare(CONTENT, [STYLE], settings)
+    straight = StyleTransfer(inputs).run()
+    for stop_after in (1, 4, 6, 7, 11):
+        early = StyleTransfer(inputs)
+        early.run(
+            callback_every=1, should_stop=lambda early=early, n=stop_after: len(early._evaluations) > n
+        )
+        later = StyleTransfer(inputs)
+        later.restore(early.state())
+        result = later.run()
+        np.testing.assert_array_equal(result.image, straight.image)
+        losses = [[evaluation.loss for evaluation in run.evaluations] for run in (straight, result)]
+        assert losses[0] == losses[1]
+
+
+def test_tfp_cannot_be_saved():
+    settings = Settings(size=32, iterations=1, optimizer="tfp", precision="float32")
+    with pytest.raises(InputError, match="tfp"):
+        StyleTransfer(prepare(CONTENT, [STYLE], settings)).state()
+
+
+def command(*extra: str) -> list[str]:
+    return [sys.executable, str(ROOT / "bin" / "stylize"), *extra]
+
+
+REQUESTED = ["--content", CONTENT, "--style", STYLE, "--size", "64", "--iterations", "40"]
+REQUESTED += ["--levels", "2", "--precision", "float32"]
+
+
+def run(folder, *extra):
+    return subprocess.run(command(*extra), cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The picture of the run that is never stopped."""
+    folder = tmp_path_factory.mktemp("straight")
+    done = run(folder, *REQUESTED, "--output", "out.png", "--trace", "out.json")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
+def test_killed_at_any_moment_and_resumed(tmp_path, straight, seconds):
+    """SIGKILL a while after the first checkpoint; benchmarks/kill.py does it at 40 random moments."""
+    arguments = [*REQUESTED, "--output", "out.png", "--checkpoint", "run", "--checkpoint-every", "0"]
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run").exists() or not checkpoint.is_in(tmp_path / "run"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    done = run(tmp_path, "--resume", "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").read_bytes() == (straight / "out.png").read_bytes()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_goes_on(tmp_path, straight, number, code):
+    arguments = [*REQUESTED, "--output", "out.png", "--checkpoint", "run"]
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    assert b"iteration" in process.stderr.readline()
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == code
+    # The picture so far, and the checkpoint of the last evaluation.
+    assert (tmp_path / "out.png").exists()
+    assert checkpoint.is_in(tmp_path / "run")
+    # The newest is damaged: the one before it, if there is one, or an error.
+    done = run(tmp_path, "--resume", "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").read_bytes() == (straight / "out.png").read_bytes()
+    # Once more: there is nothing left to do, and the picture is the same.
+    done = run(tmp_path, "--resume", "run", "--output", "again.png")
+    assert done.returncode == 0, done.stderr
+    again = (tmp_path / "again.png").read_bytes()
+    assert len(again) == pytest.approx(len((straight / "out.png").read_bytes()), abs=20)
+
+
+def test_other_inputs_or_settings_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(pathlib.Path(CONTENT).read_bytes())
+    arguments = ["--content", "photo.jpg", "--style", STYLE, "--size", "32", "--iterations", "2"]
+    arguments += ["--precision", "float32", "--quiet", "--output", "out.png"]
+    assert cli.main([*arguments, "--checkpoint", "run"]) == 0
+
+    def refusal(*flags):
+        assert cli.main([*flags]) == 2
+        return capsys.readouterr().err
+
+    assert "holds a run already" in refusal(*arguments, "--checkpoint", "run")
+    assert "--size differs" in refusal("--resume", "run", "--size", "64")
+    assert "--pairs is not in" in refusal("--resume", "run", "--pairs", "5")
+    assert "--content differs" in refusal("--resume", "run", "--content", STYLE)
+    assert "no whole checkpoint" in refusal("--resume", ".")
+    assert "cannot be read" in refusal("--resume", "missing")
+    photo.write_bytes(pathlib.Path(STYLE).read_bytes())
+    assert "photo.jpg is not what it was" in refusal("--resume", "run")
+    photo.unlink()
+    assert "photo.jpg does not exist" in refusal("--resume", "run")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--checkpoint-every", "5"], "no --checkpoint"),
+        (["--checkpoint", "c", "--checkpoint-every", "-1"], "0 or more seconds"),
+        (["--checkpoint", "c", "--optimizer", "tfp"], "do not go together"),
+        (["--checkpoint", CONTENT], "cannot be written"),
+        (["--resume", "a", "--from-trace", "b"], "not allowed with"),
+        (["--from-trace", "missing.json"], "is no trace"),
+        (["--from-trace", CONTENT], "is no trace"),
+    ],
+)
+def test_wrong_flags(tmp_path, capsys, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--content", CONTENT, "--style", STYLE, "--output", "out.png", *flags]
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_trace_is_enough_to_repeat_a_run(straight, tmp_path):
+    trace = str(straight / "out.json")
+    done = run(tmp_path, "--from-trace", trace, "--output", "again.png", "--trace", "again.json")
+    assert done.returncode == 0, done.stderr
+    traces = [json.loads(path.read_text()) for path in (straight / "out.json", tmp_path / "again.json")]
+    losses = [[evaluation["loss"] for evaluation in each["evaluations"]] for each in traces]
+    assert losses[0] == losses[1]
+
+
+def test_objects_for_programs(tmp_path):
+    done = run(tmp_path, *REQUESTED[:-2], "--iterations", "4", "--output", "out.png", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "start"
+    assert kinds.count("level") == 2
+    assert kinds[-1] == "done"
+    assert {"progress"} < set(kinds)
+    assert events[-1]["status"] == "max_iterations"
+    assert events[-1]["loss"] > 0
+    done = run(tmp_path, "--content", "missing.png", "--output", "x.png", "--json")
+    assert done.returncode == 2
+    (event,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (event["event"], event["exit_code"]) == ("error", 2)

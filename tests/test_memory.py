@@ -1,0 +1,64 @@
+"""What there is, and what is refused."""
+
+import resource
+
+import numpy as np
+import pytest
+
+from tf_style import InputError, Settings, memory, prepare
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    picture = np.full((96, 128, 3), 0.5)
+    return prepare(picture, [picture], Settings(size=128, iterations=1))
+
+
+def test_more_pixels_pairs_or_bits_take_more(inputs):
+    base = memory.estimate(inputs, "bfloat16")
+    assert memory.estimate(inputs, "float32") > base
+    assert memory.estimate(inputs, "bfloat16", factor=2.0) > base
+    picture = np.full((96, 128, 3), 0.5)
+    more = prepare(picture, [picture], Settings(size=128, iterations=1, pairs=50))
+    # 80 images of float32 more.
+    assert memory.estimate(more, "bfloat16") - base == 80 * 96 * 128 * 3 * 4
+
+
+def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
+    needed = memory.estimate(inputs, "float32")
+    monkeypatch.setattr(memory, "_resident", lambda: memory.BASE_BYTES)
+    monkeypatch.setattr(memory, "available", lambda: needed - memory.BASE_BYTES)
+    memory.check(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(memory, "available", lambda: needed - memory.BASE_BYTES - 2**20)
+    with pytest.raises(InputError, match=r"--size 12\d would fit, or --force"):
+        memory.check(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    with pytest.raises(InputError, match="nothing would fit"):
+        memory.check(inputs, "float32", "/CPU:0")
+
+
+def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "memory.max").write_text("max\n")
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.current").write_text("2000\n")
+    (tmp_path / "memory.stat").write_text("anon 1500\ninactive_file 400\n")
+    files = {
+        "/proc/meminfo": ["MemTotal: 99 kB", "MemAvailable: 5 kB"],
+        "/proc/self/cgroup": ["0::/group"],
+    }
+    read = memory._lines
+
+    def lines(path):
+        path = str(path).replace("/sys/fs/cgroup", str(tmp_path))
+        return files.get(path) or read(path)
+
+    monkeypatch.setattr(memory, "_lines", lines)
+    # 3000 less the 2000 used, of which 400 can be given up.
+    assert memory.available() == 1400
+    files["/proc/meminfo"][1] = "MemAvailable: 1 kB"
+    assert memory.available() == 1024
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (10_000, -1))
+    monkeypatch.setattr(memory, "_status", lambda field: 9_900)
+    assert memory.available() == 100

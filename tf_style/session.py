@@ -1,0 +1,223 @@
+"""One run of `stylize`, from parsed arguments to files. TensorFlow is imported once all is sound."""
+
+import argparse
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tf_style import checkpoint, image_files, isolated, program, request
+from tf_style.errors import InputError, TransferError
+from tf_style.inputs import Inputs, prepare
+from tf_style.settings import Settings
+
+START = time.time()
+CHECKPOINT_EVERY_SECONDS = 60.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carries out a request.
+
+    Args:
+      arguments: As `stylize` parses them.
+
+    Returns:
+      The exit code.
+    """
+    arguments, saved, source = _complete(arguments)
+    settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
+    _check(arguments, settings)
+    # The output's name before the inputs are read, and its size once that is known.
+    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
+    inputs = prepare(arguments.content, arguments.style, settings, read=isolated.read)
+    size = (inputs.height, inputs.width)
+    image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
+    record = {
+        "arguments": request.with_full_paths(request.describe(arguments)),
+        "inputs": request.fingerprint(arguments, inputs),
+        "started": START,
+    }
+    if saved is not None:
+        request.check_same(saved.get("inputs"), record["inputs"], source)
+
+    with program.stop_on_signals() as stop:
+        transfer = _make_transfer(arguments, inputs)
+        from tf_style import report
+
+        if arguments.dry_run:
+            print(report.plan(transfer))
+            return stop.exit_code
+        record["run_on"] = report.run_on(transfer)
+        if arguments.resume is not None:
+            _restore(arguments.resume, transfer, record)
+        report.print_start(transfer, verbose=arguments.verbose)
+
+        def save(path: str, image) -> None:
+            image_files.write(
+                path,
+                image,
+                alpha=inputs.alpha,
+                bit_depth=arguments.bit_depth,
+                description=report.describe(arguments, transfer),
+            )
+
+        keeper = _Keeper(arguments, transfer, record)
+        with report.progress_display(quiet=arguments.quiet, as_json=arguments.json) as display:
+            followers = (display, _snapshots(arguments, save), keeper)
+            result = transfer.run(
+                callback=lambda progress: [follow(progress) for follow in followers],
+                callback_every=arguments.save_every,
+                should_stop=stop,
+            )
+        keeper.save()
+        has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
+        if has_picture:
+            save(arguments.output, result.image)
+        if arguments.trace is not None:
+            report.write_trace(arguments.trace, arguments, transfer, result, record)
+
+    if not has_picture:
+        if stop():
+            return program.fail("interrupted before the first evaluation ended", stop.exit_code)
+        raise TransferError(f"No picture was made: {result.status.text}.")
+    if not arguments.quiet:
+        report.print_summary(arguments.output, result)
+    if result.status.is_failure:
+        return program.fail(
+            f"{arguments.output} holds the last good picture: {result.status.text}.",
+            program.EXIT_FAILED,
+        )
+    return stop.exit_code
+
+
+_SETTINGS = Settings.__dataclass_fields__
+
+
+def _complete(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict | None, str]:
+    """The arguments with those of an earlier run, its record and what to call that."""
+    saved, source = None, ""
+    if arguments.resume is not None:
+        saved = checkpoint.load(arguments.resume).request
+        source = f"the checkpoint in {image_files.shown(arguments.resume)}"
+        arguments = request.repeat(saved.get("arguments"), arguments, source)
+        arguments.checkpoint = arguments.resume
+    elif arguments.from_trace is not None:
+        trace = request.read_trace(arguments.from_trace)
+        source = f"the trace {image_files.shown(arguments.from_trace)}"
+        saved = {"inputs": trace["inputs"]}
+        # A trace is not written over by the run that repeats it.
+        stored = {name: value for name, value in trace["request"].items() if name != "trace"}
+        arguments = request.repeat(stored, arguments, source)
+    if arguments.output is None:
+        raise InputError("--output FILE says where the picture goes.")
+    return arguments, saved, source
+
+
+def _check(arguments: argparse.Namespace, settings: Settings) -> None:
+    every = arguments.save_every
+    if every is not None and not 1 <= every < settings.iterations:
+        raise InputError(
+            f"--save-every is 1 or more and below the {settings.iterations} iterations. "
+            f"Received: {every}"
+        )
+    if arguments.checkpoint_every is not None:
+        if arguments.checkpoint is None:
+            raise InputError("--checkpoint-every would have no effect: there is no --checkpoint.")
+        if not arguments.checkpoint_every >= 0:
+            raise InputError(
+                f"--checkpoint-every is 0 or more seconds. Received: {arguments.checkpoint_every}"
+            )
+    if arguments.checkpoint is not None:
+        if settings.optimizer == "tfp":
+            raise InputError("--checkpoint and --optimizer tfp do not go together.")
+        if arguments.resume is None and checkpoint.is_in(arguments.checkpoint):
+            folder = image_files.shown(arguments.checkpoint)
+            raise InputError(
+                f"{folder} holds a run already: go on with it by --resume, or name another folder."
+            )
+        image_files.check_folder(arguments.checkpoint)
+    _check_files_differ(arguments, settings)
+    if arguments.trace is not None:
+        image_files.check_writable(arguments.trace)
+
+
+def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Refuses to write over what is read, such as the one copy of a photograph."""
+    inputs = [("--content", arguments.content), *(("--style", style) for style in arguments.style)]
+    inputs += [("--init", settings.init), ("--weights", settings.weights)]
+    inputs += [("--from-trace", arguments.from_trace)]
+    files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
+    for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
+        if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
+            raise InputError(f"{flag} and {other} name the same file: {image_files.shown(path)}")
+
+
+def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
+    with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
+        import tensorflow as tf
+
+        from tf_style import memory
+        from tf_style.devices import resolve_device, resolve_precision
+        from tf_style.transfer import StyleTransfer
+
+        if arguments.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        device = resolve_device(inputs.settings.device)
+        precision = resolve_precision(inputs.settings.precision, device)
+        if not (arguments.force or arguments.dry_run):
+            memory.check(inputs, precision, device)
+        return StyleTransfer(inputs)
+
+
+def _restore(folder: str, transfer: Any, record: dict[str, Any]) -> None:
+    saved = checkpoint.load(folder)
+    for name, value in record["run_on"].items():
+        if (before := saved.request.get("run_on", {}).get(name)) != value:
+            raise InputError(
+                f"The checkpoint is of a run with {name} {before!r}; here it is {value!r}. "
+                "Only the same goes on to the same picture."
+            )
+    try:
+        transfer.restore(saved.arrays)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{image_files.shown(folder)} holds the state of another run: {error}"
+        ) from error
+    record["started"] = saved.request["started"]
+
+
+class _Keeper:
+    """Saves the run now and then. A full disk is no reason to give the run itself up."""
+
+    def __init__(self, arguments: argparse.Namespace, transfer: Any, record: dict[str, Any]):
+        self._folder = arguments.checkpoint
+        every = arguments.checkpoint_every
+        self._every = CHECKPOINT_EVERY_SECONDS if every is None else every
+        self._transfer, self._record = transfer, record
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Any) -> None:
+        if time.monotonic() - self._last >= self._every:
+            self.save()
+
+    def save(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            checkpoint.save(self._folder, self._transfer.state(), self._record)
+        except TransferError as error:
+            warnings.warn(f"{error}; the run goes on without this checkpoint", stacklevel=2)
+        self._last = time.monotonic()
+
+
+def _snapshots(arguments: argparse.Namespace, save: Callable) -> Callable:
+    stem, extension = os.path.splitext(arguments.output)
+
+    def follow(progress: Any) -> None:
+        every, iteration = arguments.save_every, progress.iteration
+        if every and iteration and iteration % every == 0:
+            save(f"{stem}-{iteration:05d}{extension}", progress.read_image())
+
+    return follow
