@@ -155,9 +155,9 @@ def transformer():
 def test_a_network_learns_from_it(pictures, jit_compile):
     keras.utils.set_random_seed(0)
     model = transformer()
-    model.compile(keras.optimizers.Adam(0.01), PerceptualLoss(STYLE, size=40), jit_compile=jit_compile)
-    history = model.fit(pictures, pictures, epochs=6, batch_size=2, verbose=0).history["loss"]
-    assert history[-1] < 0.9 * history[0]
+    model.compile(keras.optimizers.Adam(0.001), PerceptualLoss(STYLE, size=40), jit_compile=jit_compile)
+    history = model.fit(pictures, pictures, epochs=12, batch_size=2, verbose=0).history["loss"]
+    assert history[-1] < 0.98 * history[0]
 
 
 TWO_REPLICAS = """
@@ -174,10 +174,10 @@ with strategy.scope():
     keras.utils.set_random_seed(0)
     model = transformer()
     loss = PerceptualLoss(STYLE, size=40)
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.001), loss, jit_compile=False)
 dataset = tf.data.Dataset.from_tensor_slices((pictures, pictures)).repeat(2).batch(2)
-losses = model.fit(dataset, epochs=4, verbose=0).history["loss"]
-assert losses[-1] < 0.95 * losses[0], losses
+losses = model.fit(dataset, epochs=8, verbose=0).history["loss"]
+assert losses[-1] < 0.98 * losses[0], losses
 """
 
 

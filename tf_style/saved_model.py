@@ -255,7 +255,7 @@ def _save(export: _Export, folder: pathlib.Path) -> None:
     with tf.device("/CPU:0"):
         signatures = export.signatures()
     # An empty whitelist refuses a graph with an op of ours, which no server has.
-    options = tf.saved_model.SaveOptions(namespace_whitelist=[])
+    options = tf.saved_model.SaveOptions(namespace_whitelist=[], experimental_custom_gradients=False)
     tf.saved_model.save(export.stored, str(folder), signatures=signatures, options=options)
 
 

@@ -224,7 +224,7 @@ def stylize_dataset(
         contents = tf.image.convert_image_dtype(contents, tf.float32)
         return stylizer(contents) if is_batched else stylizer(contents[tf.newaxis])[0]
 
-    return dataset.map(render, deterministic=True).prefetch(1)
+    return dataset.map(render).prefetch(1)
 
 
 def _check(settings: Settings, *, has_size: bool) -> None:
