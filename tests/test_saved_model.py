@@ -29,9 +29,7 @@ def encoded(pixels, format="PNG", **options) -> bytes:
 @pytest.fixture(scope="module")
 def content():
     """uint8 [36, 48, 3]: in the working size already, so that nothing is resized."""
-    return np.uint8(
-        np.round(255 * resize(read_image(ROOT / "examples" / "chelsea.jpg").pixels, 36, 48))
-    )
+    return np.uint8(np.round(255 * resize(read_image(ROOT / "examples" / "coffee.jpg").pixels, 36, 48)))
 
 
 @pytest.fixture(scope="module")

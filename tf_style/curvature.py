@@ -9,8 +9,8 @@ import tensorflow as tf
 AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 # Spatial frequencies in cycles a pixel, and the curvature along each axis there, up to a factor.
 # Measured: y.s / s.s of L-BFGS's own pairs, split by frequency, in transfers with three presets, which
-# agreed; nothing below 0.1, which served a little better. The network hardly sees what is finer than a pixel or two or what is wider than its layers'
-# receptive fields, and colour less than brightness.
+# agreed; nothing below 0.1, which served a little better. The network hardly sees what is finer than a
+# pixel or two or what is wider than its layers' receptive fields, and colour less than brightness.
 FREQUENCIES = (0.004, 0.012, 0.023, 0.045, 0.09, 0.18, 0.3, 0.45, 0.71)
 CURVATURES = (
     (0.1, 0.1, 0.1, 0.35, 1.0, 1.5, 1.3, 0.85, 0.6),

@@ -129,7 +129,9 @@ class _Export:
 
     def _stylize_iterations(self, image_bytes, iterations):
         checks = [
-            _check(tf.shape(iterations) == tf.shape(image_bytes), "one iterations for each image")
+            _check(
+                tf.shape(iterations) == tf.shape(image_bytes), "one number of iterations for each image"
+            )
         ]
         most = self._max_iterations
         is_in_range = tf.reduce_all((iterations >= 1) & (iterations <= most))

@@ -2,8 +2,8 @@
 
 A Gram matrix is a sum over positions. Pass one runs the network on each tile with a halo, keeps of each
 layer the positions that the tile owns, and adds up their Gram matrices; with these the derivatives
-dL/dG of the style loss are known. Pass two goes forward and back through each tile with dL/dG held fixed,
-and adds the gradients at the tiles' pixels into the image's.
+dL/dG of the style loss are known. Pass two goes forward and back through each tile with dL/dG held
+fixed, and adds the gradients at the tiles' pixels into the image's.
 """
 
 import dataclasses
