@@ -1,11 +1,17 @@
 """What there is, and what is refused."""
 
+import os
+import pathlib
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from tf_style import InputError, Settings, memory, prepare
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,32 @@ def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
     assert memory.available() == 1400
     files["/proc/meminfo"][1] = "MemAvailable: 1 kB"
     assert memory.available() == 1024
+    monkeypatch.setattr(memory, "RESERVED_BYTES", 30)
+    monkeypatch.setattr(memory, "RESERVED_BYTES_PER_CORE", 10)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (10_000, -1))
     monkeypatch.setattr(memory, "_status", lambda field: 9_900)
-    assert memory.available() == 100
+    assert memory.available() == 50
+
+
+@pytest.mark.parametrize("limit_mib", [1600, 2000, 2300, 2600, 4000])
+def test_under_a_limit_a_run_is_refused_or_completes(tmp_path, limit_mib):
+    """On two cores the boundary is at about 2200 MiB; on more it is higher."""
+    limit = limit_mib * 2**20
+    command = [sys.executable, str(ROOT / "bin" / "stylize"), "--size", "256", "--iterations", "2"]
+    command += ["--content", str(ROOT / "examples" / "chelsea.jpg"), "--precision", "float32"]
+    command += ["--style", str(ROOT / "examples" / "style.jpg"), "--output", "out.png"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    if done.returncode == 0:
+        assert (tmp_path / "out.png").exists()
+    else:
+        assert done.returncode == 2, done.stderr
+        assert "of memory in all" in done.stderr
+        assert done.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 """How much memory a transfer takes, and how much there is. Imports no TensorFlow."""
 
+import os
 import pathlib
 import resource
 import subprocess
@@ -9,13 +10,18 @@ from tf_style.architecture import ConvLayer, find_layer, layers_up_to
 from tf_style.errors import InputError
 from tf_style.inputs import Inputs
 
-# Measured: Python and TensorFlow with the graph, before any picture.
-BASE_BYTES = 500 * 2**20
-# Of the activations and gradients, what the convolutions and the allocator take on top.
-OVERHEAD = 1.3
+# Measured, as the next one is, by the peak resident size of runs at 256 to 2048 pixels in both
+# precisions: Python and TensorFlow with the graph, before any picture.
+BASE_BYTES = 730 * 2**20
+# Of the activations and gradients that are counted below, how many are there at once.
+SHARE_AT_ONCE = 0.92
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
+# Of a limited address space, what is reserved and never used: stacks and arenas of the threads that
+# TensorFlow is yet to start, some for all and some for each core; measured on two cores.
+RESERVED_BYTES = 384 * 2**20
+RESERVED_BYTES_PER_CORE = 80 * 2**20
 _GIB = 2**30
 
 
@@ -38,10 +44,10 @@ def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0) -> int:
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
-    evaluation = OVERHEAD * item_bytes * (kept + moving) * pixels
+    evaluation = SHARE_AT_ONCE * item_bytes * (kept + moving) * pixels
     # A target is computed forward only, but its picture may be the larger one.
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
-    targets = OVERHEAD * item_bytes * _values_per_pixel(layers) * style_pixels
+    targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_pixels
     images = 2 * inputs.settings.num_pairs + IMAGES_BESIDE_PAIRS
     optimizer = images * 3 * 4 * pixels
     weights = 2 * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
@@ -120,7 +126,8 @@ def _group_available() -> Iterable[int]:
 def _own_available() -> Iterable[int]:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
-        yield limit - _status("VmSize")
+        reserved = RESERVED_BYTES + RESERVED_BYTES_PER_CORE * (os.cpu_count() or 1)
+        yield limit - _status("VmSize") - reserved
 
 
 def _resident() -> int:
