@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.saved_model import export_saved_model
     from tf_style.settings import Settings
     from tf_style.stylizer import Stylizer, stylize_dataset
+    from tf_style.tiling import TiledObjective
     from tf_style.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
 
 _PLACES = {
@@ -50,6 +51,7 @@ _PLACES = {
     "StyleTransfer": "transfer.StyleTransfer",
     "StylizeResult": "transfer.StylizeResult",
     "Stylizer": "stylizer.Stylizer",
+    "TiledObjective": "tiling.TiledObjective",
     "TransferError": "errors.TransferError",
     "VggFeatures": "layers.VggFeatures",
     "export_saved_model": "saved_model.export_saved_model",
@@ -87,6 +89,7 @@ __all__ = [
     "StyleTransfer",
     "StylizeResult",
     "Stylizer",
+    "TiledObjective",
     "TransferError",
     "VggFeatures",
     "__version__",

@@ -124,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
     )
     add(network, "--precision", "of the network", choices=("auto", "float32", "bfloat16"))
+    add(
+        network,
+        "--tile",
+        "evaluate by exact tiles: auto where the memory asks for it, off, or a side in pixels",
+        type=_tile,
+        metavar="PX",
+    )
+    add(network, "--memory", "to take at most", type=float, metavar="GIB", unset="what there is")
     add(network, "--device", "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU")
 
     optimisation = parser.add_argument_group("optimisation")
@@ -148,6 +156,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
+
+
+def _tile(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """How much memory a transfer takes, and how much there is. Imports no TensorFlow."""
 
+import math
 import os
 import pathlib
 import resource
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from tf_style.architecture import ConvLayer, find_layer, layers_up_to
 from tf_style.errors import InputError
 from tf_style.inputs import Inputs
+from tf_style.presets import Preset
 
 # Measured, as the next one is, by the peak resident size of runs at 256 to 2048 pixels in both
 # precisions: Python and TensorFlow with the graph, before any picture.
@@ -18,20 +20,27 @@ SHARE_AT_ONCE = 0.92
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
+# And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
+IMAGES_BESIDE_TILES = 4
+# Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
+TILES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
 # Of a limited address space, what is reserved and never used: stacks and arenas of the threads that
 # TensorFlow is yet to start, some for all and some for each core; measured on two cores.
 RESERVED_BYTES = 384 * 2**20
 RESERVED_BYTES_PER_CORE = 80 * 2**20
+# Of what there is, the part that others may take meanwhile.
+RESERVE = 0.1
 _GIB = 2**30
 
 
-def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0) -> int:
+def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0, tile_px: int | None = None) -> int:
     """The most memory, in bytes, that a process takes that makes this transfer on the CPU.
 
     Args:
       inputs: As from `prepare`.
       precision: Of the network, "float32" or "bfloat16".
       factor: On the number of pixels, to ask about another size.
+      tile_px: A tile's side, or None for the picture as a whole.
 
     Returns:
       Bytes. Within 15 percent of the peak resident size from 256 to 2048 pixels, measured.
@@ -44,14 +53,42 @@ def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0) -> int:
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
-    evaluation = SHARE_AT_ONCE * item_bytes * (kept + moving) * pixels
+    at_once = math.inf if tile_px is None else (tile_px + 2 * _halo_px(preset)) ** 2
+    evaluation = SHARE_AT_ONCE * item_bytes * (kept + moving) * min(pixels, at_once)
     # A target is computed forward only, but its picture may be the larger one.
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
-    targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_pixels
+    style_at_once = min(style_pixels, at_once)
+    targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_at_once
     images = 2 * inputs.settings.num_pairs + IMAGES_BESIDE_PAIRS
+    if tile_px is not None:
+        images += IMAGES_BESIDE_TILES
     optimizer = images * 3 * 4 * pixels
     weights = 2 * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
     return int(BASE_BYTES + weights + max(evaluation + optimizer, targets))
+
+
+def choose_tile(inputs: Inputs, precision: str, device: str) -> int | None:
+    """A tile's side in pixels, or None to evaluate the picture as a whole.
+
+    Args:
+      inputs: As from `prepare`.
+      precision: Of the network.
+      device: As from `resolve_device`.
+
+    Returns:
+      What the settings say, or with "auto" the largest that fits in memory; where nothing does, the
+      smallest, which `check` refuses.
+    """
+    tile = inputs.settings.tile
+    if tile == "off":
+        return None
+    if tile != "auto":
+        return tile
+    limit, held = _limit_and_held(inputs, device)
+    for choice in (None, *TILES_PX):
+        if limit is None or estimate(inputs, precision, tile_px=choice) - held <= limit:
+            return choice
+    return TILES_PX[-1]
 
 
 def check(inputs: Inputs, precision: str, device: str) -> None:
@@ -65,17 +102,15 @@ def check(inputs: Inputs, precision: str, device: str) -> None:
     Raises:
       InputError: It says what would fit.
     """
-    is_gpu = device.startswith("/GPU")
-    limit = _gpu_free(device) if is_gpu else available()
-    if limit is None:
-        return
-    needed = estimate(inputs, precision)
-    # On a GPU the process's own part stays in the host's memory; here it has part of what it needs.
-    held = BASE_BYTES if is_gpu else _resident()
-    if needed - held <= limit:
+    limit, held = _limit_and_held(inputs, device)
+    tile_px = choose_tile(inputs, precision, device)
+    needed = estimate(inputs, precision, tile_px=tile_px)
+    if limit is None or needed - held <= limit:
         return
     factor = 1.0
-    while factor > 1e-4 and estimate(inputs, precision, factor=factor) - held > limit:
+    while factor > 1e-4 and (
+        estimate(inputs, precision, factor=factor, tile_px=tile_px) - held > limit
+    ):
         factor *= 0.95
     size = int(inputs.settings.size * factor**0.5)
     advice = f"--size {size} would fit" if factor > 1e-4 else "nothing would fit"
@@ -83,6 +118,20 @@ def check(inputs: Inputs, precision: str, device: str) -> None:
         f"{inputs.width} x {inputs.height} pixels in {precision} need about {needed / _GIB:.2f} GiB of "
         f"memory in all, and {(limit + held) / _GIB:.2f} GiB can be had: {advice}, or --force to go on"
     )
+
+
+def _limit_and_held(inputs: Inputs, device: str) -> tuple[int | None, int]:
+    """What can still be taken, None where nobody knows, and what of the estimate is taken already."""
+    # On a GPU the process's own part stays in the host's memory; here it has part of what it needs.
+    is_gpu = device.startswith("/GPU")
+    held = BASE_BYTES if is_gpu else _resident()
+    limit = _gpu_free(device) if is_gpu else available()
+    if limit is not None:
+        limit = int(limit * (1 - RESERVE))
+    if inputs.settings.memory is not None:
+        own = int(inputs.settings.memory * _GIB) - held
+        limit = own if limit is None else min(limit, own)
+    return limit, held
 
 
 def available() -> int | None:
@@ -163,6 +212,11 @@ def _lines(path: str | pathlib.Path) -> list[str]:
         return pathlib.Path(path).read_text().splitlines()
     except OSError:
         return []
+
+
+def _halo_px(preset: Preset) -> int:
+    layers = layers_up_to(preset.layers)
+    return sum(layer.stride for layer in layers) + layers[-1].stride
 
 
 def _values_per_pixel(layers: Iterable[ConvLayer]) -> float:

@@ -161,13 +161,14 @@ def plan(transfer: StyleTransfer) -> str:
     seconds_per_pixel = (time.perf_counter() - start) / pixels
     levels = [pictures.level for pictures in transfer.inputs.levels]
     seconds = sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
-    memory_bytes = memory.estimate(transfer.inputs, transfer.precision)
+    memory_bytes = memory.estimate(transfer.inputs, transfer.precision, tile_px=transfer.tile_px)
     lines = [
         f"level {index}: {level.width} x {level.height} pixels, {level.iterations} iterations"
         for index, level in enumerate(levels)
     ]
     lines += [
-        f"memory: about {memory_bytes / 2**30:.1f} GiB at most",
+        f"memory: about {memory_bytes / 2**30:.1f} GiB at most"
+        + ("" if transfer.tile_px is None else f", by tiles of {transfer.tile_px} pixels"),
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
     ]
     return "\n".join(lines)

@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(report.plan(transfer))
             return stop.exit_code
         record["run_on"] = report.run_on(transfer)
+        # As it was chosen, for another choice would not give the same bits.
+        record["arguments"]["tile"] = transfer.tile_px or "off"
         if arguments.resume is not None:
             _restore(arguments.resume, transfer, record)
         report.print_start(transfer, verbose=arguments.verbose)

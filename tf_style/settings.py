@@ -76,6 +76,9 @@ class Settings:
         and "adam" need about one evaluation each.
       precision: Of the network: "float32", "bfloat16", or "auto" for bfloat16 where it is fast.
       device: A TensorFlow device such as "/CPU:0"; None for the first GPU, or else the CPU.
+      tile: "auto" to evaluate the loss by tiles, exactly, where the whole picture does not fit in
+        memory; "off" never to; or a tile's side in pixels.
+      memory: In GiB, what a run may take in all.
     """
 
     preset: str = "gatys2016"
@@ -102,6 +105,8 @@ class Settings:
     iterations: int = 200
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str | None = None
+    tile: int | Literal["auto", "off"] = "auto"
+    memory: float | None = None  # what there is
 
     def __post_init__(self) -> None:
         """Checks each field by itself.
@@ -141,6 +146,12 @@ class Settings:
                 raise InputError(
                     f"{field} is a whole number from {least} to {most}. Received: {value!r}"
                 )
+        if self.tile not in ("auto", "off") and not (
+            hasattr(self.tile, "__index__") and 16 <= self.tile <= 65_535
+        ):
+            raise InputError(f"tile is auto, off or 16 to 65535 pixels. Received: {self.tile!r}")
+        if self.memory is not None and not 0 < self.memory < math.inf:
+            raise InputError(f"memory is a number of GiB above 0. Received: {self.memory!r}")
         if self.style_scale is not None and not 0 < self.style_scale <= MAX_STYLE_SCALE:
             raise InputError(
                 f"style_scale is above 0 and at most {MAX_STYLE_SCALE:g}. "

@@ -229,7 +229,10 @@ def stylize_dataset(
 
 def _check(settings: Settings, *, has_size: bool) -> None:
     """Refuses what a Stylizer does not heed."""
-    for field, default in (("levels", 1), ("optimizer", "lbfgs"), ("device", None)):
+    for field, default in (
+        *(("levels", 1), ("optimizer", "lbfgs"), ("device", None)),
+        *(("tile", "auto"), ("memory", None)),
+    ):
         value = getattr(settings, field)
         if value not in (default, None):
             raise InputError(f"A Stylizer's {field} is {default!r}. Received: {value!r}")

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_style import images
+from tf_style import images, memory
 from tf_style.devices import resolve_device, resolve_precision
 from tf_style.errors import InputError
 from tf_style.evaluations import EvaluationLog
-from tf_style.inputs import ImageSource, Inputs, prepare
+from tf_style.inputs import ImageSource, Inputs, LevelInputs, prepare
 from tf_style.lbfgs import Status
 from tf_style.objective import PARTS, Features, Objective
 from tf_style.optimizers import make_minimizer
 from tf_style.settings import Settings
+from tf_style.tiling import TiledObjective, halo_px
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -105,6 +106,7 @@ class StyleTransfer:
       inputs: The pictures and weights.
       device: Where it runs.
       precision: Of the network.
+      tile_px: The side of a tile at sizes that are larger, or None for none.
       features: The network.
       level: Index of the working size that is under way.
       objective: At this size.
@@ -124,6 +126,7 @@ class StyleTransfer:
         self.inputs = inputs
         self.device = resolve_device(settings.device)
         self.precision = resolve_precision(settings.precision, self.device)
+        self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -226,18 +229,34 @@ class StyleTransfer:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
-        self.objective = Objective(
-            self.features,
-            pictures.level.preset,
-            content=None if pictures.content is None else _batch(pictures.content),
-            styles=[_batch(style) for style in pictures.styles],
-            blend=self.inputs.settings.style_blend,
-        )
+        self.objective = self._make_objective(pictures)
         self.image = tf.Variable(start, trainable=False)
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
             settings.optimizer, self._log, self.image, num_pairs=settings.num_pairs
+        )
+
+    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
+        level, blend = pictures.level, self.inputs.settings.style_blend
+        halo = halo_px(level.preset.layers)
+        if self.tile_px is None or max(level.height, level.width) <= self.tile_px + 2 * halo:
+            return Objective(
+                self.features,
+                level.preset,
+                content=None if pictures.content is None else _batch(pictures.content),
+                styles=[_batch(style) for style in pictures.styles],
+                blend=blend,
+            )
+        return TiledObjective(
+            self.features,
+            level.preset,
+            content=None if pictures.content is None else pictures.content[np.newaxis],
+            styles=[style[np.newaxis] for style in pictures.styles],
+            blend=blend,
+            height=level.height,
+            width=level.width,
+            tile_px=self.tile_px,
         )
 
     def _enlarged(self) -> tf.Tensor:
