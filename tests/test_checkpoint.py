@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tf_style import InputError, Settings, StyleTransfer, TransferError, checkpoint, cli, prepare
 
@@ -273,3 +275,70 @@ def test_objects_for_programs(tmp_path):
     assert done.returncode == 2
     (event,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert (event["event"], event["exit_code"]) == ("error", 2)
+
+
+def assert_nothing_lost(done, folder, code, reason):
+    """The earlier output is there, the message says why, and no temporary file is left."""
+    assert done.returncode == code, done.stderr
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "out.png").read_bytes() == b"precious"
+    assert not [path for path in folder.rglob("*.tmp")]
+
+
+SMALL = ["--content", CONTENT, "--style", STYLE, "--size", "128", "--iterations", "3", "--quiet"]
+
+
+def test_a_file_size_limit_loses_nothing(tmp_path):
+    (tmp_path / "out.png").write_bytes(b"precious")
+    done = subprocess.run(
+        command(*SMALL, "--output", "out.png", "--checkpoint", "run", "--checkpoint-every", "0"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        # Less than the picture and the checkpoint take, enough for what TensorFlow writes to trace.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert_nothing_lost(done, tmp_path, 1, "File too large")
+    assert "goes on without this checkpoint" in done.stderr
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (disk / "out.png").write_bytes(b"precious")
+        (disk / "filler").write_bytes(bytes(61_000))
+        done = subprocess.run(
+            command(*SMALL, "--output", "out.png", "--checkpoint", "run"),
+            cwd=disk,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert_nothing_lost(done, disk, 1, "No space left on device")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["constant", "equal", "strip"])
+def test_degenerate_inputs_end_well(tmp_path, kind):
+    pixels = np.full((48, 64, 3), 127, np.uint8)
+    if kind == "strip":
+        pixels = np.random.default_rng(0).integers(0, 256, (16, 400, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "content.png")
+    style = "content.png" if kind == "equal" else STYLE
+    arguments = ["--content", "content.png", "--style", style, "--output", "out.png"]
+    done = run(tmp_path, *arguments, "--size", "400" if kind == "strip" else "64", "--iterations", "5")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.png") as picture:
+        made = np.asarray(picture)
+    # Where content and style are the same picture, there is nothing to do.
+    assert np.array_equal(made, pixels) == (kind == "equal")
+    assert made.std() > 0 or kind == "equal"
