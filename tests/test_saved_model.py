@@ -200,6 +200,22 @@ def test_a_session_without_the_package_runs_it(folder, content, tmp_path, expect
     assert np.abs(picture - 255.0 * expected.image).mean() < 2
 
 
+def test_tensorflows_own_program_runs_it(folder, content, tmp_path, expected):
+    """As docs/serving.md has it; its `scan` finds no op that touches files."""
+    np.save(tmp_path / "photo.npy", np.array([encoded(content)]))
+    program = str(pathlib.Path(sys.executable).parent / "saved_model_cli")
+    where = ["--dir", str(folder), "--tag_set", "serve"]
+    command = [program, "run", *where, "--signature_def", "serving_default"]
+    command += ["--inputs", "image_bytes=photo.npy", "--outdir", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (made,) = np.load(tmp_path / "out" / "stylized_bytes.npy", allow_pickle=True)
+    picture = np.asarray(Image.open(io.BytesIO(made)))
+    assert np.abs(picture - 255.0 * expected.image).mean() < 2
+    done = subprocess.run([program, "scan", *where], capture_output=True, text=True, check=False)
+    assert "does not contain the default denylisted ops" in done.stdout
+
+
 def test_versions_are_numbers_and_never_written_over(tmp_path):
     output = tmp_path / "stylize"
     options = {"size": 32, "iterations": 1}
