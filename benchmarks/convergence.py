@@ -17,14 +17,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = {
     "default": [],
     "float32": ["--precision", "float32"],
-    "one size": ["--levels", "1"],
     "two levels": ["--levels", "2"],
     "three levels": ["--levels", "3"],
     "m = 5": ["--pairs", "5"],
     "m = 20": ["--pairs", "20"],
     "noise": ["--init", "noise"],
     "noise, one size": ["--init", "noise", "--levels", "1"],
-    "noise, three levels": ["--init", "noise", "--levels", "3"],
 }
 SHARES = (0.25, 0.5, 0.75, 1.0)
 

@@ -70,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         "--deterministic", action="store_true", help="the same bits each time, on a GPU too"
     )
 
+    add_settings(parser)
+    amount = program.add_messages(parser)
+    amount.add_argument("--json", action="store_true", help="an object a line on stdout, for programs")
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each field of `Settings`; those not given are left to it."""
+
     def add(group, flag: str, help: str, **options) -> None:
         """Adds a flag for the field of Settings of that name; not given, it is left to Settings."""
         default = getattr(Settings, flag.removeprefix("--").replace("-", "_"))
@@ -132,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PX",
     )
     add(network, "--memory", "to take at most", type=float, metavar="GIB", unset="what there is")
+    add(network, "--ray", "compute tiles on a cluster: local or its address", unset="this process")
     add(network, "--device", "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU")
 
     optimisation = parser.add_argument_group("optimisation")
@@ -148,10 +158,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         unset="by size",
     )
-
-    amount = program.add_messages(parser)
-    amount.add_argument("--json", action="store_true", help="an object a line on stdout, for programs")
-    return parser
 
 
 def _names(text: str) -> tuple[str, ...]:

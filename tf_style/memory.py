@@ -23,6 +23,7 @@ IMAGES_BESIDE_PAIRS = 6
 # And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
 IMAGES_BESIDE_TILES = 4
 # Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
+RAY_TILE_PX = 512
 TILES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
 # Of a limited address space, what is reserved and never used: stacks and arenas of the threads that
 # TensorFlow is yet to start, some for all and some for each core; measured on two cores.
@@ -80,6 +81,9 @@ def choose_tile(inputs: Inputs, precision: str, device: str) -> int | None:
       smallest, which `check` refuses.
     """
     tile = inputs.settings.tile
+    if inputs.settings.ray is not None and tile == "auto":
+        # The workers' memory is not known here; this side leaves even small ones room.
+        return RAY_TILE_PX
     if tile == "off":
         return None
     if tile != "auto":

@@ -79,6 +79,7 @@ class Settings:
       tile: "auto" to evaluate the loss by tiles, exactly, where the whole picture does not fit in
         memory; "off" never to; or a tile's side in pixels.
       memory: In GiB, what a run may take in all.
+      ray: Computes the tiles on a Ray cluster: "local" or its address.
     """
 
     preset: str = "gatys2016"
@@ -107,6 +108,7 @@ class Settings:
     device: str | None = None
     tile: int | Literal["auto", "off"] = "auto"
     memory: float | None = None  # what there is
+    ray: str | None = None  # this process
 
     def __post_init__(self) -> None:
         """Checks each field by itself.
@@ -250,6 +252,8 @@ class Settings:
             )
         if preset.style_fit == "stretch":
             refuse("style_scale", "style_fit 'stretch' sets the style image's size")
+        if self.tile == "off":
+            refuse("ray", "tile is 'off'")
         if self.optimizer == "adam":
             refuse("pairs", "Adam keeps none")
         if preset.init != "noise":

@@ -231,7 +231,7 @@ def _check(settings: Settings, *, has_size: bool) -> None:
     """Refuses what a Stylizer does not heed."""
     for field, default in (
         *(("levels", 1), ("optimizer", "lbfgs"), ("device", None)),
-        *(("tile", "auto"), ("memory", None)),
+        *(("tile", "auto"), ("memory", None), ("ray", None)),
     ):
         value = getattr(settings, field)
         if value not in (default, None):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_style import images, memory
+from tf_style import cluster, images, memory
 from tf_style.devices import resolve_device, resolve_precision
 from tf_style.errors import InputError
 from tf_style.evaluations import EvaluationLog
@@ -15,8 +15,9 @@ from tf_style.inputs import ImageSource, Inputs, LevelInputs, prepare
 from tf_style.lbfgs import Status
 from tf_style.objective import PARTS, Features, Objective
 from tf_style.optimizers import make_minimizer
+from tf_style.presets import Preset
 from tf_style.settings import Settings
-from tf_style.tiling import TiledObjective, halo_px
+from tf_style.tiling import LocalPool, TiledObjective, TilePool, TileWorker, halo_px
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -257,7 +258,16 @@ class StyleTransfer:
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
+            pool=self._make_pool(level.preset),
         )
+
+    def _make_pool(self, preset: Preset) -> TilePool:
+        ray = self.inputs.settings.ray
+        if ray is None:
+            return LocalPool(TileWorker(self.features, preset))
+        cluster.connect(ray)
+        num_gpus = 1 if self.device.startswith("/GPU") else 0
+        return cluster.RayPool(preset, self.inputs.weights, self.precision, num_gpus=num_gpus)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""

@@ -1,0 +1,126 @@
+"""Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tf_style import InputError, batch, batch_cli
+
+ROOT = pathlib.Path(__file__).parent.parent
+SMALL = ["--size", "32", "--iterations", "1", "--precision", "float32"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Three contents, one of them poison, and two styles."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("contents", "styles"):
+        (tmp_path / name).mkdir()
+    for name in ("chelsea", "coffee"):
+        picture = Image.open(ROOT / "examples" / f"{name}.jpg").resize((64, 48))
+        picture.save(tmp_path / "contents" / f"{name}.png")
+        picture.rotate(180).save(tmp_path / "styles" / f"{name}.png")
+    (tmp_path / "contents" / "poison.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return tmp_path
+
+
+def run(folder, *extra):
+    command = [sys.executable, str(ROOT / "bin" / "stylize-batch"), *SMALL, "--output", "made"]
+    command += ["--contents", "contents", "--styles", "styles", *extra]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "made" / "report.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("extra", [[], ["--workers", "2"]])
+def test_all_pairs_and_again(folder, extra):
+    done = run(folder, *extra)
+    assert done.returncode == 1, done.stderr
+    assert "4 made, 0 there already, 2 failed" in done.stderr
+    found = records(folder)
+    assert sorted(record["status"] for record in found) == ["error"] * 2 + ["made"] * 4
+    assert all("poison.png" in r["message"] for r in found if r["status"] == "error")
+    pictures = sorted((folder / "made").glob("*.png"))
+    assert {str(path.name) for path in pictures} == {
+        os.path.basename(record["output"]) for record in found if record["status"] == "made"
+    }
+    assert all(Image.open(path).size == (32, 24) for path in pictures)
+    times = [path.stat().st_mtime_ns for path in pictures]
+    done = run(folder)
+    assert "0 made, 4 there already, 2 failed" in done.stderr
+    assert [path.stat().st_mtime_ns for path in pictures] == times
+    # Other settings are another picture.
+    done = run(folder, "--seed", "1", "--init", "noise")
+    assert "4 made, 0 there already, 2 failed" in done.stderr
+    assert len(list((folder / "made").glob("*.png"))) == 8
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_manifest_names_the_pairs(folder, suffix):
+    pairs = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
+    if suffix == "csv":
+        text = "content,style\n" + "\n".join(",".join(pair) for pair in pairs)
+    else:
+        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in pairs)
+    (folder / f"jobs.{suffix}").write_text(text)
+    assert batch.read_manifest(f"jobs.{suffix}") == pairs
+    assert batch_cli.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
+    assert [record["status"] for record in records(folder)] == ["made", "error"]
+
+
+def die_of_poison(job):
+    """Stands for a job: a process that meets poison dies as if of a decoder's bug, or of memory."""
+    if "poison" in job.content:
+        os._exit(9)
+    return {"output": job.output, "status": "made"}
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
+    monkeypatch.setattr(batch, "run_job", die_of_poison)
+    names = ["a", "b", "poison", "c", "d", "e"]
+    jobs = [batch.Job(name, "style", f"{name}.png", {}) for name in names]
+    found = list(batch.run_locally(jobs, num_workers))
+    made = [record["output"] for record in found if record["status"] == "made"]
+    assert sorted(made) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    (failed,) = [record for record in found if record["status"] == "error"]
+    assert failed["output"] == "poison.png"
+    assert "died" in failed["message"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "say what to make"),
+        (["--contents", "contents"], "say what to make"),
+        (["--contents", "none/*", "--styles", "styles"], "matches none"),
+        (["--jobs", "missing.csv"], "is no manifest"),
+        (["--jobs", "contents/coffee.png"], "is no manifest"),
+        (["--jobs", "x.csv", "--styles", "styles"], "leave --contents"),
+        (["--contents", "contents", "--styles", "styles", "--workers", "0"], "1 or more"),
+        (["--contents", "contents", "--styles", "styles", "--style-blend", "1,2"], "one style"),
+    ],
+)
+def test_wrong_requests(folder, capsys, flags, message):
+    assert batch_cli.main([*SMALL, "--output", "made", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "made").exists()
+
+
+def test_names_tell_contents_styles_and_settings_apart(folder):
+    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = batch.make_jobs(pairs, "made", {"size": 32})
+    (second,) = batch.make_jobs(pairs, "made", {"size": 33})
+    (folder / "contents" / "coffee.png").write_bytes(b"other")
+    (third,) = batch.make_jobs(pairs, "made", {"size": 32})
+    assert len({job.output for job in (first, second, third)}) == 3
+    (folder / "empty.csv").write_text("content,style\n")
+    with pytest.raises(InputError, match="names no pairs"):
+        batch.read_manifest("empty.csv")
