@@ -22,7 +22,8 @@ def folder(tmp_path, monkeypatch):
     for name in ("contents", "styles"):
         (tmp_path / name).mkdir()
     for name in ("chelsea", "coffee"):
-        picture = Image.open(ROOT / "examples" / f"{name}.jpg").resize((64, 48))
+        with Image.open(ROOT / "examples" / f"{name}.jpg") as original:
+            picture = original.resize((64, 48))
         picture.save(tmp_path / "contents" / f"{name}.png")
         picture.rotate(180).save(tmp_path / "styles" / f"{name}.png")
     (tmp_path / "contents" / "poison.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -51,7 +52,9 @@ def test_all_pairs_and_again(folder, extra):
     assert {str(path.name) for path in pictures} == {
         os.path.basename(record["output"]) for record in found if record["status"] == "made"
     }
-    assert all(Image.open(path).size == (32, 24) for path in pictures)
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (32, 24)
     times = [path.stat().st_mtime_ns for path in pictures]
     done = run(folder)
     assert "0 made, 4 there already, 2 failed" in done.stderr

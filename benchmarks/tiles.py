@@ -1,0 +1,102 @@
+"""Tiles against the whole picture: time, memory, the picture, and whether tiles show in it.
+
+python benchmarks/tiles.py --content photo.jpg --style painting.jpg
+"""
+
+import argparse
+import math
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import results
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Prints a table of runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--content", default=str(ROOT / "examples" / "coffee.jpg"))
+    parser.add_argument("--style", default=str(ROOT / "examples" / "style.jpg"))
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--iterations", type=int, default=50)
+    parser.add_argument("--levels", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--tiles", default="off,512", help="the values of --tile to compare")
+    parser.add_argument("--output", help="keep the pictures in this folder")
+    parser.add_argument("--write", metavar="TITLE", help="replace this section in RESULTS.md")
+    arguments = parser.parse_args()
+    tiles = arguments.tiles.split(",")
+    lines = [
+        f"{results.machine()}. {pathlib.Path(arguments.content).name} in "
+        f"{pathlib.Path(arguments.style).name}, {arguments.size} px, {arguments.iterations} iterations "
+        f"in {arguments.levels} levels, {arguments.pairs} pairs.",
+        "",
+        "| --tile | seconds of the optimisation | peak MiB | estimated "
+        "| mean difference to the first, levels | gradient on tile borders / elsewhere |",
+        f"|{'---|' * 6}",
+    ]
+    first = None
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(arguments.output or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for tile in tiles:
+            output = folder / f"tile-{tile}.png"
+            seconds, peak, estimated = run(arguments, tile, output)
+            picture = np.asarray(Image.open(output), np.float64)
+            first = picture if first is None else first
+            border = borders(picture, int(tile)) if tile.isdecimal() else "-"
+            difference = np.abs(picture - first).mean()
+            lines.append(
+                f"| {tile} | {seconds:.0f} | {peak:.0f} | {estimated} | {difference:.2f} | {border} |"
+            )
+            print(lines[-1], flush=True)
+    text = "\n".join(lines)
+    print(text)
+    if arguments.write:
+        results.replace_section(arguments.write, text)
+
+
+def run(arguments: argparse.Namespace, tile: str, output: pathlib.Path) -> tuple[float, float, str]:
+    """Seconds, the peak resident size in MiB, and the estimate of it."""
+    command = [sys.executable, str(ROOT / "bin" / "stylize"), "--tile", tile]
+    command += ["--content", arguments.content, "--style", arguments.style, "--output", str(output)]
+    command += ["--size", str(arguments.size), "--iterations", str(arguments.iterations)]
+    command += ["--levels", str(arguments.levels), "--pairs", str(arguments.pairs)]
+    planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    estimated = re.search(r"memory: about ([\d.]+ GiB)", planned.stdout)[1]
+    # A process of its own, for the peak is that of all the children that there were.
+    code = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stderr=-1, text=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); print(done.stderr); "
+        "sys.exit(done.returncode)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stdout)
+    seconds = float(re.search(r"([\d.]+) s \(", done.stdout)[1])
+    scale = 1 if sys.platform == "linux" else 1 / 1024
+    return seconds, scale * int(done.stdout.split("\n", 1)[0]) / 1024, estimated
+
+
+def borders(picture: np.ndarray, tile_px: int) -> str:
+    """The mean difference of neighbours across tiles' borders, over that elsewhere."""
+    ratios = []
+    for axis in (0, 1):
+        length = picture.shape[axis]
+        side = math.ceil(math.ceil(length / math.ceil(length / tile_px)) / 16) * 16
+        steps = np.abs(np.diff(picture, axis=axis)).mean(axis=(1 - axis, 2))
+        places = np.arange(side, length, side) - 1
+        is_border = np.isin(np.arange(len(steps)), places)
+        if is_border.any():
+            ratios.append(steps[is_border].mean() / steps[~is_border].mean())
+    return " and ".join(f"{ratio:.3f}" for ratio in ratios) or "-"
+
+
+if __name__ == "__main__":
+    main()
