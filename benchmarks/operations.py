@@ -93,11 +93,9 @@ def by_kind(space: xplane_pb2.XSpace) -> collections.Counter:
                 name = plane.event_metadata[event.metadata_id].name
                 node, _, kind = name.rpartition(":")
                 # Calls of functions hold other operations, which have events of their own.
-                if (
-                    not node
-                    or kind.strip().startswith(("__", "_E"))
-                    or kind.endswith(("Call", "While", "If"))
-                ):
+                if not node or "::" in name or kind.endswith(("Call", "While", "If")):
+                    continue
+                if kind.strip().startswith("__"):
                     continue
                 found = (k for k, words in KINDS.items() if any(word in kind for word in words))
                 milliseconds[next(found, "the rest")] += event.duration_ps * 1e-9 / ITERATIONS

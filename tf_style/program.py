@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from absl import flags
+from absl import flags, logging  # noqa: F401  Logging brings --verbosity and its like.
 from absl.flags import argparse_flags
 
 from tf_style.errors import InputError, TransferError

@@ -151,8 +151,8 @@ def _sizes(transfer: StyleTransfer) -> str:
     return ", then ".join(f"{level.width} x {level.height}" for level in levels)
 
 
-def plan(transfer: StyleTransfer) -> str:
-    """What a run would do and need: sizes, memory and time, from two evaluations at the first level."""
+def print_plan(transfer: StyleTransfer) -> None:
+    """Says on stdout what a run would do and need: sizes, memory, and time from two evaluations."""
     image = transfer.image.read_value()
     transfer.objective.parts_and_gradient(image)
     start = time.perf_counter()
@@ -171,7 +171,11 @@ def plan(transfer: StyleTransfer) -> str:
         + ("" if transfer.tile_px is None else f", by tiles of {transfer.tile_px} pixels"),
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
     ]
-    return "\n".join(lines)
+    for line in lines:
+        if messages.is_json():
+            say(line, "plan")
+        else:
+            print(line)
 
 
 def run_on(transfer: StyleTransfer) -> dict[str, str]:

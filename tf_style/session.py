@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
       The exit code.
     """
-    arguments, saved, source = _complete(arguments)
+    arguments, saved, source, state = _complete(arguments)
     settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
     _check(arguments, settings)
     # The output's name before the inputs are read, and its size once that is known.
@@ -47,13 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
         from tf_style import report
 
         if arguments.dry_run:
-            print(report.plan(transfer))
+            report.print_plan(transfer)
             return stop.exit_code
         record["run_on"] = report.run_on(transfer)
         # As it was chosen, for another choice would not give the same bits.
         record["arguments"]["tile"] = transfer.tile_px or "off"
-        if arguments.resume is not None:
-            _restore(arguments.resume, transfer, record)
+        if state is not None:
+            _restore(saved, state, transfer, record)
         report.print_start(transfer, verbose=arguments.verbose)
 
         def save(path: str, image) -> None:
@@ -97,11 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
 _SETTINGS = Settings.__dataclass_fields__
 
 
-def _complete(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict | None, str]:
-    """The arguments with those of an earlier run, its record and what to call that."""
-    saved, source = None, ""
+def _complete(
+    arguments: argparse.Namespace,
+) -> tuple[argparse.Namespace, dict | None, str, dict | None]:
+    """The arguments with those of an earlier run, its record, what to call that, and its state."""
+    saved, source, state = None, "", None
     if arguments.resume is not None:
-        saved = checkpoint.load(arguments.resume).request
+        found = checkpoint.load(arguments.resume)
+        saved, state = found.request, found.arrays
         source = f"the checkpoint in {image_files.shown(arguments.resume)}"
         arguments = request.repeat(saved.get("arguments"), arguments, source)
         arguments.checkpoint = arguments.resume
@@ -114,7 +117,7 @@ def _complete(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict |
         arguments = request.repeat(stored, arguments, source)
     if arguments.output is None:
         raise InputError("--output FILE says where the picture goes.")
-    return arguments, saved, source
+    return arguments, saved, source, state
 
 
 def _check(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -173,21 +176,20 @@ def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
         return StyleTransfer(inputs)
 
 
-def _restore(folder: str, transfer: Any, record: dict[str, Any]) -> None:
-    saved = checkpoint.load(folder)
+def _restore(
+    saved: dict[str, Any], state: dict[str, Any], transfer: Any, record: dict[str, Any]
+) -> None:
     for name, value in record["run_on"].items():
-        if (before := saved.request.get("run_on", {}).get(name)) != value:
+        if (before := saved.get("run_on", {}).get(name)) != value:
             raise InputError(
                 f"The checkpoint is of a run with {name} {before!r}; here it is {value!r}. "
                 "Only the same goes on to the same picture."
             )
     try:
-        transfer.restore(saved.arrays)
+        transfer.restore(state)
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{image_files.shown(folder)} holds the state of another run: {error}"
-        ) from error
-    record["started"] = saved.request["started"]
+        raise InputError(f"The checkpoint holds the state of another run: {error}") from error
+    record["started"] = saved["started"]
 
 
 class _Keeper:
