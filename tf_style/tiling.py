@@ -436,6 +436,9 @@ class _Stored:
         self._file = tempfile.TemporaryFile()
         self._places: list[tuple[int, tuple[int, ...], np.dtype]] = []
 
+    def __del__(self):
+        self._file.close()
+
     def append(self, array: np.ndarray) -> None:
         self._places.append((self._file.seek(0, 2), array.shape, array.dtype))
         self._file.write(array.tobytes())
