@@ -10,10 +10,11 @@ from tf_style.presets import Preset
 # Of one level's sides to those of the level below.
 RATIO = 2.0
 MAX_LEVELS = 16
-# The side of a square of as many pixels as the coarsest level has at least, by default. From noise,
-# coarse levels reach the same loss in half the time. The content has its coarse structure already: at
-# 512 pixels a coarser level gained nothing from there, in loss or look.
-COARSEST_SIDE_PX = {"noise": 200, "content": 400}
+# The side of a square of as many pixels as the coarsest level has at least, by default. Measured at 512
+# pixels: from the content, which has its coarse structure already, each coarser level ended higher after
+# the same time; from noise at the same loss, with less of the photograph. Larger pictures begin at that
+# size, for their evaluations cost more.
+COARSEST_SIDE_PX = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +45,10 @@ def automatic_levels(height: int, width: int, preset: Preset) -> int:
     Returns:
       1 or more.
     """
-    least = COARSEST_SIDE_PX["noise" if preset.init == "noise" else "content"]
     count = 1
     while count < MAX_LEVELS:
         factor = RATIO**count
-        is_large = math.sqrt(height * width) / factor >= least
+        is_large = math.sqrt(height * width) / factor >= COARSEST_SIDE_PX
         if not is_large or round(min(height, width) / factor) < min_side_px(preset.layers):
             break
         count += 1
