@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def inputs():
     picture = np.full((96, 128, 3), 0.5)
-    return prepare(picture, [picture], Settings(size=128, iterations=1))
+    return prepare(picture, [picture], Settings(size=128, iterations=1, tile="off"))
 
 
 def test_more_pixels_pairs_or_bits_take_more(inputs):
@@ -32,6 +32,7 @@ def test_more_pixels_pairs_or_bits_take_more(inputs):
 
 def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
     needed = memory.estimate(inputs, "float32")
+    monkeypatch.setattr(memory, "RESERVE", 0.0)
     monkeypatch.setattr(memory, "_resident", lambda: memory.BASE_BYTES)
     monkeypatch.setattr(memory, "available", lambda: needed - memory.BASE_BYTES)
     memory.check(inputs, "float32", "/CPU:0")
@@ -40,6 +41,23 @@ def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
         memory.check(inputs, "float32", "/CPU:0")
     monkeypatch.setattr(memory, "available", lambda: 0)
     with pytest.raises(InputError, match="nothing would fit"):
+        memory.check(inputs, "float32", "/CPU:0")
+
+
+def test_what_does_not_fit_as_a_whole_is_cut_into_tiles(monkeypatch):
+    picture = np.full((768, 1024, 3), 0.5)
+    inputs = prepare(picture, [picture], Settings(size=1024, iterations=1, pairs=1, levels=1))
+    monkeypatch.setattr(memory, "RESERVE", 0.0)
+    monkeypatch.setattr(memory, "_resident", lambda: 0)
+    estimates = {
+        tile: memory.estimate(inputs, "float32", tile_px=tile) for tile in (None, *memory.TILES_PX)
+    }
+    for tile in (None, 512, 256):
+        monkeypatch.setattr(memory, "available", lambda tile=tile: estimates[tile])
+        assert memory.choose_tile(inputs, "float32", "/CPU:0") == tile
+        memory.check(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(memory, "available", lambda: estimates[256] - 1)
+    with pytest.raises(InputError, match="would fit"):
         memory.check(inputs, "float32", "/CPU:0")
 
 

@@ -10,10 +10,10 @@ from tf_style.presets import Preset
 # Of one level's sides to those of the level below.
 RATIO = 2.0
 MAX_LEVELS = 16
-# The side of a square of as many pixels as the coarsest level has at least, by default. Measured at 512
-# pixels: from the content, which has its coarse structure already, each coarser level ended higher after
-# the same time; from noise at the same loss, with less of the photograph. Larger pictures begin at that
-# size, for their evaluations cost more.
+# The side of a square of as many pixels as the coarsest level has at least, by default. Measured at
+# 512 pixels: from the content, which has its coarse structure already, each coarser level ended higher
+# after the same time; from noise at the same loss, with less of the photograph. Larger pictures begin
+# at that size, for their evaluations cost more.
 COARSEST_SIDE_PX = 400
 
 

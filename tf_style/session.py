@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             return stop.exit_code
         record["run_on"] = report.run_on(transfer)
         # As it was chosen, for another choice would not give the same bits.
-        record["arguments"]["tile"] = transfer.tile_px or "off"
+        arguments.tile = record["arguments"]["tile"] = transfer.tile_px or "off"
         if state is not None:
             _restore(saved, state, transfer, record)
         report.print_start(transfer, verbose=arguments.verbose)
