@@ -259,6 +259,14 @@ def test_a_trace_is_enough_to_repeat_a_run(straight, tmp_path):
     assert losses[0] == losses[1]
 
 
+def test_deterministic_gives_the_same_picture(straight, tmp_path):
+    done = run(tmp_path, *REQUESTED, "--output", "out.png", "--deterministic")
+    assert done.returncode == 0, done.stderr
+    # On a CPU a run is deterministic without the flag too.
+    with Image.open(tmp_path / "out.png") as a, Image.open(straight / "out.png") as b:
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
 def test_objects_for_programs(tmp_path):
     done = run(tmp_path, *REQUESTED[:-2], "--iterations", "4", "--output", "out.png", "--json")
     assert done.returncode == 0, done.stderr
