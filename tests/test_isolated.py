@@ -55,7 +55,8 @@ def test_a_crash_is_an_error_that_names_the_file(tmp_path, monkeypatch):
 def test_the_child_is_limited():
     """So that a picture that asks for more fails there, and not here."""
     code = (
-        "import resource, sys; from tf_style import isolated; sys.argv = ['child', 'missing.png']\n"
+        "import resource, sys; from tf_style import isolated\n"
+        "sys.argv = ['child', 'picture', 'missing.png', '9']\n"
         "try: isolated.main()\n"
         "except SystemExit: print(resource.getrlimit(resource.RLIMIT_AS)[0])"
     )
@@ -64,3 +65,10 @@ def test_the_child_is_limited():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert 0 < int(done.stdout) <= isolated.MAX_ADDRESS_SPACE
+
+
+def test_weights_that_send_their_reader_in_circles_are_an_error(monkeypatch):
+    """Found by fuzzing: the HDF5 library never returns from this file."""
+    monkeypatch.setattr(isolated, "WEIGHTS_SECONDS", 3)
+    with pytest.raises(InputError, match="endless.h5 cannot be decoded: its decoder broke down"):
+        isolated.check_weights(str(ROOT / "tests" / "data" / "endless.h5"))

@@ -3,6 +3,7 @@
 Run as a module it is that process. Imports no TensorFlow.
 """
 
+import contextlib
 import io
 import os
 import pathlib
@@ -13,14 +14,15 @@ import warnings
 
 import numpy as np
 
-from tf_style import images
+from tf_style import images, weights
 from tf_style.errors import InputError
 from tf_style.image_files import shown
 from tf_style.images import Picture
 
 # A hundred megapixels, the most that is accepted, take this much in the costliest mode.
 MAX_ADDRESS_SPACE = 16 * 2**30
-MAX_CPU_SECONDS = 120
+PICTURE_SECONDS = 120
+WEIGHTS_SECONDS = 20
 EXIT_INPUT_ERROR = 3
 
 
@@ -38,12 +40,28 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     """
     if isinstance(source, Picture):
         return source
-    path = os.fspath(source)
+    file = io.BytesIO(_run("picture", os.fspath(source), PICTURE_SECONDS))
+    pixels = np.load(file, allow_pickle=False)
+    alpha = np.load(file, allow_pickle=False)
+    return Picture(pixels, alpha if alpha.size else None)
+
+
+def check_weights(path: str) -> None:
+    """Reads a `.h5` file of weights and forgets it: damaged ones can send the HDF5 library in circles.
+
+    Raises:
+      InputError: If that does not end well in time.
+    """
+    _run("weights", path, WEIGHTS_SECONDS)
+
+
+def _run(kind: str, path: str, seconds: int) -> bytes:
+    """What the child puts on stdout."""
     root = str(pathlib.Path(__file__).resolve().parent.parent)
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); from tf_style import isolated; isolated.main()"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code, path],
+        [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -56,17 +74,15 @@ def read(source: str | os.PathLike | Picture) -> Picture:
             f"{shown(path)} cannot be decoded: its decoder broke down (exit code {done.returncode})"
         )
     for line in lines:
-        warnings.warn(line, UserWarning, stacklevel=2)
-    file = io.BytesIO(done.stdout)
-    pixels = np.load(file, allow_pickle=False)
-    alpha = np.load(file, allow_pickle=False)
-    return Picture(pixels, alpha if alpha.size else None)
+        warnings.warn(line, UserWarning, stacklevel=3)
+    return done.stdout
 
 
 def main() -> None:
-    """The child: a path in, two arrays on stdout, warnings or an error on stderr."""
+    """The child: a kind, a path and seconds in; arrays on stdout, warnings or an error on stderr."""
+    kind, path, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     limit = MAX_ADDRESS_SPACE
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:
@@ -74,7 +90,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
     try:
-        picture = images.read(sys.argv[1])
+        if kind == "weights":
+            # What is missing or wrong is for the reader in earnest to say; here it only has to end.
+            with contextlib.suppress(InputError):
+                weights.load(path)
+            return
+        picture = images.read(path)
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(EXIT_INPUT_ERROR)

@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, settings)
     # The output's name before the inputs are read, and its size once that is known.
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth)
+    if os.path.isfile(settings.weights):
+        isolated.check_weights(settings.weights)
     inputs = prepare(arguments.content, arguments.style, settings, read=isolated.read)
     size = (inputs.height, inputs.width)
     image_files.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
