@@ -42,7 +42,7 @@ class BuildOps(Command):
 
     def get_outputs(self):
         """What setuptools counts as this command's: the library's name follows from TensorFlow."""
-        return [str(path) for path in self._package().glob("gram_loss_tf*.so")]
+        return [str(path) for path in self._package().glob("kernels_tf*.so")]
 
     def get_output_mapping(self):
         """No output stands for a file of the source tree."""

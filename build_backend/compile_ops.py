@@ -30,12 +30,13 @@ TENSORFLOW_RANGE = runpy.run_path(str(ROOT / "tf_style" / "_version.py"))["TENSO
 _KERNELS = ROOT / "kernels"
 _CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-DNDEBUG"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
-_INSTRUCTION_SETS = {  # the name at run time: the function that it defines, and its flags
-    "portable": ("PortableKernels", []),
-    "avx2": ("Avx2Kernels", ["-mavx2", "-mfma"]),
-    "avx512": ("Avx512Kernels", _AVX512),
-    "avx512bf16": ("Avx512Bf16Kernels", [*_AVX512, "-mavx512bf16"]),
+_INSTRUCTION_SETS = {  # the first word of the functions that it defines, and its flags
+    "Portable": [],
+    "Avx2": ["-mavx2", "-mfma"],
+    "Avx512": _AVX512,
+    "Avx512Bf16": [*_AVX512, "-mavx512bf16"],
 }
+_OPS = ("gram_loss", "convolution")
 _TAKE_FLAGS = """
 import json, tensorflow as tf
 print(json.dumps([tf.__version__, tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()]))
@@ -86,7 +87,7 @@ def build(package: pathlib.Path, objects: pathlib.Path) -> None:
       BuildError: If TF_STYLE_BUILD_OPS=1 and the op cannot be built.
     """
     package.mkdir(parents=True, exist_ok=True)
-    for stale in package.glob("gram_loss_tf*.so"):
+    for stale in package.glob("kernels_tf*.so"):
         stale.unlink()
     info = {"TENSORFLOW": "", "BINARY": "", "CUDA_ARCHITECTURES": (), "PROBLEM": ""}
     if mode("TF_STYLE_BUILD_OPS") != "0":
@@ -104,11 +105,12 @@ def build(package: pathlib.Path, objects: pathlib.Path) -> None:
 
 def kernel_units() -> dict[str, list[str]]:
     """What the compiler gets, beside common flags, for each object file that needs no TensorFlow."""
-    units = {"cpu": [_source("cpu.cc")]}
-    for name, (function, flags) in _INSTRUCTION_SETS.items():
-        if name == "portable" or platform.machine() in ("x86_64", "AMD64"):
-            defines = [f"-DTF_STYLE_KERNELS={function}", f'-DTF_STYLE_ISA="{name}"']
-            units[name] = [*flags, *defines, _source("simd.cc")]
+    units = {"instruction_set": [_source("instruction_set.cc")]}
+    for op in _OPS:
+        units[f"{op}_cpu"] = [_source(f"{op}_cpu.cc")]
+        for name, flags in _INSTRUCTION_SETS.items():
+            if name == "Portable" or platform.machine() in ("x86_64", "AMD64"):
+                units[f"{op}_{name}"] = [*flags, f"-DTF_STYLE_ISA={name}", _source(f"{op}_simd.cc")]
     return units
 
 
@@ -121,17 +123,20 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
     flags = [*_CXX_FLAGS, *(["-DTF_STYLE_CUDA"] if architectures else [])]
     jobs = {
         # TensorFlow's headers go in as a system's: their warnings are not ours.
-        "op": [cxx, *flags, *_as_system_headers(compile_flags), "-c", _source("op.cc")],
+        **{
+            op: [cxx, *flags, *_as_system_headers(compile_flags), "-c", _source(f"{op}_op.cc")]
+            for op in _OPS
+        },
         **{name: [cxx, *flags, "-c", *unit] for name, unit in kernel_units().items()},
     }
     if architectures:
-        jobs["gpu"] = ["nvcc", *_nvcc_flags(cxx, architectures), "-c", _source("gpu.cu")]
+        jobs["gpu"] = ["nvcc", *_nvcc_flags(cxx, architectures), "-c", _source("gram_loss_gpu.cu")]
     objects.mkdir(parents=True, exist_ok=True)
     outputs = [str(objects / f"{name}.o") for name in jobs]
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         commands = [[*job, "-o", out] for job, out in zip(jobs.values(), outputs, strict=True)]
         list(pool.map(_run, commands))
-    binary = f"gram_loss_tf{'.'.join(version.split('.')[:2])}.so"
+    binary = f"kernels_tf{'.'.join(version.split('.')[:2])}.so"
     linker = [cxx, "-shared", "-o", str(package / binary), *outputs]
     if architectures:
         # nvcc knows where CUDA's static run time is. It goes before TensorFlow, which exports the same
@@ -146,7 +151,7 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
 
 
 def _source(name: str) -> str:
-    return str(_KERNELS / f"gram_loss_{name}")
+    return str(_KERNELS / name)
 
 
 def _nvcc_flags(cxx: str, architectures: list[str]) -> list[str]:

@@ -16,21 +16,14 @@
 #include <functional>
 #include <string>
 
-namespace tf_style {
+#include "common.h"
 
-enum class Element { kFloat32, kBfloat16 };
+namespace tf_style {
 
 struct GramShape {
   int64_t batch;
   int64_t positions;
   int64_t channels;
-};
-
-// Calls body(worker) for every worker in [0, num_workers), in any order or at
-// once, and returns when all have.
-struct Workers {
-  int num_workers;
-  std::function<void(const std::function<void(int)>& body)> run;
 };
 
 // What the style loss needs beside the features.
@@ -39,10 +32,6 @@ struct LossInputs {
   int64_t target_batch;  // 1 or the batch of the features
   const float* scale;
 };
-
-// The instruction set in use: "portable", "avx2", "avx512" or "avx512bf16". It
-// is the best that the processor has, or what TF_STYLE_MAX_ISA limits it to.
-const char* CpuInstructionSet();
 
 // Bytes of scratch memory for the two functions below, with any alignment.
 size_t CpuScratchBytes(const GramShape& shape, int num_workers);

@@ -2,13 +2,11 @@
 // partial Gram matrices, the difference with the target, the loss.
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "gram_loss.h"
 #include "gram_loss_simd.h"
+#include "instruction_set.h"
 
 namespace tf_style {
 namespace {
@@ -24,10 +22,6 @@ constexpr int64_t kMaxSlabs = 128;
 constexpr int64_t kMaxPartialFloats = 2 << 20;
 
 constexpr int64_t kTile = kChannelAlignment;
-constexpr size_t kMemoryAlignment = 64;
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // How a picture's work is cut. It depends on the shape alone, so that the
 // result does not depend on the machine's number of processors.
 struct Plan {
@@ -51,80 +45,19 @@ struct Plan {
   int64_t gradient_positions;
 };
 
-bool HasInstructionSet(const SimdKernels& kernels) {
+const GramKernels& Kernels() {
+  switch (CurrentInstructionSet()) {
 #if defined(__x86_64__)
-  if (&kernels == &Avx2Kernels()) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  }
-  const bool has_avx512 =
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (&kernels == &Avx512Kernels()) return has_avx512;
-  if (&kernels == &Avx512Bf16Kernels()) {
-    return has_avx512 && __builtin_cpu_supports("avx512bf16");
-  }
+    case InstructionSet::kAvx2:
+      return Avx2GramKernels();
+    case InstructionSet::kAvx512:
+      return Avx512GramKernels();
+    case InstructionSet::kAvx512Bf16:
+      return Avx512Bf16GramKernels();
 #endif
-  return &kernels == &PortableKernels();
-}
-
-const SimdKernels& ChooseKernels() {
-  const char* limit = getenv("TF_STYLE_MAX_ISA");
-  const SimdKernels* chosen = &PortableKernels();
-#if defined(__x86_64__)
-  for (const SimdKernels* kernels :
-       {&Avx2Kernels(), &Avx512Kernels(), &Avx512Bf16Kernels()}) {
-    if (limit != nullptr && strcmp(limit, chosen->name) == 0) break;
-    if (!HasInstructionSet(*kernels)) break;
-    chosen = kernels;
+    default:
+      return PortableGramKernels();
   }
-#endif
-  return *chosen;
-}
-
-const SimdKernels& Kernels() {
-  static const SimdKernels& kernels = ChooseKernels();
-  return kernels;
-}
-
-struct Bfloat16 {
-  Bfloat16() = default;
-  explicit Bfloat16(float value) {
-    uint32_t word;
-    memcpy(&word, &value, sizeof(word));
-    const uint32_t rounded = word + 0x7fff + (word >> 16 & 1);
-    bits = (value != value ? word | 0x400000 : rounded) >> 16;
-  }
-
-  uint16_t bits;
-};
-
-// Scratch memory, handed out in aligned pieces.
-class Arena {
- public:
-  explicit Arena(void* memory) : next_(reinterpret_cast<uintptr_t>(memory)) {}
-
-  float* Take(int64_t floats) {
-    next_ =
-        (next_ + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-    float* piece = reinterpret_cast<float*>(next_);
-    next_ += floats * sizeof(float);
-    return piece;
-  }
-
- private:
-  uintptr_t next_;
-};
-
-// Runs task(index, worker) for every index; a worker takes the next when it has
-// done one.
-template <typename Task>
-void RunTasks(const Workers& workers, int64_t num_tasks, const Task& task) {
-  std::atomic<int64_t> next{0};
-  workers.run([&](int worker) {
-    for (int64_t index; (index = next.fetch_add(1)) < num_tasks;) {
-      task(index, worker);
-    }
-  });
 }
 
 class Picture {
@@ -201,7 +134,7 @@ class Picture {
   }
 
   int64_t RowBytes() const {
-    return shape_.channels * (element_ == Element::kFloat32 ? 4 : 2);
+    return shape_.channels * ElementBytes(element_);
   }
 
  private:
@@ -279,8 +212,6 @@ class Picture {
 };
 
 }  // namespace
-
-const char* CpuInstructionSet() { return Kernels().name; }
 
 size_t CpuScratchBytes(const GramShape& shape, int num_workers) {
   const Plan plan(shape);

@@ -86,10 +86,6 @@ struct Scratch {
   int64_t bytes;
 };
 
-int64_t ElementBytes(Element element) {
-  return element == Element::kFloat32 ? 4 : 2;
-}
-
 // Which tile of the matrix on or above its diagonal a block of threads has.
 struct TilePlace {
   __device__ explicit TilePlace(int block) : row(0), column(0) {

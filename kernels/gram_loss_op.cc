@@ -1,18 +1,18 @@
 // The TensorFlow side of gram_loss.h: ops, shape functions, kernels.
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gram_loss.h"
+#include "instruction_set.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/framework/tensor.h"
-#include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow_workers.h"
 #if defined(TF_STYLE_CUDA)
 #include "tsl/platform/tensor_float_32_utils.h"
 #include "xla/stream_executor/blas.h"
@@ -34,10 +34,6 @@ using tensorflow::TensorShape;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
-using tensorflow::thread::ThreadPool;
-
-// Multiplications that are worth another thread.
-constexpr int64_t kWorkPerThread = 1 << 18;
 
 absl::Status RankError(int rank) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -157,23 +153,9 @@ constexpr Element kElement =
 // Runs the functions of gram_loss.h for the processor on TensorFlow's threads.
 class CpuDevice {
  public:
-  CpuDevice(OpKernelContext* context, const GramShape& shape) {
-    ThreadPool* pool =
-        context->device()->tensorflow_cpu_worker_threads()->workers;
-    const int64_t useful =
-        1 + shape.positions * shape.channels * shape.channels / kWorkPerThread;
-    const int num_workers =
-        static_cast<int>(std::min<int64_t>(pool->NumThreads(), useful));
-    workers_ = {num_workers, [=](const std::function<void(int)>& body) {
-                  pool->ParallelFor(num_workers,
-                                    ThreadPool::SchedulingParams::Fixed(1),
-                                    [&](int64_t first, int64_t last) {
-                                      for (int64_t i = first; i < last; ++i) {
-                                        body(i);
-                                      }
-                                    });
-                }};
-  }
+  CpuDevice(OpKernelContext* context, const GramShape& shape)
+      : workers_(MakeWorkers(
+            context, shape.positions * shape.channels * shape.channels)) {}
 
   size_t ScratchBytes(const GramShape& shape) const {
     return CpuScratchBytes(shape, workers_.num_workers);
@@ -367,7 +349,7 @@ REGISTER_OP("TfStyle>GramLoss")
 
 extern "C" __attribute__((visibility("default"))) const char*
 TfStyleInstructionSet() {
-  return tf_style::CpuInstructionSet();
+  return tf_style::Name(tf_style::CurrentInstructionSet());
 }
 
 #if defined(TF_STYLE_CUDA)

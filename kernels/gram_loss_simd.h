@@ -30,9 +30,7 @@ struct GramBlock {
   int64_t column;
 };
 
-struct SimdKernels {
-  const char* name;
-
+struct GramKernels {
   // Writes one block of F^T F to sums [padded channels, padded channels], where
   // F is features [positions, channels]. Above the diagonal it leaves rubbish.
   void (*sum_gram)(Element element, const void* features, int64_t positions,
@@ -51,10 +49,10 @@ struct SimdKernels {
                    void* product);
 };
 
-const SimdKernels& PortableKernels();
-const SimdKernels& Avx2Kernels();
-const SimdKernels& Avx512Kernels();
-const SimdKernels& Avx512Bf16Kernels();
+const GramKernels& PortableGramKernels();
+const GramKernels& Avx2GramKernels();
+const GramKernels& Avx512GramKernels();
+const GramKernels& Avx512Bf16GramKernels();
 
 }  // namespace tf_style
 

@@ -95,7 +95,7 @@ def test_a_compiler_that_fails(settings, tmp_path):
 
 def test_a_stale_library_goes(settings, tmp_path):
     settings.setenv("TF_STYLE_BUILD_OPS", "0")
-    stale = tmp_path / "tf_style" / "gram_loss_tf1.0.so"
+    stale = tmp_path / "tf_style" / "kernels_tf1.0.so"
     stale.parent.mkdir()
     stale.touch()
     build(tmp_path)

@@ -149,6 +149,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add(optimisation, "--seed", "of the noise", type=int, unset=0)
     add(optimisation, "--optimizer", "tfp: lbfgs_minimize", choices=("lbfgs", "tfp", "adam"))
     add(optimisation, "--pairs", "of steps and gradients that L-BFGS keeps (m)", type=int, unset=10)
+    add(optimisation, "--pair-precision", "in which they are kept", choices=("float32", "bfloat16"))
     add(optimisation, "--iterations", "of the optimiser, in all", type=int, metavar="N")
     add(
         optimisation,

@@ -31,6 +31,7 @@ _MAX_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 # A JPEG's EXIF has to fit in one segment of 65533 bytes.
 _MAX_DESCRIPTION_BYTES = 60_000
 _PNG_CHUNK_BYTES = 2**24
+_STRIP_ROWS = 256
 
 
 def shown(path: Any) -> str:
@@ -148,15 +149,14 @@ def write(
     if alpha is not None and encoding == "JPEG":
         warnings.warn(f"{name}: JPEG holds no alpha; it is dropped", UserWarning, stacklevel=2)
         alpha = None
-    if not np.all(np.isfinite(pixels)) or (alpha is not None and not np.all(np.isfinite(alpha))):
-        raise TransferError(f"{name} was not written: the picture has pixels that are not finite")
-    channels = pixels if alpha is None else np.dstack([pixels, alpha])
+    planes = [pixels] if alpha is None else [pixels, alpha[:, :, np.newaxis]]
     exif = _exif(description)
     try:
+        values = _quantised(planes, np.uint16 if bit_depth == 16 else np.uint8, name)
         if bit_depth == 16:
-            data = _png_16(_quantised(channels, np.uint16), exif)
+            data = _png_16(values, exif)
         else:
-            data = _encoded(_quantised(channels, np.uint8), encoding, exif, quality)
+            data = _encoded(values, encoding, exif, quality)
     except (OSError, ValueError, OverflowError, MemoryError, struct.error) as error:
         raise TransferError(f"{name} was not written: {reason_of(error)}") from error
     write_atomically(path, data)
@@ -241,12 +241,24 @@ def _check_size(path: str | os.PathLike[str], encoding: str, size: tuple[int, ..
         )
 
 
-def _quantised(channels: NDArray[np.floating], dtype: type[np.unsignedinteger]) -> NDArray[Any]:
-    """Clips to 0..1 and rounds to the integers of `dtype`; float64 so that 16 bits are exact."""
+def _quantised(
+    planes: list[NDArray[np.floating]], dtype: type[np.unsignedinteger], name: str
+) -> NDArray[Any]:
+    """Clips to 0..1 and rounds to the integers of `dtype`; float64 so that 16 bits are exact.
+
+    In strips, for a huge picture is there once already.
+    """
     precision = np.float64 if dtype is np.uint16 else np.float32
-    scaled = np.clip(channels, 0, 1).astype(precision)
-    scaled *= np.iinfo(dtype).max
-    return np.rint(scaled, out=scaled).astype(dtype)
+    height, width = planes[0].shape[:2]
+    values = np.empty((height, width, sum(plane.shape[2] for plane in planes)), dtype)
+    for top in range(0, height, _STRIP_ROWS):
+        strip = np.concatenate([plane[top : top + _STRIP_ROWS] for plane in planes], axis=2)
+        if not np.all(np.isfinite(strip)):
+            raise TransferError(f"{name} was not written: the picture has pixels that are not finite")
+        scaled = np.clip(strip, 0, 1).astype(precision)
+        scaled *= np.iinfo(dtype).max
+        values[top : top + _STRIP_ROWS] = np.rint(scaled, out=scaled)
+    return values
 
 
 def _exif(description: str) -> Image.Exif:

@@ -103,7 +103,7 @@ class Limits:
     """
 
     max_bytes: int = 512 * 2**20
-    max_pixels: int = 100_000_000
+    max_pixels: int = 2**28
 
     def __post_init__(self) -> None:
         """Refuses limits that nothing can meet."""
@@ -340,15 +340,18 @@ def resize(pixels: NDArray[np.floating], height: int, width: int) -> FloatArray:
             "Resizing takes [height, width] or [height, width, channels] to at least 1 x 1 pixel. "
             f"Received: shape={pixels.shape}, height={height}, width={width}"
         )
-    source = np.array(pixels, np.float32)
-    if source.shape[:2] == (height, width):
-        return source
-    planes = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
-        for plane in np.moveaxis(np.atleast_3d(source), 2, 0)
-    ]
-    resized = planes[0].copy() if source.ndim == 2 else np.stack(planes, axis=-1)
-    return np.clip(resized, 0, 1, out=resized)
+    if pixels.shape[:2] == (height, width):
+        return np.array(pixels, np.float32)
+    # Plane by plane: a huge picture is there once, and one of its planes twice.
+    resized = np.empty((height, width, *pixels.shape[2:]), np.float32)
+    for source, target in zip(_planes(pixels), _planes(resized), strict=True):
+        plane = Image.fromarray(np.ascontiguousarray(source, np.float32))
+        np.clip(plane.resize((width, height), Image.Resampling.LANCZOS), 0, 1, out=target)
+    return resized
+
+
+def _planes(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis], 2, 0)
 
 
 def working_size(height: int, width: int, size_px: int, size_of: str) -> tuple[int, int]:

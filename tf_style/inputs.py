@@ -153,7 +153,7 @@ def prepare(
 
 
 def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
-    return 255.0 * images.resize(picture.pixels, level.height, level.width)
+    return _levels(picture.pixels, level.height, level.width)
 
 
 def as_picture(source: ImageSource) -> Picture:
@@ -173,7 +173,14 @@ def _resize_style(
         side_px = max(1, round((height * width) ** 0.5 * scale))
         height, width = images.working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
     _check_size(height, width, preset, "A style image")
-    return 255.0 * images.resize(pixels, height, width)
+    return _levels(pixels, height, width)
+
+
+def _levels(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resized, on the 0..255 scale."""
+    resized = images.resize(pixels, height, width)
+    resized *= 255.0
+    return resized
 
 
 def _check_size(height: int, width: int, preset: Preset, what: str) -> None:

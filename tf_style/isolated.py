@@ -4,26 +4,30 @@ Run as a module it is that process. Imports no TensorFlow.
 """
 
 import contextlib
-import io
 import os
 import pathlib
 import resource
+import struct
 import subprocess
 import sys
+import tempfile
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 
-from tf_style import images, weights
+from tf_style import images, memory, weights
 from tf_style.errors import InputError
-from tf_style.image_files import shown
+from tf_style.image_files import reason_of, shown
 from tf_style.images import Picture
 
-# A hundred megapixels, the most that is accepted, take this much in the costliest mode.
+# The most pixels that are accepted take less in the usual modes.
 MAX_ADDRESS_SPACE = 16 * 2**30
 PICTURE_SECONDS = 120
 WEIGHTS_SECONDS = 20
 EXIT_INPUT_ERROR = 3
+# Height, width, whether there is alpha; float32 pixels follow, and alpha. Its size keeps them aligned.
+_HEADER = struct.Struct("<qqq")
 
 
 def read(source: str | os.PathLike | Picture) -> Picture:
@@ -40,10 +44,18 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     """
     if isinstance(source, Picture):
         return source
-    file = io.BytesIO(_run("picture", os.fspath(source), PICTURE_SECONDS))
-    pixels = np.load(file, allow_pickle=False)
-    alpha = np.load(file, allow_pickle=False)
-    return Picture(pixels, alpha if alpha.size else None)
+    with tempfile.TemporaryFile() as file:
+        _run("picture", os.fspath(source), PICTURE_SECONDS, file)
+        file.seek(0)
+        height, width, has_alpha = _HEADER.unpack(file.read(_HEADER.size))
+
+        # Not read but mapped: of a huge picture memory holds what is being looked at.
+        def array(offset: int, shape: tuple[int, ...]) -> np.ndarray:
+            return np.memmap(file, np.float32, "r", offset, shape)
+
+        pixels = array(_HEADER.size, (height, width, 3))
+        alpha = array(_HEADER.size + pixels.nbytes, (height, width)) if has_alpha else None
+        return Picture(pixels, alpha)
 
 
 def check_weights(path: str) -> None:
@@ -52,18 +64,20 @@ def check_weights(path: str) -> None:
     Raises:
       InputError: If that does not end well in time.
     """
-    _run("weights", path, WEIGHTS_SECONDS)
+    with tempfile.TemporaryFile() as file:
+        _run("weights", path, WEIGHTS_SECONDS, file)
 
 
-def _run(kind: str, path: str, seconds: int) -> bytes:
-    """What the child puts on stdout."""
+def _run(kind: str, path: str, seconds: int, file: BinaryIO) -> None:
+    """Runs the child, with its stdout in a file."""
     root = str(pathlib.Path(__file__).resolve().parent.parent)
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); from tf_style import isolated; isolated.main()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=file,
+        stderr=subprocess.PIPE,
         check=False,
     )
     lines = done.stderr.decode(errors="replace").splitlines()
@@ -75,7 +89,6 @@ def _run(kind: str, path: str, seconds: int) -> bytes:
         )
     for line in lines:
         warnings.warn(line, UserWarning, stacklevel=3)
-    return done.stdout
 
 
 def main() -> None:
@@ -83,8 +96,8 @@ def main() -> None:
     kind, path, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    limit = MAX_ADDRESS_SPACE
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = min(MAX_ADDRESS_SPACE, memory.address_space())
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -99,7 +112,14 @@ def main() -> None:
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(EXIT_INPUT_ERROR)
-    np.save(sys.stdout.buffer, picture.pixels)
-    alpha = np.zeros(0, np.float32) if picture.alpha is None else picture.alpha
-    np.save(sys.stdout.buffer, alpha)
-    sys.stdout.buffer.flush()
+    out = sys.stdout.buffer
+    try:
+        out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
+        for array in (picture.pixels, picture.alpha):
+            if array is not None:
+                out.write(np.ascontiguousarray(array, np.float32))
+        out.flush()
+    except OSError as error:
+        reason = f"{shown(path)} finds no room in {tempfile.gettempdir()}: {reason_of(error)}"
+        print(reason, file=sys.stderr)
+        sys.exit(EXIT_INPUT_ERROR)

@@ -325,7 +325,10 @@ def _build_network(
 ) -> keras.Model:
     Settings(pooling=pooling, padding=padding)  # Refuses other words.
     arrays = weights.load(source, layers_up_to(layers), normalize_for=pooling if normalize else None)
-    return build_features(layers, arrays, pooling=pooling, padding=padding, precision=precision)
+    # The layer is part of models that others may save, and run where our op is not.
+    return build_features(
+        layers, arrays, pooling=pooling, padding=padding, precision=precision, kernel="stock"
+    )
 
 
 def _positions(activations: tf.Tensor) -> float | tf.Tensor:

@@ -49,6 +49,7 @@ class Lbfgs:
         first_step: float = 30.0,
         gradient_tolerance: float = 0.0,
         initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+        pair_dtype: tf.DType | None = None,
     ):
         """Prepares a minimisation; nothing is evaluated yet.
 
@@ -59,6 +60,7 @@ class Lbfgs:
           first_step: As in `Method`.
           gradient_tolerance: As in `Method`.
           initial_inverse_hessian: As in `Method`, but from and to tensors shaped as the position.
+          pair_dtype: As in `Method`.
         """
 
         def evaluate_batch(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -71,6 +73,7 @@ class Lbfgs:
             first_step=first_step,
             gradient_tolerance=gradient_tolerance,
             initial_inverse_hessian=lambda x: _with_batch(initial_inverse_hessian(_without_batch(x))),
+            pair_dtype=pair_dtype,
         )
         # Each of the pairs has variables of its own because assigning a whole variable moves a pointer,
         # and assigning a slice of one copies it all.
@@ -99,7 +102,7 @@ class Lbfgs:
 
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state: the position, its value and gradient, the pairs and the counters."""
-        return {name: tf.identity(variable) for name, variable in self._variables().items()}
+        return read_all(self._variables())
 
     def restore(self, state: dict[str, tf.Tensor]) -> None:
         """Takes over what `state` returned; the next `run` goes on from there with the same bits.
@@ -195,8 +198,16 @@ class Lbfgs:
         return found.x, _with_batch(found.f), found.full_gradient
 
 
+def read_all(variables: dict[str, tf.Variable]) -> dict[str, tf.Tensor]:
+    """The values of variables, those in bfloat16 as integers: files of arrays know no such numbers."""
+    return {
+        name: tf.bitcast(variable, tf.uint16) if variable.dtype == tf.bfloat16 else tf.identity(variable)
+        for name, variable in variables.items()
+    }
+
+
 def assign_all(variables: dict[str, tf.Variable], state: dict[str, tf.Tensor]) -> None:
-    """Gives variables the values of a state, all or none.
+    """Gives variables the values of a state, as from `read_all`, all or none.
 
     Raises:
       ValueError: If the state has other names or shapes.
@@ -209,7 +220,8 @@ def assign_all(variables: dict[str, tf.Variable], state: dict[str, tf.Tensor]) -
             f"Received: {len(received)} variables, position of shape {received.get('position')}"
         )
     for name, variable in variables.items():
-        variable.assign(state[name])
+        is_short = variable.dtype == tf.bfloat16
+        variable.assign(tf.bitcast(state[name], tf.bfloat16) if is_short else state[name])
 
 
 # Unlike slices, these never copy.

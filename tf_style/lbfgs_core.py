@@ -58,7 +58,8 @@ class State(NamedTuple):
       position: [batch, ...], float32 or float64.
       value: [batch], the loss there; infinite before the first turn.
       gradient: Shaped as `position`.
-      steps: The last steps s, each shaped as `position`; zero where there is none yet.
+      steps: The last steps s, each shaped as `position`; zero where there is none yet. They and the
+        differences have the pairs' dtype.
       differences: The gradients' differences y along them, likewise.
       curvatures: The products y.s, each [batch], positive; 0 where there is no pair.
       num_moves: int32 [batch], steps taken; the first, of length zero, evaluates the start.
@@ -94,6 +95,8 @@ class Method:
       gradient_tolerance: Converged when no entry of the gradient is larger.
       initial_inverse_hessian: What is known of the inverse Hessian beforehand, up to a factor: a
         linear map, symmetric and positive definite, from and to tensors shaped as the positions.
+      pair_dtype: In which pairs are kept, None for the positions'. In bfloat16 they take half the
+        memory, and L-BFGS is exact for the pairs as rounded.
     """
 
     evaluate: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -101,19 +104,21 @@ class Method:
     first_step: float = 30.0
     gradient_tolerance: float = 0.0
     initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    pair_dtype: tf.DType | None = None
 
     def start(self, position: tf.Tensor) -> State:
         """The state in which nothing is evaluated yet."""
         zeros = tf.zeros_like(position)
         none = tf.zeros_like(_flat(position)[:, 0])
+        none_kept = tf.zeros_like(position, self.pair_dtype)
         count = tf.zeros_like(none, tf.int32)
         return State(
             position=position,
             # The first move is of length zero and so evaluates the start, better than nothing.
             value=none + float("inf"),
             gradient=zeros,
-            steps=(zeros,) * self.num_pairs,
-            differences=(zeros,) * self.num_pairs,
+            steps=(none_kept,) * self.num_pairs,
+            differences=(none_kept,) * self.num_pairs,
             curvatures=(none,) * self.num_pairs,
             num_moves=count,
             num_refusals=count,
@@ -157,13 +162,14 @@ class Method:
         pairs = list(zip(state.steps, state.differences, state.curvatures, strict=True))
         alphas = []
         for s, y, curvature in reversed(pairs):
-            alphas.append(tf.math.divide_no_nan(dot(s, q), curvature))
-            q -= _column(alphas[-1], y) * y
-        _, y, curvature = pairs[-1]
+            alphas.append(tf.math.divide_no_nan(dot(tf.cast(s, q.dtype), q), curvature))
+            q -= _column(alphas[-1], y) * tf.cast(y, q.dtype)
+        y, curvature = tf.cast(state.differences[-1], q.dtype), state.curvatures[-1]
         scale = tf.math.divide_no_nan(curvature, dot(y, self.initial_inverse_hessian(y)))
         q = _column(scale, q) * self.initial_inverse_hessian(q)
         for (s, y, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
-            q += _column(alpha - tf.math.divide_no_nan(dot(y, q), curvature), s) * s
+            beta = tf.math.divide_no_nan(dot(tf.cast(y, q.dtype), q), curvature)
+            q += _column(alpha - beta, s) * tf.cast(s, q.dtype)
         slope = -dot(g, q)
 
         def first():
@@ -182,7 +188,9 @@ class Method:
         self, state: State, x: tf.Tensor, f: tf.Tensor, g: tf.Tensor, is_accepted: tf.Tensor
     ) -> State:
         """Ends an iteration at (x, f, g) for those positions of which that is accepted, [batch]."""
-        step, difference = x - state.position, g - state.gradient
+        dtype = x.dtype
+        kept = [tf.cast(each, self.pair_dtype or dtype) for each in (x - state.position, g - state.gradient)]
+        step, difference = (tf.cast(each, dtype) for each in kept)
         curvature = dot(step, difference)
         # Below rounding error a curvature's sign is chance, and dividing by it would be too.
         least = np.finfo(step.dtype.as_numpy_dtype).eps * tf.sqrt(
@@ -191,7 +199,7 @@ class Method:
         # What becomes of the pairs of a position that has ended does not matter.
         pushes = (is_accepted & (curvature > least)) | (state.status != int(Status.RUNNING))
         rings = (state.steps, state.differences, state.curvatures)
-        newest = (step, difference, curvature)
+        newest = (*kept, curvature)
         steps, differences, curvatures = _for_each(
             pushes,
             lambda: tuple((*ring[1:], new) for ring, new in zip(rings, newest, strict=True)),

@@ -11,6 +11,7 @@ from tf_style.architecture import ConvLayer, find_layer, layers_up_to
 from tf_style.errors import InputError
 from tf_style.inputs import Inputs
 from tf_style.presets import Preset
+from tf_style.settings import Settings
 
 # Measured, as the next one is, by the peak resident size of runs at 256 to 2048 pixels in both
 # precisions: Python and TensorFlow with the graph, before any picture.
@@ -20,6 +21,8 @@ SHARE_AT_ONCE = 0.92
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
+# Its position, two moments, the gradient, and what is computed of them.
+IMAGES_OF_ADAM = 8
 # And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
 IMAGES_BESIDE_TILES = 4
 # Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
@@ -60,7 +63,7 @@ def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0, tile_px: in
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
     style_at_once = min(style_pixels, at_once)
     targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_at_once
-    images = 2 * inputs.settings.num_pairs + IMAGES_BESIDE_PAIRS
+    images = _optimizer_images(inputs.settings)
     if tile_px is not None:
         images += IMAGES_BESIDE_TILES
     optimizer = images * 3 * 4 * pixels
@@ -148,6 +151,12 @@ def available() -> int | None:
     return max(0, min(found)) if found else None
 
 
+def address_space() -> float:
+    """Bytes of addresses that this process can have in all and fill; infinite if nobody knows."""
+    left = available()
+    return math.inf if left is None else _status("VmSize") + left
+
+
 def _machine_available() -> Iterable[int]:
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -216,6 +225,15 @@ def _lines(path: str | pathlib.Path) -> list[str]:
         return pathlib.Path(path).read_text().splitlines()
     except OSError:
         return []
+
+
+def _optimizer_images(settings: Settings) -> float:
+    """How many images of float32 the optimiser's state takes."""
+    if settings.optimizer == "adam":
+        return IMAGES_OF_ADAM
+    return 2 * settings.num_pairs * (0.5 if settings.pair_precision == "bfloat16" else 1) + (
+        IMAGES_BESIDE_PAIRS
+    )
 
 
 def _halo_px(preset: Preset) -> int:

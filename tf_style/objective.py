@@ -17,13 +17,16 @@ PARTS = ("content", "style", "tv")
 class Features:
     """VGG-19 from pixels to the activations that an objective reads."""
 
-    def __init__(self, preset: Preset, weights: Weights, *, precision: str = "float32"):
+    def __init__(
+        self, preset: Preset, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
+    ):
         """Builds the network.
 
         Args:
           preset: Names the layers, the pooling and the padding.
           weights: As from `tf_style.weights.load`, normalised or not.
           precision: "float32" or "bfloat16".
+          kernel: For the convolutions, as for `RectifiedConv2D`.
         """
         self.precision = precision
         self.padding = preset.padding
@@ -33,6 +36,7 @@ class Features:
             pooling=preset.pooling,
             padding=preset.padding,
             precision=precision,
+            kernel=kernel,
         )
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_style.curvature import make_inverse_hessian
-from tf_style.lbfgs import Lbfgs, Status, assign_all
+from tf_style.lbfgs import Lbfgs, Status, assign_all, read_all
 
 Evaluate = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -36,7 +36,12 @@ class Minimizer(Protocol):
 
 
 def make_minimizer(
-    name: str, evaluate: Evaluate, position: tf.Variable, *, num_pairs: int = 10
+    name: str,
+    evaluate: Evaluate,
+    position: tf.Variable,
+    *,
+    num_pairs: int = 10,
+    pair_dtype: tf.DType = tf.float32,
 ) -> Minimizer:
     """Makes an optimiser.
 
@@ -45,6 +50,7 @@ def make_minimizer(
       evaluate: From a position to the loss and its gradient.
       position: Where to start, [batch, height, width, channels]; updated in place.
       num_pairs: As for `Lbfgs`; Adam has none.
+      pair_dtype: As for `Lbfgs`; the others have no choice.
 
     Returns:
       The optimiser; nothing is evaluated yet.
@@ -57,6 +63,7 @@ def make_minimizer(
         evaluate,
         position,
         num_pairs=num_pairs,
+        pair_dtype=pair_dtype,
         initial_inverse_hessian=make_inverse_hessian(*position.shape[1:3]),
     )
 
@@ -183,7 +190,7 @@ class Adam:
 
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state, as of `Lbfgs`."""
-        return {name: tf.identity(variable) for name, variable in self._variables().items()}
+        return read_all(self._variables())
 
     def restore(self, state: dict[str, tf.Tensor]) -> None:
         """Takes over what `state` returned, as `Lbfgs` does."""

@@ -65,7 +65,7 @@ def plan(
       width: Of the picture to make, in pixels.
       preset: The objective at that size.
       num_levels: How many sizes.
-      iterations: In all, of which each level makes an equal part.
+      iterations: In all, of which each level makes about half as many as the one below.
 
     Returns:
       The levels; the last one has the size given.
@@ -78,6 +78,7 @@ def plan(
             f"Each level makes an iteration or more. Received: iterations={iterations} for "
             f"levels={num_levels}"
         )
+    counts = _shares(iterations, num_levels)
     levels = []
     for index in range(num_levels):
         factor = RATIO ** (num_levels - 1 - index)
@@ -86,7 +87,7 @@ def plan(
             Level(
                 height=level_height,
                 width=level_width,
-                iterations=iterations * (index + 1) // num_levels - iterations * index // num_levels,
+                iterations=counts[index],
                 preset=at_size(preset, (height * width) / (level_height * level_width)),
             )
         )
@@ -98,6 +99,14 @@ def plan(
             f"deepest layer used needs {least} in each direction: choose fewer"
         )
     return tuple(levels)
+
+
+def _shares(iterations: int, num_levels: int) -> list[int]:
+    """One for each level at least, and the rest by halves: what is coarse costs least."""
+    weights = [2.0**-index for index in range(num_levels)]
+    counts = [1 + int((iterations - num_levels) * weight / sum(weights)) for weight in weights]
+    counts[0] += iterations - sum(counts)
+    return counts
 
 
 def at_size(preset: Preset, ratio: float) -> Preset:

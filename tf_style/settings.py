@@ -30,6 +30,7 @@ _CHOICES = {
     "size_of": ("long", "short", "area"),
     "style_fit": ("area", "stretch"),
     "optimizer": ("lbfgs", "tfp", "adam"),
+    "pair_precision": ("float32", "bfloat16"),
     "precision": ("auto", "float32", "bfloat16"),
 }
 # The least and the most of each whole number.
@@ -70,10 +71,11 @@ class Settings:
       seed: Seed of the noise.
       optimizer: "lbfgs", "tfp" (TensorFlow Probability's `lbfgs_minimize`) or "adam".
       pairs: Pairs of steps and gradient differences (m) that approximate L-BFGS's inverse Hessian.
+      pair_precision: In which they are kept: "bfloat16" takes half the memory of "float32".
       levels: Working sizes from coarse to fine, each with twice the last one's sides; None for as many
         as serve the picture's size.
-      iterations: Iterations of the optimiser in all, of which each level makes an equal part; "lbfgs"
-        and "adam" need about one evaluation each.
+      iterations: Iterations of the optimiser in all, of which each level makes half as many as the one
+        below; "lbfgs" and "adam" need about one evaluation each.
       precision: Of the network: "float32", "bfloat16", or "auto" for bfloat16 where it is fast.
       device: A TensorFlow device such as "/CPU:0"; None for the first GPU, or else the CPU.
       tile: "auto" to evaluate the loss by tiles, exactly, where the whole picture does not fit in
@@ -102,6 +104,7 @@ class Settings:
     seed: int | None = None  # 0
     optimizer: Literal["lbfgs", "tfp", "adam"] = "lbfgs"
     pairs: int | None = None  # 10
+    pair_precision: Literal["float32", "bfloat16"] = "float32"
     levels: int | None = None  # by size
     iterations: int = 200
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -256,6 +259,8 @@ class Settings:
             refuse("ray", "tile is 'off'")
         if self.optimizer == "adam":
             refuse("pairs", "Adam keeps none")
+        if self.optimizer != "lbfgs":
+            refuse("pair_precision", "it is L-BFGS's")
         if preset.init != "noise":
             refuse("seed", f"init is {preset.init!r}, and only noise is drawn")
 

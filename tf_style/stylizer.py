@@ -16,7 +16,7 @@ from tf_style.objective import Features, Objective
 from tf_style.presets import Preset
 from tf_style.settings import Settings, is_file_name
 
-MAX_PIXELS = images.Limits().max_pixels
+MAX_PIXELS = 100_000_000
 
 
 class Stylizer(tf.Module):
@@ -40,7 +40,7 @@ class Stylizer(tf.Module):
           style: As for `stylize`; several are blended. None where each call brings its own.
           size: What the longer side (or what `size_of` says) is resized to; None to keep each picture's
             own size.
-          kernel: For the Gram matrices, as in `gram_loss`.
+          kernel: For the convolutions and the Gram matrices, as in `gram_loss`.
           **settings: The other fields of `Settings`, but for those that make no sense in a graph.
 
         Raises:
@@ -67,6 +67,7 @@ class Stylizer(tf.Module):
                 normalize_for=self.preset.pooling if self.preset.normalize else None,
             ),
             precision=resolve_precision(settings.precision, resolve_device(settings.device)),
+            kernel=kernel,
         )
 
     @tf.autograph.experimental.do_not_convert
@@ -148,6 +149,7 @@ class Stylizer(tf.Module):
         method = Method(
             evaluate,
             num_pairs=self.settings.num_pairs,
+            pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
             initial_inverse_hessian=make_inverse_hessian(height, width),
         )
         start = contents

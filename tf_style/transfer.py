@@ -223,7 +223,8 @@ class StyleTransfer:
 
         The optimisation itself is never clamped, which would spoil the curvature that it learns.
         """
-        picture = np.clip(self.image.numpy()[0] / 255.0, 0.0, 1.0)
+        picture = self.image.numpy()[0] / np.float32(255)
+        np.clip(picture, 0.0, 1.0, out=picture)
         return images.resize(picture, self.inputs.height, self.inputs.width)
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
@@ -235,7 +236,11 @@ class StyleTransfer:
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
-            settings.optimizer, self._log, self.image, num_pairs=settings.num_pairs
+            settings.optimizer,
+            self._log,
+            self.image,
+            num_pairs=settings.num_pairs,
+            pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
         )
 
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:

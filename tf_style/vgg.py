@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_style.architecture import find_layer, layers_up_to
+from tf_style.convolution import RectifiedConv2D
 from tf_style.weights import Weights
 
 # The mean of ImageNet's training images in the order of the network's input channels, 0..255 scale.
@@ -19,12 +20,13 @@ def build_features(
     pooling: str = "average",
     padding: str = "replicate",
     precision: str = "float32",
+    kernel: str = "auto",
 ) -> keras.Model:
     """Builds VGG-19, cut after the deepest layer used.
 
-    The layers are Keras's own and named as in `keras.applications`, but built here: average pooling
-    takes the place of max pooling (section 2 of the paper), and layers that nothing reads are never
-    made.
+    The layers are Keras's, or made of them, and named as in `keras.applications`, but built here:
+    average pooling takes the place of max pooling (section 2 of the paper), and layers that nothing
+    reads are never made.
 
     Args:
       layer_names: Names of the layers wanted, in any of `find_layer`'s forms.
@@ -33,6 +35,7 @@ def build_features(
       padding: What the first convolution sees beyond the border: "zero", the paper's, or "replicate",
         which repeats the edge and so avoids dark or frayed borders in the picture.
       precision: "float32" or "bfloat16", of the weights and all the activations.
+      kernel: As for `RectifiedConv2D`.
 
     Returns:
       A model from `preprocess`ed images to a dict of rectified activations,
@@ -53,19 +56,16 @@ def build_features(
         if layer.block > block:
             x = make_pooling(2, name=f"block{block}_pool", dtype=precision)(x)
             block = layer.block
-        convolution = keras.layers.Conv2D(
+        convolution = RectifiedConv2D(
             layer.channels,
-            3,
             # `preprocess` has padded the image for the first convolution when it replicates.
             padding="valid" if index == 0 and padding == "replicate" else "same",
-            activation="relu",
-            kernel_initializer="zeros",
-            trainable=False,
+            kernel=kernel,
             name=layer.name,
             dtype=precision,
         )
         x = convolution(x)
-        convolution.set_weights(weights[layer.name])
+        convolution.load(*weights[layer.name])
         activations[layer.name] = x
     outputs = {name: activations[find_layer(name).name] for name in layer_names}
     return keras.Model(inputs, outputs, name="vgg19")

@@ -1,0 +1,234 @@
+// Vectors and products of small matrices, for the files that are compiled once
+// for each instruction set, with its flags.
+//
+// All has internal linkage and uses nothing from the standard library's
+// templates: the linker would keep one instance of those for the whole binary,
+// perhaps one with instructions that the processor at hand lacks.
+
+#ifndef TF_STYLE_KERNELS_SIMD_H_
+#define TF_STYLE_KERNELS_SIMD_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "common.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+// TF_STYLE_FUNCTION(Name) is the name with the instruction set's before it.
+#define TF_STYLE_JOIN(a, b) a##b
+#define TF_STYLE_JOIN_EXPANDED(a, b) TF_STYLE_JOIN(a, b)
+#define TF_STYLE_FUNCTION(name) TF_STYLE_JOIN_EXPANDED(TF_STYLE_ISA, name)
+
+namespace tf_style {
+namespace {
+
+#if defined(__AVX512F__)
+#define TF_STYLE_VECTOR_BYTES 64
+constexpr int kTileRows = 8;
+#elif defined(__AVX2__)
+#define TF_STYLE_VECTOR_BYTES 32
+constexpr int kTileRows = 4;
+#else
+#define TF_STYLE_VECTOR_BYTES 16
+constexpr int kTileRows = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(TF_STYLE_VECTOR_BYTES)));
+typedef uint32_t Bits __attribute__((vector_size(TF_STYLE_VECTOR_BYTES)));
+typedef uint16_t Halves __attribute__((vector_size(TF_STYLE_VECTOR_BYTES / 2)));
+
+constexpr int kWidth = TF_STYLE_VECTOR_BYTES / 4;
+constexpr int kTilePanels = 3;
+
+// Bytes brought into the cache with each product: those of a tile's next rows,
+// a line of 64 with every other product.
+constexpr int kAheadStep = 32;
+
+static_assert(kWidth % kTileRows == 0, "a tile's rows lie in one panel");
+
+inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Panels of the next tile, of as many as are left. Four go as two and two: one
+// alone would load more than it multiplies.
+inline int64_t TilePanels(int64_t panels) {
+  return panels == 4 ? 2 : Min(panels, kTilePanels);
+}
+
+template <typename T>
+inline T Load(const void* source) {
+  T value;
+  memcpy(&value, source, sizeof(value));
+  return value;
+}
+
+// Loads the first `count` elements and zeros after them.
+template <typename T>
+inline T LoadPart(const void* source, int64_t count) {
+  T value = {};
+  memcpy(&value, source, count * sizeof(value[0]));
+  return value;
+}
+
+template <typename T>
+inline T LoadColumns(const void* source, int64_t count) {
+  return count >= kWidth ? Load<T>(source) : LoadPart<T>(source, count);
+}
+
+template <typename T>
+inline void StoreColumns(const T& value, int64_t count, void* target) {
+  if (count >= kWidth) {
+    memcpy(target, &value, sizeof(value));
+  } else {
+    memcpy(target, &value, count * sizeof(value[0]));
+  }
+}
+
+inline Bits Widen(Halves halves) {
+  return __builtin_convertvector(halves, Bits);
+}
+
+inline Vector ToFloat(Halves halves) { return (Vector)(Widen(halves) << 16); }
+
+inline Halves ToBfloat16(Vector value) {
+  const Bits bits = (Bits)value;
+  const Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const Bits quiet_nan = bits | 0x400000;
+  const Bits is_number = (Bits)(value == value);
+  return __builtin_convertvector(
+      ((rounded & is_number) | (quiet_nan & ~is_number)) >> 16, Halves);
+}
+
+// How one type of features is packed and multiplied. kRowsPerWord rows of a
+// matrix share one 32-bit word of a panel.
+struct Float32 {
+  static constexpr int kBytes = 4;
+  static constexpr int kRowsPerWord = 1;
+
+  static Vector Pack(const char* rows, int64_t, int64_t, int64_t columns) {
+    return LoadColumns<Vector>(rows, columns);
+  }
+  static Vector MultiplyAdd(float left, Vector right, Vector sum) {
+    return sum + left * right;
+  }
+  static void Store(Vector value, int64_t columns, char* target) {
+    StoreColumns(value, columns, target);
+  }
+};
+
+struct WidenedBfloat16 {
+  static constexpr int kBytes = 2;
+  static constexpr int kRowsPerWord = 1;
+
+  static Vector Pack(const char* rows, int64_t, int64_t, int64_t columns) {
+    return ToFloat(LoadColumns<Halves>(rows, columns));
+  }
+  static Vector MultiplyAdd(float left, Vector right, Vector sum) {
+    return Float32::MultiplyAdd(left, right, sum);
+  }
+  static void Store(Vector value, int64_t columns, char* target) {
+    StoreColumns(ToBfloat16(value), columns, target);
+  }
+};
+
+#if defined(__AVX512BF16__)
+struct Bfloat16Pairs {
+  static constexpr int kBytes = 2;
+  static constexpr int kRowsPerWord = 2;
+
+  static Vector Pack(const char* rows, int64_t num_rows, int64_t row_bytes,
+                     int64_t columns) {
+    const Bits even = Widen(LoadColumns<Halves>(rows, columns));
+    if (num_rows == 1) return (Vector)even;
+    const Bits odd = Widen(LoadColumns<Halves>(rows + row_bytes, columns));
+    return (Vector)(even | odd << 16);
+  }
+  static Vector MultiplyAdd(float left, Vector right, Vector sum) {
+    return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(left),
+                                    (__m512bh)right);
+  }
+  static void Store(Vector value, int64_t columns, char* target) {
+    StoreColumns((Halves)_mm512_cvtneps_pbh((__m512)value), columns, target);
+  }
+};
+#else
+using Bfloat16Pairs = WidenedBfloat16;
+#endif
+
+// Calls store(row, panel, sums) for every vector of a tile of left * right. The
+// left operand's rows are `row_stride` floats apart, the right one's panels
+// `panel_stride`; from one product to the next they move kLeftStep and kWidth.
+// On the way, memory from `ahead` on is brought into the cache.
+template <typename Type, int kRows, int kPanels, int kLeftStep, typename Store>
+inline void MultiplyTile(const float* left, int64_t row_stride,
+                         const float* right, int64_t panel_stride,
+                         int64_t depth, const char* ahead, const Store& store) {
+  Vector sums[kRows][kPanels] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+    __builtin_prefetch(ahead + k * kAheadStep);
+    Vector columns[kPanels];
+    for (int panel = 0; panel < kPanels; ++panel) {
+      columns[panel] = Load<Vector>(right + panel * panel_stride + k * kWidth);
+    }
+#pragma GCC unroll 8
+    for (int row = 0; row < kRows; ++row) {
+      const float scalar = Load<float>(left + row * row_stride + k * kLeftStep);
+#pragma GCC unroll 3
+      for (int panel = 0; panel < kPanels; ++panel) {
+        sums[row][panel] =
+            Type::MultiplyAdd(scalar, columns[panel], sums[row][panel]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 3
+    for (int panel = 0; panel < kPanels; ++panel) {
+      store(row, panel, sums[row][panel]);
+    }
+  }
+}
+
+template <typename Type, int kRows, int kLeftStep, typename Store>
+inline void MultiplyPanels(int64_t num_panels, const float* left,
+                           int64_t row_stride, const float* right,
+                           int64_t panel_stride, int64_t depth,
+                           const char* ahead, const Store& store) {
+  static_assert(kTilePanels == 3, "one case for each number of panels");
+  switch (num_panels) {
+    case 1:
+      return MultiplyTile<Type, kRows, 1, kLeftStep>(
+          left, row_stride, right, panel_stride, depth, ahead, store);
+    case 2:
+      return MultiplyTile<Type, kRows, 2, kLeftStep>(
+          left, row_stride, right, panel_stride, depth, ahead, store);
+    default:
+      return MultiplyTile<Type, kRows, 3, kLeftStep>(
+          left, row_stride, right, panel_stride, depth, ahead, store);
+  }
+}
+
+// Packs `num_columns` columns of rows [num_rows, ...] into panels of `depth`
+// rows of words. `rows` points to the first of these columns.
+template <typename Type>
+void PackPanels(const char* rows, int64_t num_rows, int64_t row_bytes,
+                int64_t num_columns, int64_t depth, float* panels) {
+  for (int64_t row = 0; row < num_rows; row += Type::kRowsPerWord) {
+    float* target = panels + row / Type::kRowsPerWord * kWidth;
+    for (int64_t column = 0; column < num_columns; column += kWidth) {
+      const Vector words =
+          Type::Pack(rows + column * Type::kBytes, num_rows - row, row_bytes,
+                     num_columns - column);
+      memcpy(target, &words, sizeof(words));
+      target += depth * kWidth;
+    }
+    rows += Type::kRowsPerWord * row_bytes;
+  }
+}
+
+}  // namespace
+}  // namespace tf_style
+
+#endif  // TF_STYLE_KERNELS_SIMD_H_
