@@ -20,8 +20,8 @@ PRESET = PRESETS["gatys2016"]
 ITERATIONS = 4
 # The first that is in an operation's type names its kind.
 KINDS = {
-    "convolutions": ("Conv2D",),
-    "Gram matrices": ("TfStyle", "BatchMatMul"),
+    "convolutions": ("Conv", "Convolution"),
+    "Gram matrices": ("Gram", "BatchMatMul"),
     "pooling": ("Pool",),
     "rectification and bias": ("Relu", "BiasAdd"),
     "Fourier transforms": ("FFT",),
@@ -30,7 +30,7 @@ KINDS = {
 }
 VARIANTS = {
     "before: stock operations, H0 = 1": ("stock", False),
-    "after: fused operation, H0 by frequency": ("auto", True),
+    "after: operations of our own, H0 by frequency": ("auto", True),
 }
 
 
@@ -63,7 +63,7 @@ def main() -> None:
 def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> collections.Counter:
     """Milliseconds an iteration by kind."""
     arrays = weights.load("embedded", layers_up_to(PRESET.layers), normalize_for=PRESET.pooling)
-    features = Features(PRESET, arrays, precision=arguments.precision)
+    features = Features(PRESET, arrays, precision=arguments.precision, kernel=kernel)
     shape = [1, arguments.height, arguments.width, 3]
     start = tf.random.stateless_uniform(shape, [0, 0], maxval=255.0)
     style = tf.random.stateless_uniform(shape, [0, 1], maxval=255.0)

@@ -84,7 +84,8 @@ def preprocess(images: tf.Tensor, *, padding: str, precision: str) -> tf.Tensor:
       where `padding` is "replicate".
     """
     # The difference to the mean is taken in float32: bfloat16 would round the image to whole levels.
-    x = tf.cast(images[..., ::-1] - tf.constant(MEAN_BGR, images.dtype), precision)
+    # A slice with a negative step would take four times the time of `reverse`.
+    x = tf.cast(tf.reverse(images, [-1]) - tf.constant(MEAN_BGR, images.dtype), precision)
     if padding == "replicate":
         x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
     return x
