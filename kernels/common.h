@@ -52,6 +52,15 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
+static inline float Widen(float value) { return value; }
+
+static inline float Widen(Bfloat16 value) {
+  const uint32_t word = static_cast<uint32_t>(value.bits) << 16;
+  float result;
+  memcpy(&result, &word, sizeof(result));
+  return result;
+}
+
 constexpr size_t kMemoryAlignment = 64;
 
 // Scratch memory, handed out in aligned pieces.

@@ -10,14 +10,11 @@
 namespace tf_style {
 namespace {
 
-// Transformed inputs of a task, about: as many as a second-level cache holds
-// beside the products.
-constexpr int64_t kTaskElements = 16 * 8192;
-constexpr int64_t kMinTaskTiles = 32;
-constexpr int64_t kMaxTaskTiles = 96;
+// Tiles of a task: their transformed inputs and products stay in a second-level
+// cache, and they are worth the reading of a filter.
+constexpr int64_t kTaskTiles = 32;
 
-static_assert(kMinTaskTiles % kTileAlignment == 0 &&
-              kMaxTaskTiles % kTileAlignment == 0);
+static_assert(kTaskTiles % kTileAlignment == 0);
 
 // Tasks for each worker, at least, where there is work for so many.
 constexpr int64_t kTasksPerWorker = 4;
@@ -37,21 +34,13 @@ const ConvolutionKernels& Kernels() {
   }
 }
 
-int64_t TaskTiles(int64_t in_channels) {
-  const int64_t tiles = kTaskElements / (kPoints * in_channels);
-  return std::clamp(tiles / kTileAlignment * kTileAlignment, kMinTaskTiles,
-                    kMaxTaskTiles);
-}
-
 int64_t ZerosFloats(const ConvolutionShape& shape) { return shape.in_channels; }
 
 int64_t InputsFloats(const ConvolutionShape& shape) {
-  return kPoints * TaskTiles(shape.in_channels) * shape.in_channels;
+  return kPoints * kTaskTiles * shape.in_channels;
 }
 
-int64_t ProductsFloats(const ConvolutionShape& shape) {
-  return kPoints * TaskTiles(shape.in_channels) * kGroupChannels;
-}
+constexpr int64_t kProductsFloats = kPoints * kTaskTiles * kGroupChannels;
 
 // G of F(2, 3).
 constexpr float kFilterTransform[4][3] = {
@@ -133,7 +122,7 @@ void PackFilter(const float* filter, int64_t in_channels, int64_t out_channels,
 size_t ConvolutionScratchBytes(const ConvolutionShape& shape,
                                const Workers& workers) {
   const int64_t floats =
-      ZerosFloats(shape) + InputsFloats(shape) + ProductsFloats(shape);
+      ZerosFloats(shape) + InputsFloats(shape) + kProductsFloats;
   return workers.num_workers *
          (floats * sizeof(float) + 4 * kMemoryAlignment);
 }
@@ -147,14 +136,13 @@ void Convolve(const ConvolutionShape& shape, Element element,
     memory.zeros = arena.Take(ZerosFloats(shape));
     std::fill_n(static_cast<float*>(memory.zeros), ZerosFloats(shape), 0.0f);
     memory.inputs = arena.Take(InputsFloats(shape));
-    memory.products = arena.Take(ProductsFloats(shape));
+    memory.products = arena.Take(kProductsFloats);
   }
   const int64_t picture_bytes =
       shape.height * shape.width * ElementBytes(element);
   const int64_t num_tiles =
       CeilDivide(shape.height, 2) * CeilDivide(shape.width, 2);
-  const int64_t task_tiles = TaskTiles(shape.in_channels);
-  const int64_t num_blocks = CeilDivide(num_tiles, task_tiles);
+  const int64_t num_blocks = CeilDivide(num_tiles, kTaskTiles);
   // Small pictures are cut by channels too; each part transforms its inputs
   // again.
   int64_t num_parts = 1;
@@ -175,7 +163,7 @@ void Convolve(const ConvolutionShape& shape, Element element,
              if (inputs.mask != nullptr) {
                source.mask = static_cast<const char*>(inputs.mask) + in_offset;
              }
-             TileRange tiles = {block % num_blocks * task_tiles, task_tiles};
+             TileRange tiles = {block % num_blocks * kTaskTiles, kTaskTiles};
              tiles.count = std::min(tiles.count, num_tiles - tiles.first);
              const int64_t count = shape.out_channels / num_parts;
              const ChannelRange channels = {index % num_parts * count, count};

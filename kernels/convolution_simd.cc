@@ -12,8 +12,6 @@ static_assert(kConvolutionChannels % kWidth == 0, "channels fill vectors");
 static_assert(kGroupChannels % kWidth == 0, "groups have whole panels");
 static_assert(kTileAlignment % kTileRows == 0, "tiles fill products");
 
-constexpr int64_t kGroupPanels = kGroupChannels / kWidth;
-
 // Bytes of a transformed input: where bfloat16 cannot be multiplied as it is,
 // it is widened.
 template <typename Type>

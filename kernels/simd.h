@@ -13,7 +13,7 @@
 
 #include "common.h"
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -86,11 +86,18 @@ inline void StoreColumns(const T& value, int64_t count, void* target) {
   }
 }
 
-inline Bits Widen(Halves halves) {
+inline Bits WidenHalves(Halves halves) {
+  // Compilers make more than one instruction of __builtin_convertvector.
+#if defined(__AVX512F__)
+  return (Bits)_mm512_cvtepu16_epi32((__m256i)halves);
+#elif defined(__AVX2__)
+  return (Bits)_mm256_cvtepu16_epi32((__m128i)halves);
+#else
   return __builtin_convertvector(halves, Bits);
+#endif
 }
 
-inline Vector ToFloat(Halves halves) { return (Vector)(Widen(halves) << 16); }
+inline Vector ToFloat(Halves halves) { return (Vector)(WidenHalves(halves) << 16); }
 
 inline Halves ToBfloat16(Vector value) {
   const Bits bits = (Bits)value;
@@ -140,9 +147,9 @@ struct Bfloat16Pairs {
 
   static Vector Pack(const char* rows, int64_t num_rows, int64_t row_bytes,
                      int64_t columns) {
-    const Bits even = Widen(LoadColumns<Halves>(rows, columns));
+    const Bits even = WidenHalves(LoadColumns<Halves>(rows, columns));
     if (num_rows == 1) return (Vector)even;
-    const Bits odd = Widen(LoadColumns<Halves>(rows + row_bytes, columns));
+    const Bits odd = WidenHalves(LoadColumns<Halves>(rows + row_bytes, columns));
     return (Vector)(even | odd << 16);
   }
   static Vector MultiplyAdd(float left, Vector right, Vector sum) {

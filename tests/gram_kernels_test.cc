@@ -4,77 +4,29 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
-#include <string>
-#include <thread>
 #include <vector>
 
 #include "gram_loss.h"
+#include "kernels_test.h"
 
 namespace {
 
+using tf_style::Array;
+using tf_style::CurrentName;
 using tf_style::Element;
 using tf_style::GramShape;
+using tf_style::Rounding;
+using tf_style::Threads;
 using tf_style::Workers;
 
 int num_failures = 0;
 
-uint16_t Round(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof(bits));
-  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-float Widen(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float value;
-  memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
-Workers Threads(int count) {
-  return {count, [count](const std::function<void(int)>& body) {
-            std::vector<std::thread> threads;
-            for (int i = 1; i < count; ++i) threads.emplace_back(body, i);
-            body(0);
-            for (std::thread& thread : threads) thread.join();
-          }};
-}
-
-struct Features {
+struct Features : Array {
   Features(const GramShape& shape, Element element)
-      : element(element),
-        count(shape.batch * shape.positions * shape.channels),
-        bytes(count * (element == Element::kFloat32 ? 4 : 2)),
-        memory(new char[bytes]) {}
-
-  double Get(int64_t index) const {
-    if (element == Element::kBfloat16) {
-      uint16_t half;
-      memcpy(&half, memory.get() + 2 * index, sizeof(half));
-      return Widen(half);
-    }
-    float value;
-    memcpy(&value, memory.get() + 4 * index, sizeof(value));
-    return value;
-  }
-
-  void Set(int64_t index, float value) {
-    if (element == Element::kBfloat16) {
-      const uint16_t half = Round(value);
-      memcpy(memory.get() + 2 * index, &half, sizeof(half));
-    } else {
-      memcpy(memory.get() + 4 * index, &value, sizeof(value));
-    }
-  }
-
-  Element element;
-  int64_t count;
-  size_t bytes;
-  std::unique_ptr<char[]> memory;
+      : Array(shape.batch * shape.positions * shape.channels, element) {}
 };
 
 void Check(const char* what, const GramShape& shape, const Features& features,
@@ -82,7 +34,7 @@ void Check(const char* what, const GramShape& shape, const Features& features,
   if (std::abs(actual - expected) <= bound) return;
   ++num_failures;
   printf("%s %s [%d, %d, %d] %s: %g, expected %g within %g\n",
-         tf_style::CpuInstructionSet(),
+         CurrentName(),
          features.element == Element::kFloat32 ? "float32" : "bfloat16",
          static_cast<int>(shape.batch), static_cast<int>(shape.positions),
          static_cast<int>(shape.channels), what, actual, expected, bound);
@@ -137,8 +89,7 @@ void Run(const GramShape& shape, Element element) {
   CheckSame(shape, features, result, Compute(shape, features, target, 3));
 
   // Half a unit in the last of 24 or of 8 bits; no sum is longer than 1025.
-  const double rounding =
-      std::ldexp(1.0, element == Element::kFloat32 ? -24 : -8);
+  const double rounding = Rounding(element);
   const double sum_error = 1025 * std::ldexp(1.0, -24);
   std::vector<double> derivative(channels * channels);
   for (int64_t batch = 0; batch < shape.batch; ++batch) {
@@ -200,6 +151,6 @@ int main() {
     Run({1, 37, 259}, element);
     Run({1, 5, 521}, element);
   }
-  printf("%s: %d failures\n", tf_style::CpuInstructionSet(), num_failures);
+  printf("%s: %d failures\n", CurrentName(), num_failures);
   return num_failures == 0 ? 0 : 1;
 }

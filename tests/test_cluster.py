@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tf_style import PRESETS, Features, InputError, TiledObjective, batch, cluster, weights
 from tf_style.architecture import layers_up_to
@@ -117,21 +118,32 @@ def test_a_killed_worker_and_a_removed_node_change_nothing(nodes, arrays, pictur
     nodes.remove_node(second)
 
 
-def test_a_batch_goes_on_without_a_worker_that_dies(nodes, tmp_path):
+def test_a_batch_of_24_with_poison_and_a_killed_worker(nodes, tmp_path):
+    examples = [Image.open(ROOT / "examples" / f"{name}.jpg") for name in ("coffee", "style", "chelsea")]
+    for index in range(11):
+        examples[index % 3].resize((40 + index, 40)).save(tmp_path / f"content-{index}.png")
+    styles = [str(ROOT / "examples" / name) for name in ("coffee.jpg", "style.jpg")]
+    pairs = [(str(tmp_path / f"content-{n}.png"), style) for n in range(11) for style in styles]
     (tmp_path / "poison.png").write_bytes(b"no picture")
-    photo = str(ROOT / "examples" / "chelsea.jpg")
-    settings = {"size": 32, "iterations": 1, "precision": "float32"}
-    styles = [str(ROOT / "examples" / name) for name in ("coffee.jpg", "style.jpg", "chelsea.jpg")]
-    pairs = [(content, style) for content in (photo, str(tmp_path / "poison.png")) for style in styles]
-    jobs = batch.make_jobs(pairs, tmp_path, settings)
+    pairs.insert(5, (str(tmp_path / "poison.png"), styles[0]))
+    pairs.insert(15, (pairs[0][0], str(tmp_path / "poison.png")))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    jobs = batch.make_jobs(pairs, folder, {"size": 32, "iterations": 1, "precision": "float32"})
+    assert len(jobs) == 24
     found = []
     for record in batch.run_on_ray(jobs, cluster.remote()):
         found.append(record)
-        if len(found) == 1:
+        if len(found) == 12:
             os.kill(worker_ids()[0], signal.SIGKILL)
-    assert sorted(record["status"] for record in found) == ["error"] * 3 + ["made"] * 3
+    assert sorted(record["status"] for record in found) == ["error"] * 2 + ["made"] * 22
+    assert {record["output"] for record in found} == {job.output for job in jobs}
+    made = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(made) == 22
+    assert {Image.open(path).width for path in made} == {32}
     again = list(batch.run_on_ray(jobs, cluster.remote()))
-    assert sorted(record["status"] for record in again) == ["error"] * 3 + ["there"] * 3
+    assert sorted(record["status"] for record in again) == ["error"] * 2 + ["there"] * 22
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == made
 
 
 def test_no_cluster_is_an_input_error(monkeypatch):

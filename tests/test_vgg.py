@@ -35,7 +35,7 @@ def features(images, names, *, normalize_for=None, padding="replicate", precisio
     model = build_features(names, arrays, padding=padding, precision=precision, **options)
     return {
         name: activations.numpy().astype(np.float64)
-        for name, activations in model(preprocess(images, padding=padding, precision=precision)).items()
+        for name, activations in model(preprocess(images, padding=padding)).items()
     }
 
 

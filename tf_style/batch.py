@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -109,8 +110,8 @@ def run_job(job: Job) -> dict[str, Any]:
     """Makes one picture, unless it is there.
 
     Returns:
-      A record for the report: the job's paths, `status` ("made", "there" or "error"), `message` and
-      `seconds`.
+      A record for the report: the job's paths, `status` ("made", "there" or "error"), `message`,
+      `seconds` and `worker`, the host and process.
     """
     start = time.monotonic()
     record = {"content": job.content, "style": job.style, "output": job.output}
@@ -121,7 +122,8 @@ def run_job(job: Job) -> dict[str, Any]:
         except (InputError, TransferError) as error:
             status, message = "error", str(error)
     seconds = round(time.monotonic() - start, 3)
-    return {**record, "status": status, "message": message, "seconds": seconds}
+    worker = f"{platform.node()}:{os.getpid()}"
+    return {**record, "status": status, "message": message, "seconds": seconds, "worker": worker}
 
 
 def run_locally(jobs: Sequence[Job], num_workers: int) -> Iterator[dict[str, Any]]:
@@ -203,6 +205,7 @@ def _given_up(job: Job) -> dict[str, Any]:
         "status": "error",
         "message": f"its process died {MAX_TRIES} times",
         "seconds": 0.0,
+        "worker": "",
     }
 
 

@@ -83,7 +83,7 @@ class VggFeatures(keras.Layer):
         """
         # The mean is taken off in float32: bfloat16 would round the picture to whole levels.
         pixels = 255.0 * tf.cast(pictures, tf.float32)
-        x = preprocess(pixels, padding=self._config["padding"], precision=self.compute_dtype)
+        x = preprocess(pixels, padding=self._config["padding"])
         return self.network(x, training=False)
 
     def get_config(self) -> dict:

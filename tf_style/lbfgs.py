@@ -15,10 +15,10 @@ from tf_style.lbfgs_core import (
     State,
     Status,
     decreases,
-    dot,
     drop_pairs,
     is_finite,
 )
+from tf_style.two_loop import dot
 
 MAX_SEARCH_ITERATIONS = 10
 

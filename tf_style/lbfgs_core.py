@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_style.two_loop import column, dot, first_loop, flat, second_loop
+
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
 # Tries along a direction that comes from pairs, before they are dropped, and after that.
@@ -97,6 +99,7 @@ class Method:
         linear map, symmetric and positive definite, from and to tensors shaped as the positions.
       pair_dtype: In which pairs are kept, None for the positions'. In bfloat16 they take half the
         memory, and L-BFGS is exact for the pairs as rounded.
+      kernel: "auto" or "custom" for this package's ops where they can run, or "stock".
     """
 
     evaluate: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -105,11 +108,12 @@ class Method:
     gradient_tolerance: float = 0.0
     initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity
     pair_dtype: tf.DType | None = None
+    kernel: str = "auto"
 
     def start(self, position: tf.Tensor) -> State:
         """The state in which nothing is evaluated yet."""
         zeros = tf.zeros_like(position)
-        none = tf.zeros_like(_flat(position)[:, 0])
+        none = tf.zeros_like(flat(position)[:, 0])
         none_kept = tf.zeros_like(position, self.pair_dtype)
         count = tf.zeros_like(none, tf.int32)
         return State(
@@ -139,7 +143,7 @@ class Method:
           The next state, and the losses and gradients at what was tried.
         """
         state, direction, slope = self.direction(state)
-        x = state.position + _column(state.trial, direction) * direction
+        x = state.position + column(state.trial, direction) * direction
         f, g = self.evaluate(x)
         is_accepted = (state.status == int(Status.RUNNING)) & (
             decreases(state.value, f, g, state.trial * slope) | (state.num_moves == 0)
@@ -158,25 +162,22 @@ class Method:
           The state without misleading pairs, the directions, shaped as the positions, and their
           products with the gradients, [batch].
         """
-        g = q = state.gradient
-        pairs = list(zip(state.steps, state.differences, state.curvatures, strict=True))
-        alphas = []
-        for s, y, curvature in reversed(pairs):
-            alphas.append(tf.math.divide_no_nan(dot(tf.cast(s, q.dtype), q), curvature))
-            q -= _column(alphas[-1], y) * tf.cast(y, q.dtype)
-        y, curvature = tf.cast(state.differences[-1], q.dtype), state.curvatures[-1]
-        scale = tf.math.divide_no_nan(curvature, dot(y, self.initial_inverse_hessian(y)))
-        q = _column(scale, q) * self.initial_inverse_hessian(q)
-        for (s, y, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
-            beta = tf.math.divide_no_nan(dot(tf.cast(y, q.dtype), q), curvature)
-            q += _column(alpha - beta, s) * tf.cast(s, q.dtype)
+        g = state.gradient
+        pairs = (state.steps, state.differences, state.curvatures)
+        q, alphas = first_loop(g, *pairs, kernel=self.kernel)
+        y = tf.cast(state.differences[-1], q.dtype)
+        scale = tf.math.divide_no_nan(
+            state.curvatures[-1], dot(y, self.initial_inverse_hessian(y))
+        )
+        q = column(scale, q) * self.initial_inverse_hessian(q)
+        q = second_loop(q, alphas, *pairs, kernel=self.kernel)
         slope = -dot(g, q)
 
         def first():
             q = self.initial_inverse_hessian(g)
-            largest = tf.reduce_max(tf.abs(_flat(q)), axis=1)
+            largest = tf.reduce_max(tf.abs(flat(q)), axis=1)
             factor = tf.math.divide_no_nan(tf.cast(self.first_step, q.dtype), largest)
-            direction = -q * _column(factor, q)
+            direction = -q * column(factor, q)
             return direction, dot(g, direction)
 
         # NaN does not compare, so it ends in `first` too.
@@ -208,7 +209,7 @@ class Method:
         position, value, gradient = _for_each(
             is_accepted, lambda: (x, f, g), lambda: (state.position, state.value, state.gradient)
         )
-        is_converged = tf.reduce_max(tf.abs(_flat(g)), axis=1) <= self.gradient_tolerance
+        is_converged = tf.reduce_max(tf.abs(flat(g)), axis=1) <= self.gradient_tolerance
         status = tf.where(is_converged, int(Status.CONVERGED), int(Status.RUNNING))
         status = tf.where(is_finite(f, g), status, int(Status.NON_FINITE))
         return State(
@@ -287,15 +288,7 @@ def decreases(f: tf.Tensor, new_f: tf.Tensor, new_g: tf.Tensor, slope: tf.Tensor
 def is_finite(f: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
     """Whether losses [batch] and gradients [batch, ...] are finite, [batch]."""
     # A sum is finite only if every entry is; adding magnitudes lets none cancel.
-    return tf.math.is_finite(f) & tf.math.is_finite(tf.reduce_sum(tf.abs(_flat(g)), axis=1))
-
-
-def dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """The scalar product of each position of one batch with its own of another, [batch]."""
-    # Three times faster than as a product of matrices; a sum along one axis would take one thread.
-    if a.shape[0] == 1:
-        return tf.reshape(tf.reduce_sum(a * b), [1])
-    return tf.reduce_sum(_flat(a) * _flat(b), axis=1)
+    return tf.math.is_finite(f) & tf.math.is_finite(tf.reduce_sum(tf.abs(flat(g)), axis=1))
 
 
 def _for_each(condition: tf.Tensor, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
@@ -305,17 +298,8 @@ def _for_each(condition: tf.Tensor, if_true: Callable[[], Any], if_false: Callab
 
     def if_mixed():
         return tf.nest.map_structure(
-            lambda a, b: tf.where(_column(condition, a), a, b), if_true(), if_false()
+            lambda a, b: tf.where(column(condition, a), a, b), if_true(), if_false()
         )
 
     count = tf.cast([tf.reduce_any(condition), tf.reduce_all(condition)], tf.int32)
     return tf.switch_case(tf.reduce_sum(count), [if_false, if_mixed, if_true])
-
-
-def _flat(batch: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(batch, [tf.shape(batch)[0], -1])
-
-
-def _column(numbers: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Numbers [batch] in a shape that multiplies a batch of that rank."""
-    return tf.reshape(numbers, [-1] + [1] * (like.shape.rank - 1))

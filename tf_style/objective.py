@@ -49,9 +49,7 @@ class Features:
           For each of the preset's layer names [batch, height / stride, width / stride, channels] in
           the network's precision.
         """
-        return self.model(
-            preprocess(images, padding=self.padding, precision=self.precision), training=False
-        )
+        return self.model(preprocess(images, padding=self.padding), training=False)
 
 
 class Objective:

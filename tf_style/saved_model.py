@@ -248,7 +248,7 @@ class _GivenWeights(Features):
         self._values = [tf.cast(value, network.precision) for value in values]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        x = preprocess(images, padding=self.padding, precision=self.precision)
+        x = preprocess(images, padding=self.padding)
         outputs, _ = self.model.stateless_call([], self._values, x, training=False)
         return outputs
 

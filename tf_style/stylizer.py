@@ -151,6 +151,7 @@ class Stylizer(tf.Module):
             num_pairs=self.settings.num_pairs,
             pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
             initial_inverse_hessian=make_inverse_hessian(height, width),
+            kernel=self._kernel,
         )
         start = contents
         if self.preset.init == "noise":

@@ -49,7 +49,7 @@ def build_features(
         "max": keras.layers.MaxPooling2D,
     }[pooling]
 
-    x = inputs = keras.Input((None, None, 3), dtype=precision)
+    x = inputs = keras.Input((None, None, 3), dtype="float32")
     activations = {}
     block = 1
     for index, layer in enumerate(layers_up_to(layer_names)):
@@ -71,21 +71,19 @@ def build_features(
     return keras.Model(inputs, outputs, name="vgg19")
 
 
-def preprocess(images: tf.Tensor, *, padding: str, precision: str) -> tf.Tensor:
+def preprocess(images: tf.Tensor, *, padding: str) -> tf.Tensor:
     """Turns pixels into the network's input.
 
     Args:
       images: float32 [batch, height, width, 3], RGB on the 0..255 scale.
       padding: As `build_features` was given.
-      precision: As `build_features` was given.
 
     Returns:
-      BGR minus its mean, [batch, height, width, 3] in `precision`; one pixel larger at each border
-      where `padding` is "replicate".
+      BGR minus its mean, float32 [batch, height, width, 3]; one pixel larger at each border where
+      `padding` is "replicate". The network itself rounds to its precision, if it has to.
     """
-    # The difference to the mean is taken in float32: bfloat16 would round the image to whole levels.
     # A slice with a negative step would take four times the time of `reverse`.
-    x = tf.cast(tf.reverse(images, [-1]) - tf.constant(MEAN_BGR, images.dtype), precision)
+    x = tf.reverse(images, [-1]) - tf.constant(MEAN_BGR, images.dtype)
     if padding == "replicate":
         x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
     return x

@@ -15,14 +15,15 @@ import compile_ops  # noqa: E402
 SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """gram_kernels_test.cc and the kernels, compiled."""
+@pytest.fixture(scope="module", params=["gram", "convolution"])
+def program(request, tmp_path_factory):
+    """A program of tests and the kernels, compiled."""
     cxx = compile_ops.compiler()
     if cxx is None:
         pytest.skip("there is no C++ compiler")
     folder = tmp_path_factory.mktemp("kernels")
-    units = compile_ops.kernel_units() | {"test": [str(ROOT / "tests" / "gram_kernels_test.cc")]}
+    source = f"{request.param}_kernels_test.cc"
+    units = compile_ops.kernel_units() | {"test": [str(ROOT / "tests" / source)]}
 
     def compile_one(name):
         target = str(folder / f"{name}.o")
@@ -32,7 +33,7 @@ def program(tmp_path_factory):
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         objects = list(pool.map(compile_one, units))
-    program = folder / "gram_kernels_test"
+    program = folder / "kernels_test"
     subprocess.run([cxx, *SANITIZE, *objects, "-o", str(program), "-lpthread"], check=True)
     return program
 
