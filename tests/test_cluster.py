@@ -119,7 +119,9 @@ def test_a_killed_worker_and_a_removed_node_change_nothing(nodes, arrays, pictur
 
 
 def test_a_batch_of_24_with_poison_and_a_killed_worker(nodes, tmp_path):
-    examples = [Image.open(ROOT / "examples" / f"{name}.jpg") for name in ("coffee", "style", "chelsea")]
+    examples = [
+        Image.open(ROOT / "examples" / f"{name}.jpg") for name in ("coffee", "style", "chelsea")
+    ]
     for index in range(11):
         examples[index % 3].resize((40 + index, 40)).save(tmp_path / f"content-{index}.png")
     styles = [str(ROOT / "examples" / name) for name in ("coffee.jpg", "style.jpg")]

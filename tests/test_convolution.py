@@ -12,7 +12,16 @@ pytestmark = pytest.mark.skipif(kernel_info().kernel != "custom", reason=kernel_
 # Measured, of the relative norm of the difference to float64: float32 4e-7, bfloat16 0.0043, which is
 # what rounding inputs, filters and results to 8 bits comes to.
 BOUNDS = {"float32": 1e-6, "bfloat16": 0.006}
-SHAPES = [(1, 7, 9, 16, 32), (2, 1, 1, 16, 16), (1, 33, 20, 128, 192), (3, 16, 30, 64, 128)]
+SHAPES = [
+    (1, 7, 9, 16, 32),
+    (2, 1, 1, 16, 16),
+    (1, 33, 20, 128, 192),
+    (3, 16, 30, 64, 128),
+    # The first layer's op.
+    (1, 1, 1, 3, 16),
+    (2, 19, 70, 3, 64),
+    (1, 33, 32, 3, 48),
+]
 
 
 def relative(a, b) -> float:
@@ -29,7 +38,8 @@ def make(shape, precision, kernel="custom", padding="same"):
     layer = RectifiedConv2D(out, padding=padding, kernel=kernel, name="layer", dtype=precision)
     layer.build((None, None, None, channels))
     layer.load(filters, bias)
-    x = tf.cast(generator.standard_normal((batch, height, width, channels)), precision)
+    of_x = "float32" if channels == 3 else precision
+    x = tf.cast(generator.standard_normal((batch, height, width, channels)), of_x)
     upstream = tf.cast(generator.standard_normal((batch, height, width, out)), precision)
     return layer, x, upstream, filters, bias
 
@@ -47,11 +57,12 @@ def test_value_and_gradient(shape, precision, in_graph):
         return y, tape.gradient(y, x, upstream)
 
     if in_graph:
-        unknown = tf.TensorSpec([None, None, None, shape[3]], precision)
+        unknown = tf.TensorSpec([None, None, None, shape[3]], x.dtype)
         upstreams = tf.TensorSpec([None, None, None, shape[4]], precision)
         both = tf.function(both, input_signature=[unknown, upstreams])
     y, gradient = both(x, upstream)
-    assert y.dtype == gradient.dtype == precision
+    assert y.dtype == precision
+    assert gradient.dtype == x.dtype
     exact = tf.cast(x, tf.float64)
     plain = tf.nn.conv2d(exact, np.float64(filters), 1, "SAME") + np.float64(bias)
     assert relative(y, tf.nn.relu(plain)) < BOUNDS[precision]
@@ -61,9 +72,22 @@ def test_value_and_gradient(shape, precision, in_graph):
     assert relative(gradient, expected) < BOUNDS[precision]
 
 
+def test_the_first_layer_without_a_border():
+    layer, x, upstream, filters, bias = make((1, 12, 40, 3, 32), "float32", padding="valid")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+    exact = tf.cast(x, tf.float64)
+    assert relative(y, tf.nn.relu(tf.nn.conv2d(exact, np.float64(filters), 1, "VALID") + bias)) < 1e-6
+    gated = tf.where(y > 0, tf.cast(upstream[:, 1:-1, 1:-1], tf.float64), 0)
+    expected = tf.nn.conv2d_transpose(gated, np.float64(filters), x.shape, 1, "VALID")
+    assert relative(tape.gradient(y, x, upstream[:, 1:-1, 1:-1]), expected) < 1e-6
+
+
 @pytest.mark.parametrize("precision", BOUNDS)
-def test_the_bits_do_not_depend_on_the_batch(precision):
-    layer, x, *_ = make((3, 12, 17, 64, 64), precision)
+@pytest.mark.parametrize("channels", [3, 64])
+def test_the_bits_do_not_depend_on_the_batch(precision, channels):
+    layer, x, *_ = make((3, 12, 17, channels, 64), precision)
     together = layer(x)
     for index in range(3):
         np.testing.assert_array_equal(layer(x[index : index + 1])[0], together[index])
@@ -79,7 +103,11 @@ def test_what_is_no_number_stays_none(value):
 def test_it_steps_aside():
     shape = (1, 8, 8, 16, 16)
     names = set()
-    for channels, padding, kernel in ((16, "same", "stock"), (16, "valid", "auto"), (3, "same", "auto")):
+    for channels, padding, kernel in (
+        (16, "same", "stock"),
+        (16, "valid", "auto"),
+        (5, "same", "auto"),
+    ):
         layer, x, *_ = make((*shape[:3], channels, 16), "float32", kernel, padding)
         graph = tf.function(layer).get_concrete_function(tf.TensorSpec(x.shape))
         names |= {operation.type for operation in graph.graph.get_operations()}

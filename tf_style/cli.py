@@ -148,7 +148,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add(optimisation, "--init", "content, noise, style or an image file", metavar="INIT")
     add(optimisation, "--seed", "of the noise", type=int, unset=0)
     add(optimisation, "--optimizer", "tfp: lbfgs_minimize", choices=("lbfgs", "tfp", "adam"))
-    add(optimisation, "--pairs", "of steps and gradients that L-BFGS keeps (m)", type=int, unset=10)
+    add(optimisation, "--pairs", "of steps and gradients that L-BFGS keeps (m)", type=int, unset=40)
     add(optimisation, "--pair-precision", "in which they are kept", choices=("float32", "bfloat16"))
     add(optimisation, "--iterations", "of the optimiser, in all", type=int, metavar="N")
     add(

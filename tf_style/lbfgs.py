@@ -201,7 +201,9 @@ class Lbfgs:
 def read_all(variables: dict[str, tf.Variable]) -> dict[str, tf.Tensor]:
     """The values of variables, those in bfloat16 as integers: files of arrays know no such numbers."""
     return {
-        name: tf.bitcast(variable, tf.uint16) if variable.dtype == tf.bfloat16 else tf.identity(variable)
+        name: tf.bitcast(variable, tf.uint16)
+        if variable.dtype == tf.bfloat16
+        else tf.identity(variable)
         for name, variable in variables.items()
     }
 

@@ -166,9 +166,7 @@ class Method:
         pairs = (state.steps, state.differences, state.curvatures)
         q, alphas = first_loop(g, *pairs, kernel=self.kernel)
         y = tf.cast(state.differences[-1], q.dtype)
-        scale = tf.math.divide_no_nan(
-            state.curvatures[-1], dot(y, self.initial_inverse_hessian(y))
-        )
+        scale = tf.math.divide_no_nan(state.curvatures[-1], dot(y, self.initial_inverse_hessian(y)))
         q = column(scale, q) * self.initial_inverse_hessian(q)
         q = second_loop(q, alphas, *pairs, kernel=self.kernel)
         slope = -dot(g, q)
@@ -190,7 +188,9 @@ class Method:
     ) -> State:
         """Ends an iteration at (x, f, g) for those positions of which that is accepted, [batch]."""
         dtype = x.dtype
-        kept = [tf.cast(each, self.pair_dtype or dtype) for each in (x - state.position, g - state.gradient)]
+        kept = [
+            tf.cast(each, self.pair_dtype or dtype) for each in (x - state.position, g - state.gradient)
+        ]
         step, difference = (tf.cast(each, dtype) for each in kept)
         curvature = dot(step, difference)
         # Below rounding error a curvature's sign is chance, and dividing by it would be too.

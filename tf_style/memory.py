@@ -18,6 +18,8 @@ from tf_style.settings import Settings
 BASE_BYTES = 730 * 2**20
 # Of the activations and gradients that are counted below, how many are there at once.
 SHARE_AT_ONCE = 0.92
+# The weights are there as TensorFlow's, and packed for either direction with 16 numbers for 9.
+FORMS_OF_WEIGHTS = 2 + 2 * 16 / 9
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
@@ -67,7 +69,7 @@ def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0, tile_px: in
     if tile_px is not None:
         images += IMAGES_BESIDE_TILES
     optimizer = images * 3 * 4 * pixels
-    weights = 2 * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
+    weights = FORMS_OF_WEIGHTS * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
     return int(BASE_BYTES + weights + max(evaluation + optimizer, targets))
 
 

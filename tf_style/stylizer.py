@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_style import images, weights
+from tf_style import weights
 from tf_style.architecture import layers_up_to, min_side_px
 from tf_style.curvature import make_inverse_hessian
 from tf_style.devices import resolve_device, resolve_precision
@@ -17,6 +17,8 @@ from tf_style.presets import Preset
 from tf_style.settings import Settings, is_file_name
 
 MAX_PIXELS = 100_000_000
+# Fewer than elsewhere: a loop in a graph holds them twice.
+NUM_PAIRS = 10
 
 
 class Stylizer(tf.Module):
@@ -148,7 +150,7 @@ class Stylizer(tf.Module):
 
         method = Method(
             evaluate,
-            num_pairs=self.settings.num_pairs,
+            num_pairs=self.settings.pairs or NUM_PAIRS,
             pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
             initial_inverse_hessian=make_inverse_hessian(height, width),
             kernel=self._kernel,
