@@ -1,19 +1,25 @@
 """Tiles against the whole picture: time, memory, the picture, and whether tiles show in it.
 
 python benchmarks/tiles.py --content photo.jpg --style painting.jpg
+python benchmarks/tiles.py --size 4096 --levels 4 --iterations 60 --pairs 10 --memory 6 --tiles auto
+python benchmarks/tiles.py --size 16384 --evaluation 1536
 """
 
 import argparse
 import math
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import results
 from PIL import Image
+
+from tf_style.devices import resolve_device, resolve_precision
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -27,10 +33,20 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--levels", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--memory", help="the value of --memory")
+    parser.add_argument(
+        "--evaluation", type=int, metavar="PX", help="only one evaluation, by tiles of this side"
+    )
     parser.add_argument("--tiles", default="off,512", help="the values of --tile to compare")
     parser.add_argument("--output", help="keep the pictures in this folder")
     parser.add_argument("--write", metavar="TITLE", help="replace this section in RESULTS.md")
     arguments = parser.parse_args()
+    if arguments.evaluation is not None:
+        text = evaluation(arguments)
+        print(text)
+        if arguments.write:
+            results.replace_section(arguments.write, text)
+        return
     tiles = arguments.tiles.split(",")
     lines = [
         f"{results.machine()}. {pathlib.Path(arguments.content).name} in "
@@ -47,13 +63,13 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for tile in tiles:
             output = folder / f"tile-{tile}.png"
-            seconds, peak, estimated = run(arguments, tile, output)
+            seconds, peak, estimated, chosen = run(arguments, tile, output)
             picture = np.asarray(Image.open(output), np.float64)
             first = picture if first is None else first
-            border = borders(picture, int(tile)) if tile.isdecimal() else "-"
+            border = borders(picture, int(chosen)) if chosen else "-"
             difference = np.abs(picture - first).mean()
             lines.append(
-                f"| {tile} | {seconds:.0f} | {peak:.0f} | {estimated} | {difference:.2f} | {border} |"
+                f"| {tile}{f' ({chosen})' if chosen and tile == 'auto' else ''} | {seconds:.0f} | {peak:.0f} | {estimated} | {difference:.2f} | {border} |"
             )
             print(lines[-1], flush=True)
     text = "\n".join(lines)
@@ -62,14 +78,19 @@ def main() -> None:
         results.replace_section(arguments.write, text)
 
 
-def run(arguments: argparse.Namespace, tile: str, output: pathlib.Path) -> tuple[float, float, str]:
-    """Seconds, the peak resident size in MiB, and the estimate of it."""
+def run(
+    arguments: argparse.Namespace, tile: str, output: pathlib.Path
+) -> tuple[float, float, str, str | None]:
+    """Seconds, the peak resident size in MiB, the estimate of it, and the tile's side if any."""
     command = [sys.executable, str(ROOT / "bin" / "stylize"), "--tile", tile]
     command += ["--content", arguments.content, "--style", arguments.style, "--output", str(output)]
     command += ["--size", str(arguments.size), "--iterations", str(arguments.iterations)]
     command += ["--levels", str(arguments.levels), "--pairs", str(arguments.pairs)]
+    if arguments.memory:
+        command += ["--memory", arguments.memory]
     planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     estimated = re.search(r"memory: about ([\d.]+ GiB)", planned.stdout)[1]
+    chosen = re.search(r"by tiles of (\d+)", planned.stdout)
     # A process of its own, for the peak is that of all the children that there were.
     code = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stderr=-1, text=True); "
@@ -81,7 +102,51 @@ def run(arguments: argparse.Namespace, tile: str, output: pathlib.Path) -> tuple
         sys.exit(done.stdout)
     seconds = float(re.search(r"([\d.]+) s \(", done.stdout)[1])
     scale = 1 if sys.platform == "linux" else 1 / 1024
-    return seconds, scale * int(done.stdout.split("\n", 1)[0]) / 1024, estimated
+    peak = scale * int(done.stdout.split("\n", 1)[0]) / 1024
+    return seconds, peak, estimated, chosen and chosen[1]
+
+
+def evaluation(arguments: argparse.Namespace) -> str:
+    """One evaluation of a huge picture and what comes before it: a line each, with time and memory."""
+    import tensorflow as tf
+
+    from tf_style import Features, Settings, TiledObjective, prepare
+
+    def step(what: str) -> str:
+        nonlocal last
+        now = time.perf_counter()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        line = f"| {what} | {now - last:.0f} | {peak:.1f} |"
+        print(line, flush=True)
+        last = time.perf_counter()
+        return line
+
+    last = time.perf_counter()
+    settings = Settings(size=arguments.size, levels=1, iterations=1)
+    inputs = prepare(arguments.content, [arguments.style], settings)
+    lines = [step("reading and resizing the pictures")]
+    (level,) = inputs.levels
+    precision = resolve_precision("auto", resolve_device(None))
+    features = Features(inputs.preset, inputs.weights, precision=precision)
+    objective = TiledObjective(
+        features,
+        inputs.preset,
+        content=level.content[np.newaxis],
+        styles=[style[np.newaxis] for style in level.styles],
+        height=inputs.height,
+        width=inputs.width,
+        tile_px=arguments.evaluation,
+    )
+    lines.append(step("the targets: the content's activations and the style's Gram matrices"))
+    parts, gradient = objective.parts_and_gradient(tf.constant(level.content[np.newaxis]))
+    lines.append(step("one evaluation, loss and gradient"))
+    assert np.isfinite(parts.numpy()).all()
+    assert bool(tf.reduce_all(tf.math.is_finite(gradient)))
+    head = (
+        f"{results.machine()}. {inputs.width} x {inputs.height} pixels in {precision}, by tiles of "
+        f"{arguments.evaluation} pixels."
+    )
+    return "\n".join([head, "", "| step | seconds | peak so far, GiB |", "|---|---|---|", *lines])
 
 
 def borders(picture: np.ndarray, tile_px: int) -> str:

@@ -19,7 +19,9 @@ static inline int64_t ElementBytes(Element element) {
   return element == Element::kFloat32 ? 4 : 2;
 }
 
-static inline int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t CeilDivide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // Calls body(worker) for every worker in [0, num_workers), in any order or at
 // once, and returns when all have.

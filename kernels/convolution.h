@@ -3,8 +3,8 @@
 //
 // Four outputs, 2 x 2, take 16 multiplications for each pair of an input and an
 // output channel, not 36: Winograd's F(2 x 2, 3 x 3). The 4 x 4 inputs d become
-// B^T d B, the filter g becomes G g G^T, these are multiplied point by point and
-// summed over the input channels, and A^T m A are the outputs.
+// B^T d B, the filter g becomes G g G^T, these are multiplied point by point
+// and summed over the input channels, and A^T m A are the outputs.
 //
 // Reference: Lavin and Gray, "Fast Algorithms for Convolutional Neural
 // Networks", CVPR 2016, section 4.1.
@@ -50,10 +50,10 @@ size_t ConvolutionScratchBytes(const ConvolutionShape& shape,
 // What a convolution reads.
 struct ConvolutionInputs {
   const void* input;
-  const void* mask;      // of the input's shape: 0 or less makes its element 0;
-                         // null for none
-  const void* packed;    // as from PackFilter
-  const float* bias;     // [out]; null for none and no rectification
+  const void* mask;    // of the input's shape: 0 or less makes its element 0;
+                       // null for none
+  const void* packed;  // as from PackFilter
+  const float* bias;   // [out]; null for none and no rectification
 };
 
 // Writes output, in the input's element; sums are in float32. The result has

@@ -123,8 +123,7 @@ size_t ConvolutionScratchBytes(const ConvolutionShape& shape,
                                const Workers& workers) {
   const int64_t floats =
       ZerosFloats(shape) + InputsFloats(shape) + kProductsFloats;
-  return workers.num_workers *
-         (floats * sizeof(float) + 4 * kMemoryAlignment);
+  return workers.num_workers * (floats * sizeof(float) + 4 * kMemoryAlignment);
 }
 
 void Convolve(const ConvolutionShape& shape, Element element,

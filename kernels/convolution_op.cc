@@ -48,10 +48,10 @@ absl::Status CheckShape(const ConvolutionShape& shape, const Tensor& packed,
   const int64_t expected =
       PackedFilterBytes(shape.in_channels, shape.out_channels, element);
   if (packed.NumElements() != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "packed filter must have ", expected, " bytes for ", shape.in_channels,
-        " input and ", shape.out_channels,
-        " output channels. Received: ", packed.NumElements()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("packed filter must have ", expected, " bytes for ",
+                     shape.in_channels, " input and ", shape.out_channels,
+                     " output channels. Received: ", packed.NumElements()));
   }
   return absl::OkStatus();
 }
@@ -94,12 +94,11 @@ class PackFilterOp : public OpKernel {
     const int64_t in = filter.dim_size(2);
     const int64_t out = filter.dim_size(3);
     Tensor* packed;
-    OP_REQUIRES_OK(
-        context,
-        context->allocate_output(0,
-                                 TensorShape({static_cast<int64_t>(
-                                     PackedFilterBytes(in, out, kElement<T>))}),
-                                 &packed));
+    OP_REQUIRES_OK(context, context->allocate_output(
+                                0,
+                                TensorShape({static_cast<int64_t>(
+                                    PackedFilterBytes(in, out, kElement<T>))}),
+                                &packed));
     PackFilter(filter.flat<float>().data(), in, out, for_gradient_, kElement<T>,
                MakeWorkers(context, 16 * 9 * in * out),
                packed->flat<uint8_t>().data());
@@ -127,11 +126,11 @@ class ConvolveOp : public OpKernel {
                                     bias.dim_size(0)};
     OP_REQUIRES_OK(context, CheckShape(shape, packed, kElement<T>));
     Tensor* output;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                0,
-                                {shape.batch, shape.height, shape.width,
-                                 shape.out_channels},
-                                &output));
+    OP_REQUIRES_OK(
+        context,
+        context->allocate_output(
+            0, {shape.batch, shape.height, shape.width, shape.out_channels},
+            &output));
     const ConvolutionInputs inputs = {input.flat<T>().data(), nullptr,
                                       packed.flat<uint8_t>().data(),
                                       bias.flat<float>().data()};
@@ -168,9 +167,9 @@ class ConvolveGradientOp : public OpKernel {
         context,
         context->allocate_output(
             0, {shape.batch, shape.height, shape.width, channels_}, &gradient));
-    const ConvolutionInputs inputs = {
-        upstream.flat<T>().data(), output.flat<T>().data(),
-        packed.flat<uint8_t>().data(), nullptr};
+    const ConvolutionInputs inputs = {upstream.flat<T>().data(),
+                                      output.flat<T>().data(),
+                                      packed.flat<uint8_t>().data(), nullptr};
     OP_REQUIRES_OK(context, Run(context, shape, kElement<T>, inputs,
                                 gradient->flat<T>().data()));
   }
@@ -179,18 +178,18 @@ class ConvolveGradientOp : public OpKernel {
   int64_t channels_;
 };
 
-#define TF_STYLE_REGISTER(T)                                                \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>PackFilter")                        \
-                              .Device(tensorflow::DEVICE_CPU)               \
-                              .TypeConstraint<T>("T"),                      \
-                          PackFilterOp<T>);                                 \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolution")              \
-                              .Device(tensorflow::DEVICE_CPU)               \
-                              .TypeConstraint<T>("T"),                      \
-                          ConvolveOp<T>);                                   \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolutionGradient")      \
-                              .Device(tensorflow::DEVICE_CPU)               \
-                              .TypeConstraint<T>("T"),                      \
+#define TF_STYLE_REGISTER(T)                                           \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>PackFilter")                   \
+                              .Device(tensorflow::DEVICE_CPU)          \
+                              .TypeConstraint<T>("T"),                 \
+                          PackFilterOp<T>);                            \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolution")         \
+                              .Device(tensorflow::DEVICE_CPU)          \
+                              .TypeConstraint<T>("T"),                 \
+                          ConvolveOp<T>);                              \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolutionGradient") \
+                              .Device(tensorflow::DEVICE_CPU)          \
+                              .TypeConstraint<T>("T"),                 \
                           ConvolveGradientOp<T>)
 
 TF_STYLE_REGISTER(float);

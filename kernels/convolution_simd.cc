@@ -56,10 +56,10 @@ inline Window FindWindow(const ConvolutionShape& shape, const void* picture,
       const int64_t x = left + j;
       const bool is_inside =
           y >= 0 && y < shape.height && x >= 0 && x < shape.width;
-      window.elements[i][j] =
-          is_inside ? static_cast<const char*>(picture) +
-                          (y * shape.width + x) * pixel_bytes
-                    : static_cast<const char*>(zeros);
+      window.elements[i][j] = is_inside
+                                  ? static_cast<const char*>(picture) +
+                                        (y * shape.width + x) * pixel_bytes
+                                  : static_cast<const char*>(zeros);
     }
   }
   return window;
@@ -79,8 +79,7 @@ inline void TransformInput(const Window& input, const Window& mask,
         const int64_t offset = channel * Type::kBytes;
         d[i][j] = LoadElements<Type>(input.elements[i][j] + offset);
         if (kMasked) {
-          const Vector gate =
-              LoadElements<Type>(mask.elements[i][j] + offset);
+          const Vector gate = LoadElements<Type>(mask.elements[i][j] + offset);
           d[i][j] = (Vector)((Bits)d[i][j] & (Bits)(gate > 0));
         }
       }
@@ -176,8 +175,8 @@ void ConvolveTiles(const ConvolutionShape& shape,
       CeilDivide(tiles.count, kTileAlignment) * kTileAlignment;
   for (int64_t tile = 0; tile < tiles.count; ++tile) {
     const int64_t index = tiles.first + tile;
-    char* target = reinterpret_cast<char*>(scratch.inputs) +
-                   tile * transformed_bytes;
+    char* target =
+        reinterpret_cast<char*>(scratch.inputs) + tile * transformed_bytes;
     const int64_t point_bytes = num_tiles * transformed_bytes;
     const Window input =
         FindWindow(shape, inputs.input, scratch.zeros, in_bytes, index);

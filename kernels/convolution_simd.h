@@ -34,9 +34,9 @@ struct ChannelRange {
 
 // One worker's memory, for tiles rounded up to kTileAlignment.
 struct ConvolutionScratch {
-  void* zeros;        // [in] elements
-  float* inputs;      // [kPoints, tiles, in]
-  float* products;    // [kPoints, tiles, kGroupChannels]
+  void* zeros;      // [in] elements
+  float* inputs;    // [kPoints, tiles, in]
+  float* products;  // [kPoints, tiles, kGroupChannels]
 };
 
 struct ConvolutionKernels {

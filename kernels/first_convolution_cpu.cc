@@ -1,10 +1,9 @@
 // How the first convolution is cut into tasks.
 
-#include "first_convolution.h"
-
 #include <algorithm>
 #include <vector>
 
+#include "first_convolution.h"
 #include "first_convolution_simd.h"
 #include "instruction_set.h"
 

@@ -129,14 +129,14 @@ class FirstGradientOp : public OpKernel {
   }
 };
 
-#define TF_STYLE_REGISTER(T)                                            \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolution")              \
-                              .Device(tensorflow::DEVICE_CPU)           \
-                              .TypeConstraint<T>("T"),                  \
-                          FirstConvolutionOp<T>);                       \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolutionGradient")      \
-                              .Device(tensorflow::DEVICE_CPU)           \
-                              .TypeConstraint<T>("T"),                  \
+#define TF_STYLE_REGISTER(T)                                       \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolution")         \
+                              .Device(tensorflow::DEVICE_CPU)      \
+                              .TypeConstraint<T>("T"),             \
+                          FirstConvolutionOp<T>);                  \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolutionGradient") \
+                              .Device(tensorflow::DEVICE_CPU)      \
+                              .TypeConstraint<T>("T"),             \
                           FirstGradientOp<T>)
 
 TF_STYLE_REGISTER(float);
@@ -150,9 +150,9 @@ absl::Status SetOutput(InferenceContext* context, int64_t border,
   for (int axis : {1, 2}) {
     DimensionHandle side;
     TF_RETURN_IF_ERROR(
-        border > 0 ? context->Add(context->Dim(output, axis), border, &side)
-                   : context->Subtract(context->Dim(output, axis), -border,
-                                       &side));
+        border > 0
+            ? context->Add(context->Dim(output, axis), border, &side)
+            : context->Subtract(context->Dim(output, axis), -border, &side));
     TF_RETURN_IF_ERROR(context->ReplaceDim(output, axis, side, &output));
   }
   TF_RETURN_IF_ERROR(context->ReplaceDim(output, 3, channels, &output));

@@ -1,4 +1,5 @@
-// The inner products of first_convolution_cpu.cc, once for each instruction set.
+// The inner products of first_convolution_cpu.cc, once for each instruction
+// set.
 
 #ifndef TF_STYLE_KERNELS_FIRST_CONVOLUTION_SIMD_H_
 #define TF_STYLE_KERNELS_FIRST_CONVOLUTION_SIMD_H_

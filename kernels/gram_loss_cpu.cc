@@ -133,9 +133,7 @@ class Picture {
              });
   }
 
-  int64_t RowBytes() const {
-    return shape_.channels * ElementBytes(element_);
-  }
+  int64_t RowBytes() const { return shape_.channels * ElementBytes(element_); }
 
  private:
   // The part of the Gram matrix on or below the diagonal, from (row, column).

@@ -97,7 +97,9 @@ inline Bits WidenHalves(Halves halves) {
 #endif
 }
 
-inline Vector ToFloat(Halves halves) { return (Vector)(WidenHalves(halves) << 16); }
+inline Vector ToFloat(Halves halves) {
+  return (Vector)(WidenHalves(halves) << 16);
+}
 
 inline Halves ToBfloat16(Vector value) {
   const Bits bits = (Bits)value;
@@ -149,7 +151,8 @@ struct Bfloat16Pairs {
                      int64_t columns) {
     const Bits even = WidenHalves(LoadColumns<Halves>(rows, columns));
     if (num_rows == 1) return (Vector)even;
-    const Bits odd = WidenHalves(LoadColumns<Halves>(rows + row_bytes, columns));
+    const Bits odd =
+        WidenHalves(LoadColumns<Halves>(rows + row_bytes, columns));
     return (Vector)(even | odd << 16);
   }
   static Vector MultiplyAdd(float left, Vector right, Vector sum) {

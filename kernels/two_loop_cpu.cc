@@ -1,6 +1,6 @@
-#include "two_loop.h"
-
 #include <algorithm>
+
+#include "two_loop.h"
 
 namespace tf_style {
 namespace {
@@ -44,8 +44,7 @@ double Pass(int64_t size, const Workers& workers, float factor,
   std::vector<double> sums(num_chunks);
   RunTasks(workers, CeilDivide(num_chunks, kTaskChunks),
            [&](int64_t task, int) {
-             const int64_t end =
-                 std::min((task + 1) * kTaskChunks, num_chunks);
+             const int64_t end = std::min((task + 1) * kTaskChunks, num_chunks);
              for (int64_t chunk = task * kTaskChunks; chunk < end; ++chunk) {
                const int64_t start = chunk * kChunk;
                const T* const source = static_cast<const T*>(added);
@@ -81,8 +80,7 @@ void FirstLoop(const Pairs& pairs, const Workers& workers, float* q,
   for (int64_t i = pairs.steps.size() - 1; i >= 0; --i) {
     alphas[i] = 0;
     if (pairs.curvatures[i] == 0) continue;
-    const double sum =
-        PassOf(pairs, workers, factor, added, pairs.steps[i], q);
+    const double sum = PassOf(pairs, workers, factor, added, pairs.steps[i], q);
     alphas[i] = DivideNoNan(sum, pairs.curvatures[i]);
     factor = -alphas[i];
     added = pairs.differences[i];

@@ -37,23 +37,21 @@ class LoopOp : public OpKernel {
     const int64_t count = steps.size();
     const int64_t batch = input.dims() == 0 ? 0 : input.dim_size(0);
     for (int64_t i = 0; i < count; ++i) {
-      OP_REQUIRES(
-          context,
-          steps[i].shape() == input.shape() &&
-              differences[i].shape() == input.shape() &&
-              curvatures[i].NumElements() == batch,
-          absl::InvalidArgumentError(absl::StrCat(
-              "steps and differences must have the vector's shape ",
-              input.shape().DebugString(),
-              ", and curvatures the batch's. Received: ",
-              steps[i].shape().DebugString(), ", ",
-              differences[i].shape().DebugString(), " and ",
-              curvatures[i].shape().DebugString(), " for pair ", i)));
+      OP_REQUIRES(context,
+                  steps[i].shape() == input.shape() &&
+                      differences[i].shape() == input.shape() &&
+                      curvatures[i].NumElements() == batch,
+                  absl::InvalidArgumentError(absl::StrCat(
+                      "steps and differences must have the vector's shape ",
+                      input.shape().DebugString(),
+                      ", and curvatures the batch's. Received: ",
+                      steps[i].shape().DebugString(), ", ",
+                      differences[i].shape().DebugString(), " and ",
+                      curvatures[i].shape().DebugString(), " for pair ", i)));
     }
     Tensor* output;
-    OP_REQUIRES_OK(context,
-                   context->forward_input_or_allocate_output(
-                       {0}, 0, input.shape(), &output));
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
+                                {0}, 0, input.shape(), &output));
     float* q = output->flat<float>().data();
     if (q != input.flat<float>().data()) {
       memcpy(q, input.flat<float>().data(), input.TotalBytes());
@@ -66,10 +64,9 @@ class LoopOp : public OpKernel {
     } else {
       const Tensor& given = context->input(1);
       OP_REQUIRES(context, given.NumElements() == batch * count,
-                  absl::InvalidArgumentError(
-                      absl::StrCat("alphas must have shape [", batch, ", ",
-                                   count, "]. Received: ",
-                                   given.shape().DebugString())));
+                  absl::InvalidArgumentError(absl::StrCat(
+                      "alphas must have shape [", batch, ", ", count,
+                      "]. Received: ", given.shape().DebugString())));
       alphas = given.flat<float>().data();
     }
     Pairs pairs;
@@ -98,14 +95,14 @@ class LoopOp : public OpKernel {
   }
 };
 
-#define TF_STYLE_REGISTER(T)                                     \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstLoop")              \
-                              .Device(tensorflow::DEVICE_CPU)    \
-                              .TypeConstraint<T>("T"),           \
-                          LoopOp<T, true>);                      \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>SecondLoop")             \
-                              .Device(tensorflow::DEVICE_CPU)    \
-                              .TypeConstraint<T>("T"),           \
+#define TF_STYLE_REGISTER(T)                                  \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstLoop")           \
+                              .Device(tensorflow::DEVICE_CPU) \
+                              .TypeConstraint<T>("T"),        \
+                          LoopOp<T, true>);                   \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>SecondLoop")          \
+                              .Device(tensorflow::DEVICE_CPU) \
+                              .TypeConstraint<T>("T"),        \
                           LoopOp<T, false>)
 
 TF_STYLE_REGISTER(float);

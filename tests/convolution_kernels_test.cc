@@ -75,13 +75,12 @@ Expected Find(const ConvolutionShape& shape, const Array& input,
     return input.Get(index);
   };
   const auto tap = [&](int64_t i, int64_t j, int64_t in) {
-    return for_gradient
-               ? filter[((2 - i) * 3 + 2 - j) * shape.out_channels *
-                            shape.in_channels +
-                        out * shape.in_channels + in]
-               : filter[((i * 3 + j) * shape.in_channels + in) *
-                            shape.out_channels +
-                        out];
+    return for_gradient ? filter[((2 - i) * 3 + 2 - j) * shape.out_channels *
+                                     shape.in_channels +
+                                 out * shape.in_channels + in]
+                        : filter[((i * 3 + j) * shape.in_channels + in) *
+                                     shape.out_channels +
+                                 out];
   };
   const int64_t top = y / 2 * 2 - 1;
   const int64_t left = x / 2 * 2 - 1;
@@ -107,9 +106,9 @@ Expected Find(const ConvolutionShape& shape, const Array& input,
                 kFilterTransform[p][i] * kFilterTransform[q][j] * tap(i, j, in);
           }
         }
-        expected.terms += std::abs(kOutputTransform[y % 2][p] *
-                                   kOutputTransform[x % 2][q] * left_factor *
-                                   right_factor);
+        expected.terms +=
+            std::abs(kOutputTransform[y % 2][p] * kOutputTransform[x % 2][q] *
+                     left_factor * right_factor);
       }
     }
   }

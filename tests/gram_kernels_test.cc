@@ -33,8 +33,7 @@ void Check(const char* what, const GramShape& shape, const Features& features,
            double actual, double expected, double bound) {
   if (std::abs(actual - expected) <= bound) return;
   ++num_failures;
-  printf("%s %s [%d, %d, %d] %s: %g, expected %g within %g\n",
-         CurrentName(),
+  printf("%s %s [%d, %d, %d] %s: %g, expected %g within %g\n", CurrentName(),
          features.element == Element::kFloat32 ? "float32" : "bfloat16",
          static_cast<int>(shape.batch), static_cast<int>(shape.positions),
          static_cast<int>(shape.channels), what, actual, expected, bound);

@@ -48,7 +48,10 @@ def remote(*, num_gpus: float = 0) -> Callable[..., Any]:
     """A function that calls another one on a worker and returns a reference to what it will return."""
     import ray
 
-    @ray.remote(max_retries=MAX_RETRIES, num_cpus=1, num_gpus=num_gpus)
+    # A worker has one core, and TensorFlow would take them all.
+    threads = {"env_vars": {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}}
+
+    @ray.remote(max_retries=MAX_RETRIES, num_cpus=1, num_gpus=num_gpus, runtime_env=threads)
     def call(function: Callable, *arguments: Any) -> Any:
         return function(*arguments)
 
