@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
     lines = [
-        "Medians of interleaved calls. GFLOP/s are those of the definition; our convolutions need fewer.",
+        "Medians of interleaved calls. GFLOP/s are those of the definition; ours need fewer.",
         "Bare convolutions: forward and input gradient, on data of the same shapes, TensorFlow's and",
         "ours. Overhead: what the evaluation takes beyond them.",
         "",
@@ -130,7 +130,12 @@ def own_convolutions(height: int, width: int, dtype: tf.DType) -> Callable[[], t
     parts = []
     for layer in LAYERS:
         own = RectifiedConv2D(
-            layer.channels, padding="same", kernel="custom", name=layer.name, dtype=dtype.name
+            layer.channels,
+            padding="same",
+            kernel="custom",
+            name=layer.name,
+            precision=dtype.name,
+            in_float32=layer.in_channels == 3,
         )
         own.build((None, None, None, layer.in_channels))
         shape = (3, 3, layer.in_channels, layer.channels)

@@ -52,7 +52,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("pastiche==1.6.0", "pastiche", r"^(\d+) +\S+ +([\d.]+)$", 540),
+    Peer("pastiche==1.6.0", "pastiche", r"^(\d+) +\S+ +([\d.]+)$", 600),
     Peer("neural-style==0.5.7", "neural-style-pt", r"^()  Total loss: ([\d.e+]+)$", 250),
 )
 

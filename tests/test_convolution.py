@@ -35,7 +35,9 @@ def make(shape, precision, kernel="custom", padding="same"):
     generator = np.random.default_rng(0)
     filters = np.float32(generator.standard_normal((3, 3, channels, out)))
     bias = np.float32(generator.standard_normal(out))
-    layer = RectifiedConv2D(out, padding=padding, kernel=kernel, name="layer", dtype=precision)
+    layer = RectifiedConv2D(
+        out, padding=padding, kernel=kernel, name="layer", precision=precision, in_float32=channels == 3
+    )
     layer.build((None, None, None, channels))
     layer.load(filters, bias)
     of_x = "float32" if channels == 3 else precision

@@ -48,7 +48,7 @@ def test_nothing_was_built(build_info):
 
 def test_built_without_the_op_on_request(build_info):
     build_info(TENSORFLOW="")
-    assert kernel_info().reason == "the Gram op was not built: as asked"
+    assert kernel_info().reason == "the custom ops were not built: as asked"
     check_stock_in_its_place()
 
 

@@ -68,7 +68,7 @@ def custom_ops(kernel: str) -> types.ModuleType | None:
     if _traced_for_xla():
         if kernel == "custom":
             raise InputError(
-                "The custom Gram op cannot be compiled by XLA: leave out jit_compile=True, or take "
+                "The custom ops cannot be compiled by XLA: leave out jit_compile=True, or take "
                 "kernel='auto' or 'stock'. Received: kernel='custom'"
             )
         return None
@@ -91,15 +91,17 @@ def _load() -> tuple[types.ModuleType | None, KernelInfo]:
     try:
         build = importlib.import_module("tf_style._build_info")
     except ModuleNotFoundError:
-        return None, KernelInfo("stock", f"the Gram op was not built; {_REBUILD}")
+        return None, KernelInfo("stock", f"the custom ops were not built; {_REBUILD}")
     if not build.TENSORFLOW:
         if build.PROBLEM:
-            _warn(f"The Gram op was not built: {build.PROBLEM}. {_STOCK}")
-        return None, KernelInfo("stock", f"the Gram op was not built: {build.PROBLEM or 'as asked'}")
+            _warn(f"The custom ops were not built: {build.PROBLEM}. {_STOCK}")
+        return None, KernelInfo(
+            "stock", f"the custom ops were not built: {build.PROBLEM or 'as asked'}"
+        )
     if _minor(build.TENSORFLOW) != _minor(tf.__version__):
         reason = (
-            f"the Gram op was built for TensorFlow {build.TENSORFLOW}, and this is {tf.__version__}; "
-            f"{_REBUILD}"
+            f"the custom ops were built for TensorFlow {build.TENSORFLOW}, and this is "
+            f"{tf.__version__}; {_REBUILD}"
         )
         _warn(f"{reason[0].upper()}{reason[1:]}. {_STOCK}")
         return None, KernelInfo("stock", reason, build.TENSORFLOW)
@@ -108,7 +110,7 @@ def _load() -> tuple[types.ModuleType | None, KernelInfo]:
     try:
         ops = tf.load_op_library(str(path))
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
-        reason = f"the Gram op's binary does not load: {error.message}; {_REBUILD}"
+        reason = f"the custom ops' binary does not load: {error.message}; {_REBUILD}"
         _warn(f"{reason[0].upper()}{reason[1:]}. {_STOCK}")
         return None, KernelInfo("stock", reason, build.TENSORFLOW)
     library = ctypes.CDLL(str(path))
@@ -117,7 +119,7 @@ def _load() -> tuple[types.ModuleType | None, KernelInfo]:
     problem = _gpu_problem(library, build.CUDA_ARCHITECTURES)
     return ops, KernelInfo(
         kernel="stock" if problem else "custom",
-        reason=problem or f"the Gram op is built for this TensorFlow, {tf.__version__}",
+        reason=problem or f"the custom ops are built for this TensorFlow, {tf.__version__}",
         built_for=build.TENSORFLOW,
         instruction_set=instruction_set,
         cuda_architectures=tuple(build.CUDA_ARCHITECTURES),

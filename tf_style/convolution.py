@@ -30,10 +30,7 @@ class _Packed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _First:
-    """The first layer's filters. Its op takes the picture in float32, and multiplies so.
-
-    In bfloat16 this layer's rounding alone made four fifths of the error of late gradients.
-    """
+    """The first layer's filters, whose op multiplies in float32."""
 
     filter: tf.Tensor
     bias: tf.Tensor
@@ -56,7 +53,16 @@ class RectifiedConv2D(keras.layers.Conv2D):
     bfloat16 by less than theirs do from float32's.
     """
 
-    def __init__(self, channels: int, *, padding: str, kernel: str, name: str, dtype: str):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        padding: str,
+        kernel: str,
+        name: str,
+        precision: str,
+        in_float32: bool = False,
+    ):
         """Prepares the layer.
 
         Args:
@@ -64,7 +70,8 @@ class RectifiedConv2D(keras.layers.Conv2D):
           padding: "same", with zeros, or "valid".
           kernel: "auto" or "custom" for the op where it can run, or "stock" for TensorFlow's own.
           name: The layer's.
-          dtype: "float32" or "bfloat16".
+          precision: "float32" or "bfloat16", of the activations.
+          in_float32: Whether to multiply in float32 all the same; inputs are in it then.
         """
         super().__init__(
             channels,
@@ -74,11 +81,10 @@ class RectifiedConv2D(keras.layers.Conv2D):
             kernel_initializer="zeros",
             trainable=False,
             name=name,
-            dtype=dtype,
-            # The first layer's picture stays in float32.
-            autocast=False,
+            dtype="float32" if in_float32 else precision,
         )
         self._choice = kernel
+        self._precision = precision
         self._own: _Packed | _First | None = None
 
     def load(self, filters: np.ndarray, bias: np.ndarray) -> None:
@@ -99,7 +105,7 @@ class RectifiedConv2D(keras.layers.Conv2D):
             if channels[0] == COLOURS and channels[1] % CHANNEL_MULTIPLE == 0:
                 self._own = _First(tf.constant(filters, tf.float32), bias)
             elif self.padding == "same" and not any(n % CHANNEL_MULTIPLE for n in channels):
-                dtype = tf.dtypes.as_dtype(self.compute_dtype)
+                dtype = tf.dtypes.as_dtype(self._precision)
                 packed = (
                     ops.tf_style_pack_filter(filter=filters, T=dtype, for_gradient=for_gradient)
                     for for_gradient in (False, True)
@@ -111,8 +117,8 @@ class RectifiedConv2D(keras.layers.Conv2D):
         # Asked each time, for XLA cannot compile the op.
         ops = custom_ops(self._choice)
         if ops is None or self._own is None:
-            return super().call(tf.cast(inputs, self.compute_dtype))
-        return self._own.convolve(ops, inputs, self.padding, self.compute_dtype)
+            return tf.cast(super().call(inputs), self._precision)
+        return self._own.convolve(ops, inputs, self.padding, self._precision)
 
 
 @tf.RegisterGradient("TfStyle>RectifiedConvolution")

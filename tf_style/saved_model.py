@@ -245,7 +245,10 @@ class _GivenWeights(Features):
         self.precision = network.precision
         self.padding = network.padding
         self.model = network.model
-        self._values = [tf.cast(value, network.precision) for value in values]
+        self._values = [
+            tf.cast(value, variable.dtype)
+            for value, variable in zip(values, self.model.non_trainable_variables, strict=True)
+        ]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         x = preprocess(images, padding=self.padding)
