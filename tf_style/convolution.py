@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_style._kernel import custom_ops
+from tf_style._kernel import custom_ops, kernel_info
 
 # The ops take multiples of so many channels, but for the three colours.
 CHANNEL_MULTIPLE = 16
@@ -96,8 +96,12 @@ class RectifiedConv2D(keras.layers.Conv2D):
         """
         self.set_weights([filters, bias])
         ops = custom_ops(self._choice)
-        # The ops are for the processor alone.
-        if ops is None or tf.config.get_visible_devices("GPU"):
+        # The ops are for the processor alone, and for one whose vectors they know.
+        if (
+            ops is None
+            or kernel_info().instruction_set == "portable"
+            or tf.config.get_visible_devices("GPU")
+        ):
             return
         channels = filters.shape[2:]
         with tf.device("/CPU:0"):

@@ -242,25 +242,31 @@ class TileWorker:
         with tf.GradientTape() as tape:
             tape.watch(crop)
             activations = self._features(crop)
-            owned = {
-                name: self._owned(activations[name], bounds, index[name])
-                for name in self._preset.layers
-            }
             content = tf.constant(0.0)
             for place, (name, target) in enumerate(
                 zip(self._preset.content_layers, targets, strict=True)
             ):
-                difference = tf.cast(owned[name], tf.float32) - tf.cast(target, tf.float32)
+                owned = self._owned(activations[name], bounds, index[name])
+                difference = tf.cast(owned, tf.float32) - tf.cast(target, tf.float32)
                 content += content_scales[place] * tf.reduce_sum(tf.square(difference))
             variation = self._variation(crop, bounds, tv_scales)
             loss = content + variation
-            sources = [owned[name] for name in self._preset.style_layers]
-        # dL/dF = 2 F dL/dG, for both matrices are symmetric; the network takes it on from there.
+            sources = [activations[name] for name in self._preset.style_layers]
+        # dL/dF = 2 F dL/dG, for both matrices are symmetric, and 0 where others own F; the network
+        # takes it on from there.
         upstream = []
-        for values, derivative in zip(sources, derivatives, strict=True):
+        for name, derivative in zip(self._preset.style_layers, derivatives, strict=True):
+            values = self._owned(activations[name], bounds, index[name])
             flat = tf.reshape(values, [1, -1, values.shape[-1]])
-            product = 2.0 * tf.matmul(flat, tf.cast(derivative, flat.dtype))
-            upstream.append(tf.reshape(product, tf.shape(values)))
+            product = tf.matmul(flat, tf.cast(2.0 * derivative, flat.dtype))
+            top, bottom, left, right = tf.unstack(bounds[index[name]])
+            height, width = tf.unstack(tf.shape(activations[name])[1:3])
+            upstream.append(
+                tf.pad(
+                    tf.reshape(product, tf.shape(values)),
+                    [[0, 0], [top, height - bottom], [left, width - right], [0, 0]],
+                )
+            )
         gradient = tape.gradient(
             [loss, *sources], crop, [tf.ones([]), *upstream], unconnected_gradients="zero"
         )
