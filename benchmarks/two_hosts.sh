@@ -9,9 +9,10 @@ contents=$1 styles=$2 output=$3
 shift 3
 export RAY_USAGE_STATS_ENABLED=0 RAY_TMPDIR PYTHONPATH="$root" TF_CPP_MIN_LOG_LEVEL=3
 RAY_TMPDIR=$(mktemp -d /tmp/two_hosts.XXXX)
-head=tfstyle-head joining=tfstyle-joins
+head=tfstyle-head joining=tfstyle-joins sampler=
 
 cleanup() {
+  kill "$sampler" 2>/dev/null || true
   ray stop --force >/dev/null 2>&1 || true
   ip netns del $head 2>/dev/null || true
   ip netns del $joining 2>/dev/null || true
@@ -33,6 +34,9 @@ ip netns exec $head ray start --head --node-ip-address=10.213.0.1 --port=6379 --
   --include-dashboard=false --disable-usage-stats >/dev/null
 ip netns exec $joining ray start --address=10.213.0.1:6379 --node-ip-address=10.213.0.2 --num-cpus=1 \
   --disable-usage-stats >/dev/null
+# Ray's workers end with the batch, so that what runs where is noted on the way.
+while sleep 1; do ip netns pids $joining >>"$RAY_TMPDIR/joined"; done &
+sampler=$!
 start=$(date +%s)
 status=0
 ip netns exec $head "$root/bin/stylize-batch" --contents "$contents" --styles "$styles" \
@@ -40,7 +44,7 @@ ip netns exec $head "$root/bin/stylize-batch" --contents "$contents" --styles "$
 echo "exit code $status after $(($(date +%s) - start)) s"
 
 # Which host made what: the report names each job's process, and a process belongs to a namespace.
-python - "$output/report.jsonl" <(ip netns pids $joining) <<'END'
+python - "$output/report.jsonl" "$RAY_TMPDIR/joined" <<'END'
 import collections, json, sys
 joined = {int(line) for line in open(sys.argv[2])}
 counts = collections.Counter()
