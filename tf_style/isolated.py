@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tf_style import images, memory, weights
 from tf_style.errors import InputError
-from tf_style.image_files import reason_of, shown
+from tf_style.image_files import shown
 from tf_style.images import Picture
 
 # The most pixels that are accepted take less in the usual modes.
@@ -26,7 +27,7 @@ MAX_ADDRESS_SPACE = 16 * 2**30
 PICTURE_SECONDS = 120
 WEIGHTS_SECONDS = 20
 EXIT_INPUT_ERROR = 3
-# Height, width, whether there is alpha; float32 pixels follow, and alpha. Its size keeps them aligned.
+# Height, width, whether there is alpha; float32 pixels follow, and alpha.
 _HEADER = struct.Struct("<qqq")
 
 
@@ -44,18 +45,7 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     """
     if isinstance(source, Picture):
         return source
-    with tempfile.TemporaryFile() as file:
-        _run("picture", os.fspath(source), PICTURE_SECONDS, file)
-        file.seek(0)
-        height, width, has_alpha = _HEADER.unpack(file.read(_HEADER.size))
-
-        # Not read but mapped: of a huge picture memory holds what is being looked at.
-        def array(offset: int, shape: tuple[int, ...]) -> np.ndarray:
-            return np.memmap(file, np.float32, "r", offset, shape)
-
-        pixels = array(_HEADER.size, (height, width, 3))
-        alpha = array(_HEADER.size + pixels.nbytes, (height, width)) if has_alpha else None
-        return Picture(pixels, alpha)
+    return _run("picture", os.fspath(source), PICTURE_SECONDS, _receive)
 
 
 def check_weights(path: str) -> None:
@@ -64,31 +54,53 @@ def check_weights(path: str) -> None:
     Raises:
       InputError: If that does not end well in time.
     """
-    with tempfile.TemporaryFile() as file:
-        _run("weights", path, WEIGHTS_SECONDS, file)
+    _run("weights", path, WEIGHTS_SECONDS, lambda stream: stream.read())
 
 
-def _run(kind: str, path: str, seconds: int, file: BinaryIO) -> None:
-    """Runs the child, with its stdout in a file."""
+def _run(kind: str, path: str, seconds: int, receive: Callable[[BinaryIO], Any]) -> Any:
+    """Runs the child, and returns what is received from its stdout."""
     root = str(pathlib.Path(__file__).resolve().parent.parent)
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); from tf_style import isolated; isolated.main()"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
-        stdin=subprocess.DEVNULL,
-        stdout=file,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    lines = done.stderr.decode(errors="replace").splitlines()
-    if done.returncode == EXIT_INPUT_ERROR:
+    # Two pipes could wait for one another.
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as child:
+            received = receive(child.stdout)
+        errors.seek(0)
+        lines = errors.read().decode(errors="replace").splitlines()
+    if child.returncode == EXIT_INPUT_ERROR:
         raise InputError(lines[-1] if lines else f"{shown(path)} cannot be read")
-    if done.returncode:
+    if child.returncode or received is None:
         raise InputError(
-            f"{shown(path)} cannot be decoded: its decoder broke down (exit code {done.returncode})"
+            f"{shown(path)} cannot be decoded: its decoder broke down (exit code {child.returncode})"
         )
     for line in lines:
         warnings.warn(line, UserWarning, stacklevel=3)
+    return received
+
+
+def _receive(stream: BinaryIO) -> Picture | None:
+    """The picture that comes, or None if it breaks off; of a huge one memory holds one copy."""
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    height, width, has_alpha = _HEADER.unpack(header)
+    arrays = [np.empty((height, width, 3), np.float32)]
+    if has_alpha:
+        arrays.append(np.empty((height, width), np.float32))
+    for array in arrays:
+        left = memoryview(array).cast("B")
+        while left:
+            count = stream.readinto(left)
+            if not count:
+                return None
+            left = left[count:]
+    return Picture(*arrays)
 
 
 def main() -> None:
@@ -113,13 +125,8 @@ def main() -> None:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(EXIT_INPUT_ERROR)
     out = sys.stdout.buffer
-    try:
-        out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
-        for array in (picture.pixels, picture.alpha):
-            if array is not None:
-                out.write(np.ascontiguousarray(array, np.float32))
-        out.flush()
-    except OSError as error:
-        reason = f"{shown(path)} finds no room in {tempfile.gettempdir()}: {reason_of(error)}"
-        print(reason, file=sys.stderr)
-        sys.exit(EXIT_INPUT_ERROR)
+    out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
+    for array in (picture.pixels, picture.alpha):
+        if array is not None:
+            out.write(np.ascontiguousarray(array, np.float32))
+    out.flush()
