@@ -313,7 +313,7 @@ def test_a_transfer_from_end_to_end(tmp_path):
     # They count from the start of the process, which ended before now.
     assert 0 < seconds[0]
     assert seconds[-1] < time.time() - start
-    assert [level["iterations"] for level in record["levels"]] == [6, 6]
+    assert [level["iterations"] for level in record["levels"]] == [8, 4]
     assert [(level["height"], level["width"]) for level in record["levels"]] == [(42, 64), (85, 128)]
     assert [evaluation["level"] for evaluation in evaluations] == sorted(
         evaluation["level"] for evaluation in evaluations
@@ -327,8 +327,8 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys)
     before = sorted(folder.iterdir())
     assert cli.main(request("--dry-run", "--levels", "2", "--iterations", "9", *SHALLOW[:4])) == 0
     text = capsys.readouterr().out
-    assert "level 0: 24 x 16 pixels, 4 iterations" in text
-    assert "level 1: 48 x 32 pixels, 5 iterations" in text
+    assert "level 0: 24 x 16 pixels, 6 iterations" in text
+    assert "level 1: 48 x 32 pixels, 3 iterations" in text
     assert re.search(r"memory: about 0\.\d GiB", text)
     assert re.search(r"time: about \d+ s on /CPU:0 in (bfloat16|float32)", text)
     assert sorted(folder.iterdir()) == before

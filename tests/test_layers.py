@@ -57,7 +57,8 @@ def test_the_networks_activations(features, pictures, make):
     found = layer(pictures)
     assert set(found) == set(expected)
     for name, activations in expected.items():
-        np.testing.assert_allclose(found[name], activations, rtol=1e-5, atol=1e-5)
+        # The layer convolves by TensorFlow's operations; measured, of values up to 30: 4e-5.
+        np.testing.assert_allclose(found[name], activations, rtol=1e-5, atol=1e-4)
     assert not layer.trainable_weights
 
 
