@@ -30,7 +30,8 @@ def contents():
 
 
 def test_reaches_what_a_transfer_of_the_same_evaluations_reaches(stylizer, contents):
-    settings = Settings(size=64, iterations=ITERATIONS, precision="float32", levels=1)
+    # As many pairs as in a graph.
+    settings = Settings(size=64, iterations=ITERATIONS, precision="float32", levels=1, pairs=10)
     inputs = prepare(contents[0], [STYLE], settings)
     expected = StyleTransfer(inputs).run()
     assert len(expected.evaluations) == ITERATIONS + 1, "a search would make the two differ"

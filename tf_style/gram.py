@@ -109,12 +109,11 @@ def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
     return factor * _first_order_only(gradient)
 
 
-@tf.custom_gradient
-def _first_order_only(gradient: tf.Tensor):
-    def fail(*_):
-        raise NotImplementedError("gram_loss has a first derivative only; its second was asked for.")
-
-    return tf.identity(gradient), fail
+def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
+    # Not tf.custom_gradient: in a graph it would keep that graph, and what it captures, for good.
+    return tf.raw_ops.PreventGradient(
+        input=gradient, message="gram_loss has a first derivative only; its second was asked for."
+    )
 
 
 def _flat(features: tf.Tensor) -> tf.Tensor:
