@@ -36,9 +36,7 @@ _INSTRUCTION_SETS = {  # the first word of the functions that it defines, and it
     "Avx512": _AVX512,
     "Avx512Bf16": [*_AVX512, "-mavx512bf16"],
 }
-_OPS = ("gram_loss", "convolution", "first_convolution", "two_loop")
-# Two loops wait for memory, whatever the instructions.
-_OPS_WITH_VECTORS = ("gram_loss", "convolution", "first_convolution")
+_OPS = ("gram_loss", "convolution", "first_convolution", "vectors")
 _TAKE_FLAGS = """
 import json, tensorflow as tf
 print(json.dumps([tf.__version__, tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()]))
@@ -110,7 +108,6 @@ def kernel_units() -> dict[str, list[str]]:
     units = {"instruction_set": [_source("instruction_set.cc")]}
     for op in _OPS:
         units[f"{op}_cpu"] = [_source(f"{op}_cpu.cc")]
-    for op in _OPS_WITH_VECTORS:
         for name, flags in _INSTRUCTION_SETS.items():
             if name == "Portable" or platform.machine() in ("x86_64", "AMD64"):
                 units[f"{op}_{name}"] = [*flags, f"-DTF_STYLE_ISA={name}", _source(f"{op}_simd.cc")]

@@ -94,7 +94,7 @@ def test_steps_are_the_dense_textbook_recursions(name, num_pairs, has_initial):
         pairs = [
             (state[f"step_{index}"], state[f"difference_{index}"])
             for index in range(num_pairs)
-            if state[f"curvature_{index}"] > 0
+            if state["products"][index, index] > 0
         ]
         expected = state["position"] - reference.inverse_hessian(pairs, initial) @ state["gradient"]
         before = int(evaluate.evaluations)

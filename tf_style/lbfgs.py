@@ -18,7 +18,7 @@ from tf_style.lbfgs_core import (
     drop_pairs,
     is_finite,
 )
-from tf_style.two_loop import dot
+from tf_style.vectors import dot
 
 MAX_SEARCH_ITERATIONS = 10
 
@@ -29,7 +29,7 @@ _Point = collections.namedtuple("_Point", ["x", "f", "df", "full_gradient"])
 class Lbfgs:
     """Minimises a function of one tf.Variable.
 
-    The direction is the two-loop recursion's over the last pairs of steps and gradient differences.
+    The direction is L-BFGS's over the last pairs of steps and gradient differences.
     Its unit step is tried first, and taken where it decreases the loss sufficiently: that is the usual
     case, so an iteration costs one evaluation. Otherwise TensorFlow Probability's Hager-Zhang search
     looks along the direction, and where it too fails, or where the loss is not finite, the pairs are

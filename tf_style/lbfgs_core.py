@@ -3,7 +3,7 @@
 Each position of a batch is minimised by itself: no number of one depends on another's. A turn costs one
 evaluation of them all.
 
-Reference: Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithms 7.4 and 7.5.
+Reference: Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithm 7.5 and section 7.2.
 """
 
 import dataclasses
@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_style.two_loop import column, dot, first_loop, flat, second_loop
+from tf_style.vectors import add_multiples, column, dot, flat, scalar_products
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
+# The share of the loss by which a trial step may raise it. Far into a minimisation the loss falls by less
+# an iteration than one unit step may be off, the more so in bfloat16, and the next ones make up for it;
+# measured, searches for steps that fall each time took one evaluation in eight, and gained nothing.
+TOLERATED_RISE = 1e-3
 # Tries along a direction that comes from pairs, before they are dropped, and after that.
 MAX_BACKTRACKS = 5
 MAX_HALVINGS = 16
@@ -63,7 +67,8 @@ class State(NamedTuple):
       steps: The last steps s, each shaped as `position`; zero where there is none yet. They and the
         differences have the pairs' dtype.
       differences: The gradients' differences y along them, likewise.
-      curvatures: The products y.s, each [batch], positive; 0 where there is no pair.
+      products: float64 [batch, pairs, pairs], s_i.y_j where i is the older or the same, 0 elsewhere;
+        positive on the diagonal, but 0 where there is no pair.
       num_moves: int32 [batch], steps taken; the first, of length zero, evaluates the start.
       num_refusals: int32 [batch], steps refused since the last that was taken.
       trial: [batch], how much of the direction to try next.
@@ -75,7 +80,7 @@ class State(NamedTuple):
     gradient: tf.Tensor
     steps: tuple[tf.Tensor, ...]
     differences: tuple[tf.Tensor, ...]
-    curvatures: tuple[tf.Tensor, ...]
+    products: tf.Tensor
     num_moves: tf.Tensor
     num_refusals: tf.Tensor
     trial: tf.Tensor
@@ -123,7 +128,7 @@ class Method:
             gradient=zeros,
             steps=(none_kept,) * self.num_pairs,
             differences=(none_kept,) * self.num_pairs,
-            curvatures=(none,) * self.num_pairs,
+            products=tf.zeros([tf.shape(none)[0], self.num_pairs, self.num_pairs], tf.float64),
             num_moves=count,
             num_refusals=count,
             trial=tf.ones_like(none),
@@ -134,7 +139,8 @@ class Method:
         """Tries one step of each position, and takes those that decrease the loss sufficiently.
 
         A direction's unit step is tried first, and is good in the usual case; then come shorter ones,
-        and where none is good the pairs are dropped and the gradient itself is followed.
+        and where none is good the pairs are dropped and the gradient itself is followed. What the loss
+        may rise by at most is `TOLERATED_RISE`.
 
         Args:
           state: The state; positions that are not running stay as they are.
@@ -145,13 +151,23 @@ class Method:
         state, direction, slope = self.direction(state)
         x = state.position + column(state.trial, direction) * direction
         f, g = self.evaluate(x)
+        tolerated = state.value + TOLERATED_RISE * tf.abs(state.value)
         is_accepted = (state.status == int(Status.RUNNING)) & (
-            decreases(state.value, f, g, state.trial * slope) | (state.num_moves == 0)
+            decreases(tolerated, f, g, state.trial * slope) | (state.num_moves == 0)
         )
         return self.refuse(self.move(state, x, f, g, is_accepted), f, g, slope, is_accepted), f, g
 
     def direction(self, state: State) -> tuple[State, tf.Tensor, tf.Tensor]:
-        """-H g by the two-loop recursion (algorithm 7.4), and its slope.
+        """-H g, and its slope.
+
+        With R the products s_i.y_j, i <= j, and D their diagonal,
+
+            p = R^-1 S^T g,  r = H0 (g - Y p),  H g = r + S R^-T (D p - Y^T r),
+
+        which is the two-loop recursion's (algorithm 7.4): p are its alphas. But it reads all pairs
+        in four passes, where each turn of the recursion waits for the sum over the last one. From
+        Nocedal and Wright's equation 7.24, and Byrd, Nocedal and Schnabel, "Representations of
+        Quasi-Newton Matrices and Their Use in Limited Memory Methods", 1994, equation 2.8.
 
         Where no pair is known, or where the pairs mislead and do not descend, it is the first step.
 
@@ -163,12 +179,25 @@ class Method:
           products with the gradients, [batch].
         """
         g = state.gradient
-        pairs = (state.steps, state.differences, state.curvatures)
-        q, alphas = first_loop(g, *pairs, kernel=self.kernel)
+        d = tf.linalg.diag_part(state.products)
+        is_there = d > 0
+        # Where there is no pair, 1 on the diagonal and 0 beside it.
+        are_there = is_there[:, :, tf.newaxis] & is_there[:, tf.newaxis, :]
+        r = tf.where(are_there, state.products, tf.eye(self.num_pairs, dtype=tf.float64))
+
+        def products_with(pairs: tuple[tf.Tensor, ...], vector: tf.Tensor) -> tf.Tensor:
+            found = scalar_products(vector, pairs, kernel=self.kernel)
+            return tf.where(is_there, found, 0.0)[:, :, tf.newaxis]
+
+        p = tf.linalg.triangular_solve(r, products_with(state.steps, g), lower=False)
+        q = add_multiples(g, -p[:, :, 0], state.differences, kernel=self.kernel)
         y = tf.cast(state.differences[-1], q.dtype)
-        scale = tf.math.divide_no_nan(state.curvatures[-1], dot(y, self.initial_inverse_hessian(y)))
+        newest = tf.cast(d[:, -1], q.dtype)
+        scale = tf.math.divide_no_nan(newest, dot(y, self.initial_inverse_hessian(y)))
         q = column(scale, q) * self.initial_inverse_hessian(q)
-        q = second_loop(q, alphas, *pairs, kernel=self.kernel)
+        rest = d[:, :, tf.newaxis] * p - products_with(state.differences, q)
+        factors = tf.linalg.triangular_solve(r, rest, lower=False, adjoint=True)
+        q = add_multiples(q, factors[:, :, 0], state.steps, kernel=self.kernel)
         slope = -dot(g, q)
 
         def first():
@@ -199,13 +228,15 @@ class Method:
         )
         # What becomes of the pairs of a position that has ended does not matter.
         pushes = (is_accepted & (curvature > least)) | (state.status != int(Status.RUNNING))
-        rings = (state.steps, state.differences, state.curvatures)
-        newest = (*kept, curvature)
-        steps, differences, curvatures = _for_each(
-            pushes,
-            lambda: tuple((*ring[1:], new) for ring, new in zip(rings, newest, strict=True)),
-            lambda: rings,
-        )
+        rings = (state.steps, state.differences)
+
+        def push():
+            steps, differences = ((*ring[1:], new) for ring, new in zip(rings, kept, strict=True))
+            last = scalar_products(difference, steps, kernel=self.kernel)[:, :, tf.newaxis]
+            kept_products = tf.pad(state.products[:, 1:, 1:], [[0, 0], [0, 1], [0, 0]])
+            return steps, differences, tf.concat([kept_products, last], axis=2)
+
+        steps, differences, products = _for_each(pushes, push, lambda: (*rings, state.products))
         position, value, gradient = _for_each(
             is_accepted, lambda: (x, f, g), lambda: (state.position, state.value, state.gradient)
         )
@@ -218,7 +249,7 @@ class Method:
             gradient=gradient,
             steps=steps,
             differences=differences,
-            curvatures=curvatures,
+            products=products,
             num_moves=state.num_moves + tf.cast(is_accepted, tf.int32),
             num_refusals=tf.where(is_accepted, 0, state.num_refusals),
             trial=tf.where(is_accepted, tf.ones_like(state.trial), state.trial),
@@ -237,7 +268,7 @@ class Method:
             tf.math.divide_no_nan(-slope * t * t, 2.0 * (f - state.value - slope * t)), 0.1 * t, 0.5 * t
         )
         t = tf.where(is_finite(f, g), t, 0.5 * state.trial)
-        gives_up_pairs = (num_refusals == MAX_BACKTRACKS) & (state.curvatures[-1] > 0) & is_refused
+        gives_up_pairs = (num_refusals == MAX_BACKTRACKS) & (state.products[:, -1, -1] > 0) & is_refused
         t = tf.where(gives_up_pairs, tf.ones_like(t), t)
         has_failed = is_refused & (num_refusals >= MAX_BACKTRACKS + MAX_HALVINGS)
         failure = tf.where(is_finite(f, g), int(Status.LINE_SEARCH_FAILED), int(Status.NON_FINITE))
@@ -274,8 +305,8 @@ def minimize(method: Method, position: tf.Tensor, num_evaluations: tf.Tensor | i
 def drop_pairs(state: State, is_dropped: tf.Tensor) -> State:
     """The state without the pairs of those positions, [batch]."""
     return state._replace(
-        curvatures=tuple(
-            tf.where(is_dropped, tf.zeros_like(curvature), curvature) for curvature in state.curvatures
+        products=tf.where(
+            column(is_dropped, state.products), tf.zeros_like(state.products), state.products
         )
     )
 

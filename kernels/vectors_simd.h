@@ -1,0 +1,29 @@
+// The inner loops of vectors_cpu.cc, once for each instruction set.
+
+#ifndef TF_STYLE_KERNELS_VECTORS_SIMD_H_
+#define TF_STYLE_KERNELS_VECTORS_SIMD_H_
+
+#include <cstdint>
+
+#include "vectors.h"
+
+namespace tf_style {
+
+struct VectorKernels {
+  // The scalar product of q and one vector.
+  double (*multiply)(Element element, int64_t size, const float* q,
+                     const void* vector);
+
+  // q += factor * vector.
+  void (*add)(Element element, int64_t size, float factor, const void* vector,
+              float* q);
+};
+
+const VectorKernels& PortableVectorKernels();
+const VectorKernels& Avx2VectorKernels();
+const VectorKernels& Avx512VectorKernels();
+const VectorKernels& Avx512Bf16VectorKernels();
+
+}  // namespace tf_style
+
+#endif  // TF_STYLE_KERNELS_VECTORS_SIMD_H_
