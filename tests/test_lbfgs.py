@@ -6,6 +6,7 @@ import reference
 import tensorflow as tf
 
 from tf_style.lbfgs import Lbfgs, Status
+from tf_style.lbfgs_core import TOLERATED_RISE
 
 
 class Counted:
@@ -114,6 +115,26 @@ def test_takes_one_evaluation_an_iteration_where_unit_steps_will_do():
     assert minimizer.iterations == 40
     # One for the start; measured: one iteration, the second, needs a search, of one evaluation.
     assert int(evaluate.evaluations) == 42
+
+
+@pytest.mark.parametrize(
+    ("rise", "is_taken"), [(0.5 * TOLERATED_RISE, True), (1.1 * TOLERATED_RISE, False)]
+)
+def test_a_unit_step_may_raise_the_loss_a_little(rise, is_taken):
+    lift = tf.Variable(0.0, dtype=tf.float64)
+    truth = Counted(quadratic(10))
+
+    def evaluate(x):
+        value, gradient = truth(x)
+        return tf.where(lift > 0.0, lift, value), gradient
+
+    minimizer = Lbfgs(evaluate, position(*[0.0] * 10), first_step=0.5)
+    minimizer.run(4)
+    before = int(truth.evaluations)
+    lift.assign(minimizer.value * (1.0 + rise))
+    minimizer.run(1)
+    assert (int(truth.evaluations) == before + 1) == is_taken
+    assert (minimizer.value == float(lift)) == is_taken
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])

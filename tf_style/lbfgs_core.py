@@ -18,9 +18,9 @@ from tf_style.vectors import add_multiples, column, dot, flat, scalar_products
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
-# The share of the loss by which a trial step may raise it. Far into a minimisation the loss falls by less
-# an iteration than one unit step may be off, the more so in bfloat16, and the next ones make up for it;
-# measured, searches for steps that fall each time took one evaluation in eight, and gained nothing.
+# The share of the loss by which a unit step of the pairs' direction may raise it. Far into a run one may
+# be off by more than the loss falls in an iteration, the more so in bfloat16, and the next ones make up
+# for it; measured, searches for steps that fall took one evaluation in eight, and gained nothing.
 TOLERATED_RISE = 1e-3
 # Tries along a direction that comes from pairs, before they are dropped, and after that.
 MAX_BACKTRACKS = 5
@@ -139,8 +139,8 @@ class Method:
         """Tries one step of each position, and takes those that decrease the loss sufficiently.
 
         A direction's unit step is tried first, and is good in the usual case; then come shorter ones,
-        and where none is good the pairs are dropped and the gradient itself is followed. What the loss
-        may rise by at most is `TOLERATED_RISE`.
+        and where none is good the pairs are dropped and the gradient itself is followed. The unit step
+        may raise the loss by `TOLERATED_RISE` where pairs are known.
 
         Args:
           state: The state; positions that are not running stay as they are.
@@ -151,9 +151,10 @@ class Method:
         state, direction, slope = self.direction(state)
         x = state.position + column(state.trial, direction) * direction
         f, g = self.evaluate(x)
-        tolerated = state.value + TOLERATED_RISE * tf.abs(state.value)
+        is_first = (state.trial == 1.0) & (state.products[:, -1, -1] > 0)
+        rise = tf.where(is_first, TOLERATED_RISE * tf.abs(state.value), tf.zeros_like(state.value))
         is_accepted = (state.status == int(Status.RUNNING)) & (
-            decreases(tolerated, f, g, state.trial * slope) | (state.num_moves == 0)
+            decreases(state.value + rise, f, g, state.trial * slope) | (state.num_moves == 0)
         )
         return self.refuse(self.move(state, x, f, g, is_accepted), f, g, slope, is_accepted), f, g
 
