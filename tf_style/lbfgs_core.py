@@ -18,7 +18,7 @@ from tf_style.vectors import add_multiples, column, dot, flat, scalar_products
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
-# The share of the loss by which a unit step of the pairs' direction may raise it. Far into a run one may
+# The share of the loss by which a unit step of the pairs' direction may raise it. Late in a run one may
 # be off by more than the loss falls in an iteration, the more so in bfloat16, and the next ones make up
 # for it; measured, searches for steps that fall took one evaluation in eight, and gained nothing.
 TOLERATED_RISE = 1e-3
