@@ -20,6 +20,7 @@ VARIANTS = {
     "two levels": ["--levels", "2"],
     "three levels": ["--levels", "3"],
     "m = 5": ["--pairs", "5"],
+    "m = 10": ["--pairs", "10"],
     "m = 20": ["--pairs", "20"],
     "noise": ["--init", "noise"],
     "noise, one size": ["--init", "noise", "--levels", "1"],

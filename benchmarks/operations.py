@@ -12,7 +12,7 @@ import results
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from tf_style import PRESETS, Features, Lbfgs, Objective, weights
+from tf_style import PRESETS, Features, Lbfgs, Objective, Settings, weights
 from tf_style.architecture import layers_up_to
 from tf_style.curvature import make_inverse_hessian
 
@@ -24,10 +24,12 @@ KINDS = {
     "Gram matrices": ("Gram", "BatchMatMul"),
     "pooling": ("Pool",),
     "rectification and bias": ("Relu", "BiasAdd"),
+    "L-BFGS's pairs": ("ScalarProducts", "AddMultiples"),
     "Fourier transforms": ("FFT",),
     "sums": ("AddN", "AddV2", "Sub", "Mul", "MatMul", "Sum", "Max", "Abs", "Square", "Einsum"),
     "copies and casts": ("Cast", "Transpose", "Pad", "Slice", "Concat", "Pack", "Assign", "Reverse"),
 }
+SETTINGS = Settings()
 VARIANTS = {
     "before: stock operations, H0 = 1": ("stock", False),
     "after: operations of our own, H0 by frequency": ("auto", True),
@@ -74,7 +76,13 @@ def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> c
         return tf.reduce_sum(parts), gradient
 
     initial = make_inverse_hessian(*shape[1:3]) if by_frequency else tf.identity
-    minimizer = Lbfgs(evaluate, tf.Variable(start), initial_inverse_hessian=initial)
+    minimizer = Lbfgs(
+        evaluate,
+        tf.Variable(start),
+        num_pairs=SETTINGS.num_pairs,
+        initial_inverse_hessian=initial,
+        pair_dtype=tf.dtypes.as_dtype(SETTINGS.pair_precision),
+    )
     minimizer.run(12)
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):

@@ -19,7 +19,9 @@ import numpy as np
 import results
 from PIL import Image
 
+from tf_style import PRESETS, Settings
 from tf_style.devices import resolve_device, resolve_precision
+from tf_style.tiling import halo_px, plan_tiles
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--levels", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--precision", default="auto", help="the value of --precision")
     parser.add_argument("--memory", help="the value of --memory")
     parser.add_argument(
         "--evaluation", type=int, metavar="PX", help="only one evaluation, by tiles of this side"
@@ -51,11 +54,12 @@ def main() -> None:
     lines = [
         f"{results.machine()}. {pathlib.Path(arguments.content).name} in "
         f"{pathlib.Path(arguments.style).name}, {arguments.size} px, {arguments.iterations} iterations "
-        f"in {arguments.levels} levels, {arguments.pairs} pairs.",
+        f"in {arguments.levels} levels, {arguments.pairs} pairs, precision {arguments.precision}. "
+        "Floor: 1.5 times the crops' pixels over the picture's, for two passes forward and one back.",
         "",
-        "| --tile | seconds of the optimisation | peak MiB | estimated "
+        "| --tile | seconds of the optimisation | times the first | floor | peak MiB | estimated "
         "| mean difference to the first, levels | gradient on tile borders / elsewhere |",
-        f"|{'---|' * 6}",
+        f"|{'---|' * 8}",
     ]
     first = None
     with tempfile.TemporaryDirectory() as temporary:
@@ -65,12 +69,13 @@ def main() -> None:
             output = folder / f"tile-{tile}.png"
             seconds, peak, estimated, chosen = run(arguments, tile, output)
             picture = np.asarray(Image.open(output), np.float64)
-            first = picture if first is None else first
-            border = borders(picture, int(chosen)) if chosen else "-"
-            difference = np.abs(picture - first).mean()
+            first = (seconds, picture) if first is None else first
+            border, least = (borders(picture, int(chosen)), floor(picture, chosen)) if chosen else "--"
+            difference = np.abs(picture - first[1]).mean()
             name = f"auto ({chosen})" if tile == "auto" else tile
             lines.append(
-                f"| {name} | {seconds:.0f} | {peak:.0f} | {estimated} | {difference:.2f} | {border} |"
+                f"| {name} | {seconds:.0f} | {seconds / first[0]:.2f} | {least} | {peak:.0f} "
+                f"| {estimated} | {difference:.2f} | {border} |"
             )
             print(lines[-1], flush=True)
     text = "\n".join(lines)
@@ -87,6 +92,7 @@ def run(
     command += ["--content", arguments.content, "--style", arguments.style, "--output", str(output)]
     command += ["--size", str(arguments.size), "--iterations", str(arguments.iterations)]
     command += ["--levels", str(arguments.levels), "--pairs", str(arguments.pairs)]
+    command += ["--precision", arguments.precision]
     if arguments.memory:
         command += ["--memory", arguments.memory]
     planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
@@ -111,7 +117,7 @@ def evaluation(arguments: argparse.Namespace) -> str:
     """One evaluation of a huge picture and what comes before it: a line each, with time and memory."""
     import tensorflow as tf
 
-    from tf_style import Features, Settings, TiledObjective, prepare
+    from tf_style import Features, TiledObjective, prepare
 
     def step(what: str) -> str:
         nonlocal last
@@ -148,6 +154,15 @@ def evaluation(arguments: argparse.Namespace) -> str:
         f"{arguments.evaluation} pixels."
     )
     return "\n".join([head, "", "| step | seconds | peak so far, GiB |", "|---|---|---|", *lines])
+
+
+def floor(picture: np.ndarray, tile_px: str) -> str:
+    """What an evaluation by tiles costs at least, in evaluations of the whole picture."""
+    height, width = picture.shape[:2]
+    layers = PRESETS[Settings().preset].layers
+    tiles = plan_tiles(height, width, int(tile_px), layers, halo=halo_px(layers))
+    pixels = sum(tile.crop(picture[np.newaxis])[0, ..., 0].size for tile in tiles)
+    return f"{1.5 * pixels / (height * width):.2f}"
 
 
 def borders(picture: np.ndarray, tile_px: int) -> str:

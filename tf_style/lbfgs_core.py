@@ -18,9 +18,9 @@ from tf_style.vectors import add_multiples, column, dot, flat, scalar_products
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
-# The share of the loss by which a unit step of the pairs' direction may raise it. Late in a run one may
-# be off by more than the loss falls in an iteration, the more so in bfloat16, and the next ones make up
-# for it; measured, searches for steps that fall took one evaluation in eight, and gained nothing.
+# How far above the lowest loss, as a share of it, a unit step of the pairs' direction may end. Late in
+# a run one may be off by more than the loss falls in an iteration, more so in bfloat16, and the next
+# ones make up for it; measured, searches for steps that fall took one evaluation in eight, for nothing.
 TOLERATED_RISE = 1e-3
 # Tries along a direction that comes from pairs, before they are dropped, and after that.
 MAX_BACKTRACKS = 5
@@ -63,12 +63,13 @@ class State(NamedTuple):
     Attributes:
       position: [batch, ...], float32 or float64.
       value: [batch], the loss there; infinite before the first turn.
+      lowest: [batch], the lowest loss of a position so far; infinite before the first turn.
       gradient: Shaped as `position`.
       steps: The last steps s, each shaped as `position`; zero where there is none yet. They and the
         differences have the pairs' dtype.
       differences: The gradients' differences y along them, likewise.
-      products: float64 [batch, pairs, pairs], s_i.y_j where i is the older or the same, 0 elsewhere;
-        positive on the diagonal, but 0 where there is no pair.
+      products: float64 [batch, pairs, pairs], s_i.y_j where i is the older or the same; positive on
+        the diagonal, but 0 there where there is no pair, whose other products do not matter.
       num_moves: int32 [batch], steps taken; the first, of length zero, evaluates the start.
       num_refusals: int32 [batch], steps refused since the last that was taken.
       trial: [batch], how much of the direction to try next.
@@ -77,6 +78,7 @@ class State(NamedTuple):
 
     position: tf.Tensor
     value: tf.Tensor
+    lowest: tf.Tensor
     gradient: tf.Tensor
     steps: tuple[tf.Tensor, ...]
     differences: tuple[tf.Tensor, ...]
@@ -93,8 +95,7 @@ class Method:
 
     Attributes:
       evaluate: From positions to their losses [batch] and gradients (shaped as the positions).
-      num_pairs: How many pairs (m) approximate the inverse Hessian. 100 gain under 1 percent over
-        10 at the same number of evaluations, and take ten times the memory.
+      num_pairs: How many pairs (m) approximate the inverse Hessian.
       first_step: The largest change of a coordinate in the first step, and in each first step
         after the pairs were dropped, in the position's unit. A plain step of -gradient is hopeless
         at this objective's scales; of 3, 10, 30 and 100 grey levels, 30 served several paintings
@@ -125,6 +126,7 @@ class Method:
             position=position,
             # The first move is of length zero and so evaluates the start, better than nothing.
             value=none + float("inf"),
+            lowest=none + float("inf"),
             gradient=zeros,
             steps=(none_kept,) * self.num_pairs,
             differences=(none_kept,) * self.num_pairs,
@@ -136,11 +138,11 @@ class Method:
         )
 
     def turn(self, state: State) -> tuple[State, tf.Tensor, tf.Tensor]:
-        """Tries one step of each position, and takes those that decrease the loss sufficiently.
+        """Tries one step of each position, and takes those that serve.
 
-        A direction's unit step is tried first, and is good in the usual case; then come shorter ones,
-        and where none is good the pairs are dropped and the gradient itself is followed. The unit step
-        may raise the loss by `TOLERATED_RISE` where pairs are known.
+        Those do that decrease the loss sufficiently. A direction's unit step is tried first, and is
+        good in the usual case, also where it ends within `TOLERATED_RISE` of the lowest loss; then
+        come shorter ones, and where none is good the pairs are dropped and the gradient followed.
 
         Args:
           state: The state; positions that are not running stay as they are.
@@ -151,10 +153,11 @@ class Method:
         state, direction, slope = self.direction(state)
         x = state.position + column(state.trial, direction) * direction
         f, g = self.evaluate(x)
-        is_first = (state.trial == 1.0) & (state.products[:, -1, -1] > 0)
-        rise = tf.where(is_first, TOLERATED_RISE * tf.abs(state.value), tf.zeros_like(state.value))
+        decreased = decreases(state.value, f, g, state.trial * slope)
+        is_first_try = (state.trial == 1.0) & (state.products[:, -1, -1] > 0)
+        is_near = is_finite(f, g) & (f <= state.lowest + TOLERATED_RISE * tf.abs(state.lowest))
         is_accepted = (state.status == int(Status.RUNNING)) & (
-            decreases(state.value + rise, f, g, state.trial * slope) | (state.num_moves == 0)
+            decreased | (is_first_try & is_near) | (state.num_moves == 0)
         )
         return self.refuse(self.move(state, x, f, g, is_accepted), f, g, slope, is_accepted), f, g
 
@@ -222,13 +225,15 @@ class Method:
             tf.cast(each, self.pair_dtype or dtype) for each in (x - state.position, g - state.gradient)
         ]
         step, difference = (tf.cast(each, dtype) for each in kept)
-        curvature = dot(step, difference)
+        curvature = scalar_products(difference, kept[:1], kernel=self.kernel)[:, 0]
         # Below rounding error a curvature's sign is chance, and dividing by it would be too.
         least = np.finfo(step.dtype.as_numpy_dtype).eps * tf.sqrt(
             dot(step, step) * dot(difference, difference)
         )
         # What becomes of the pairs of a position that has ended does not matter.
-        pushes = (is_accepted & (curvature > least)) | (state.status != int(Status.RUNNING))
+        pushes = (is_accepted & (curvature > tf.cast(least, tf.float64))) | (
+            state.status != int(Status.RUNNING)
+        )
         rings = (state.steps, state.differences)
 
         def push():
@@ -247,6 +252,7 @@ class Method:
         return State(
             position=position,
             value=value,
+            lowest=tf.minimum(state.lowest, value),
             gradient=gradient,
             steps=steps,
             differences=differences,
