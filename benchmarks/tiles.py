@@ -21,7 +21,7 @@ from PIL import Image
 
 from tf_style import PRESETS, Settings
 from tf_style.devices import resolve_device, resolve_precision
-from tf_style.tiling import halo_px, plan_tiles
+from tf_style.tile_plan import halo_px, plan_tiles
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

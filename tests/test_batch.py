@@ -3,8 +3,11 @@
 import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -82,6 +85,7 @@ def die_of_poison(job):
     """Stands for a job: a process that meets poison dies as if of a decoder's bug, or of memory."""
     if "poison" in job.content:
         os._exit(9)
+    time.sleep(0.3)  # So that others are under way then.
     return {"output": job.output, "status": "made"}
 
 
@@ -98,6 +102,44 @@ def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
     assert "died" in failed["message"]
 
 
+def fail_otherwise(job):
+    raise MemoryError("of all things")
+
+
+def test_whatever_a_job_raises_is_its_own_record(monkeypatch):
+    monkeypatch.setattr(batch, "_make", fail_otherwise)
+    record = batch.run_job(batch.Job("a.png", "b.png", "none.png", {}))
+    assert (record["status"], record["message"]) == ("error", "MemoryError: of all things")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_batch_with_a_report_of_all_that_is_made(folder, number):
+    (folder / "contents" / "poison.png").unlink()
+    for index in range(8):
+        shutil.copy(folder / "contents" / "coffee.png", folder / "contents" / f"{index}.png")
+    command = [sys.executable, str(ROOT / "bin" / "stylize-batch"), *SMALL, "--output", "made"]
+    command += ["--contents", "contents", "--styles", "styles"]
+    # As a terminal does, to all of its processes.
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True)
+    report = folder / "made" / "report.jsonl"
+    deadline = time.monotonic() + 120
+    while not (report.exists() and report.read_text()):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=120)
+    found = records(folder)
+    made = sorted((folder / "made").glob("*.png"))
+    assert 1 <= len(made) < 20
+    if number == signal.SIGINT:  # A worker that SIGTERM reaches too dies of it.
+        assert process.returncode == 130, errors
+        assert {record["output"] for record in found} == {str(path) for path in made}
+        assert f"{len(made)} made" in errors.decode()
+    else:
+        assert process.returncode == 143, errors
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -109,6 +151,9 @@ def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
         (["--jobs", "x.csv", "--styles", "styles"], "leave --contents"),
         (["--contents", "contents", "--styles", "styles", "--workers", "0"], "1 or more"),
         (["--contents", "contents", "--styles", "styles", "--style-blend", "1,2"], "one style"),
+        (["--contents", "contents", "--styles", "styles", "--weights", "none.h5"], "none.h5"),
+        (["--contents", "contents", "--styles", "styles", "--init", "none.png"], "none.png"),
+        (["--jobs", "x.csv", "--workers", "2", "--ray", "local"], "no effect"),
     ],
 )
 def test_wrong_requests(folder, capsys, flags, message):
@@ -124,6 +169,43 @@ def test_names_tell_contents_styles_and_settings_apart(folder):
     (folder / "contents" / "coffee.png").write_bytes(b"other")
     (third,) = batch.make_jobs(pairs, "made", {"size": 32})
     assert len({job.output for job in (first, second, third)}) == 3
+    (folder / "init.png").write_bytes(b"one")
+    (fourth,) = batch.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    (folder / "init.png").write_bytes(b"two")
+    (fifth,) = batch.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    assert fourth.output != fifth.output
+    assert os.path.isabs(fifth.content)
+    assert os.path.isabs(fifth.settings["init"])
+
+
+def test_names_that_are_too_long_or_no_files(folder):
+    os.mkfifo(folder / "pipe.png")
+    pairs = [
+        ("x" * 200 + ".png", "\u00e9" * 200 + ".png"),
+        ("pipe.png", "a\0b.png"),
+        ("\ud800.png", "b"),
+    ]
+    jobs = batch.make_jobs(pairs, "made", {"size": 32})
+    assert len(jobs) == 3
+    assert all(len(os.path.basename(job.output).encode()) < 250 for job in jobs)
+    assert [batch.run_job(job)["status"] for job in jobs] == ["error"] * 3
+
+
+def test_the_output_is_not_the_input(folder, capsys):
+    flags = ["--contents", "contents", "--styles", "styles", "--output", "contents"]
+    assert batch_cli.main([*SMALL, *flags]) == 2
+    assert "same folder" in capsys.readouterr().err
+    (folder / "made" / "report.jsonl").mkdir(parents=True)
+    assert batch_cli.main([*SMALL, *flags[:4], "--output", "made"]) == 2
+    assert "report.jsonl is a directory" in capsys.readouterr().err
+
+
+def test_manifests_as_spreadsheets_write_them(folder):
+    (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
+    assert batch.read_manifest("bom.csv") == [("a.png", "b.png")]
+    (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
+    with pytest.raises(InputError, match="a row has no 'content'"):
+        batch.read_manifest("other.csv")
     (folder / "empty.csv").write_text("content,style\n")
     with pytest.raises(InputError, match="names no pairs"):
         batch.read_manifest("empty.csv")

@@ -332,6 +332,15 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys)
     assert re.search(r"memory: about 0\.\d GiB", text)
     assert re.search(r"time: about \d+ s on /CPU:0 in (bfloat16|float32)", text)
     assert sorted(folder.iterdir()) == before
+    assert cli.main(request("--dry-run", "--memory", "0.01", *SHALLOW)) == 2
+    assert "of memory in all" in capsys.readouterr().err
+
+
+def test_ray_without_tiles_is_refused(folder, capsys):
+    assert cli.main(request("--ray", "local", *SHALLOW)) == 2
+    assert (
+        "ray would have no effect: 48 x 32 pixels are evaluated as a whole" in capsys.readouterr().err
+    )
 
 
 SHALLOW = ("--size", "48", "--style-layers", "conv1_1", "--iterations", "3", "--device", "/CPU:0")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_style import PRESETS, Features, Objective, TiledObjective, weights
 from tf_style.architecture import find_layer, layers_up_to, min_side_px
-from tf_style.tiling import halo_px, plan_tiles
+from tf_style.tile_plan import halo_px, plan_tiles
 
 PRESET = PRESETS["gatys2016"]
 

@@ -1,5 +1,6 @@
 """Many pictures: jobs that can be repeated, on local processes or on Ray."""
 
+import collections
 import concurrent.futures
 import csv
 import dataclasses
@@ -10,16 +11,21 @@ import multiprocessing
 import os
 import pathlib
 import platform
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
 from tf_style.image_files import reason_of, shown
+from tf_style.settings import fields_with_files
 
-# A job whose process died is tried so often in all: the next death may be another's fault.
-MAX_TRIES = 3
+# A job is given up when its process has died so often with no other job under way: a machine that ran
+# out of memory once may not do so again.
+MAX_DEATHS = 2
+# Of the names of a picture's inputs in its own, bytes: file systems take 255 in all.
+MAX_STEM_BYTES = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Job:
       style: Path of the style image.
       output: Path of the picture, named after both and a hash of all that goes into it.
       settings: Fields of `Settings`.
+
+    Paths are absolute, for workers elsewhere.
     """
 
     content: str
@@ -54,27 +62,35 @@ def make_jobs(
       turn comes.
     """
     digests: dict[str, str] = {}
+
+    def digest(path: str) -> str:
+        if path not in digests:
+            digests[path] = _digest(path)
+        return digests[path]
+
+    # Files of the settings count by what is in them.
+    files = fields_with_files(settings)
+    described = {**settings, **{name: digest(settings[name]) for name in files}}
+    settings = {**settings, **{name: os.path.abspath(settings[name]) for name in files}}
     jobs = {}
     for content, style in pairs:
-        for path in (content, style, settings.get("weights", "")):
-            if path not in digests:
-                digests[path] = _digest(path)
-        what = [digests[content], digests[style], digests[settings.get("weights", "")]]
-        text = json.dumps([what, settings, __version__], sort_keys=True)
-        name = "--".join(pathlib.Path(path).stem for path in (content, style))
-        name += f"--{hashlib.sha256(text.encode()).hexdigest()[:16]}.png"
-        jobs[name] = Job(content, style, os.path.join(folder, name), settings)
+        what = [digest(content), digest(style), described, __version__]
+        text = json.dumps(what, sort_keys=True)
+        name = f"{_stem(content)}--{_stem(style)}--{hashlib.sha256(text.encode()).hexdigest()[:16]}.png"
+        paths = (os.path.abspath(path) for path in (content, style, os.path.join(folder, name)))
+        jobs[name] = Job(*paths, settings)
     return list(jobs.values())
 
 
 def find_images(pattern: str) -> list[str]:
-    """The files in a folder, or those that a pattern matches, sorted.
+    """The files in a folder but for hidden ones, or those that a pattern matches, sorted.
 
     Raises:
       InputError: If there is none.
     """
     if os.path.isdir(pattern):
-        paths = (os.path.join(pattern, name) for name in os.listdir(pattern))
+        names = (name for name in os.listdir(pattern) if not name.startswith("."))
+        paths = (os.path.join(pattern, name) for name in names)
         found = [path for path in paths if os.path.isfile(path)]
     else:
         found = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
@@ -90,15 +106,17 @@ def read_manifest(path: str) -> list[tuple[str, str]]:
       InputError: If it is neither.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        # Spreadsheets begin a file with a mark of its encoding.
+        with open(path, newline="", encoding="utf-8-sig") as file:
             if path.endswith(".csv"):
                 rows = list(csv.DictReader(file))
             else:
                 rows = [json.loads(line) for line in file if line.strip()]
         pairs = [(row["content"], row["style"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        reason = f"a row has no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(
-            f"{shown(path)} is no manifest: {reason_of(error)}. Expected a .csv file with the columns "
+            f"{shown(path)} is no manifest: {reason}. Expected a .csv file with the columns "
             "content and style, or JSON lines with these keys"
         ) from error
     if not all(isinstance(path, str) and path for pair in pairs for path in pair) or not pairs:
@@ -114,57 +132,93 @@ def run_job(job: Job) -> dict[str, Any]:
       `seconds` and `worker`, the host and process.
     """
     start = time.monotonic()
-    record = {"content": job.content, "style": job.style, "output": job.output}
     status, message = "there", ""
-    if not os.path.exists(job.output):
-        try:
+    try:
+        if not (os.path.isfile(job.output) and os.path.getsize(job.output)):
             status, message = "made", _make(job)
-        except (InputError, TransferError) as error:
-            status, message = "error", str(error)
+    except (InputError, TransferError) as error:
+        status, message = "error", str(error)
+    except Exception as error:  # Whatever it is, the other jobs go on.
+        status, message = "error", f"{type(error).__name__}: {' '.join(str(error).split())}"
     seconds = round(time.monotonic() - start, 3)
     worker = f"{platform.node()}:{os.getpid()}"
-    return {**record, "status": status, "message": message, "seconds": seconds, "worker": worker}
+    return _record(job, status, message, seconds, worker)
 
 
-def run_locally(jobs: Sequence[Job], num_workers: int) -> Iterator[dict[str, Any]]:
-    """Runs jobs in processes of this machine; one that dies costs its job another try, no other.
+def run_locally(
+    jobs: Sequence[Job], num_workers: int, *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[dict[str, Any]]:
+    """Runs jobs in processes of this machine; one that dies costs its own job another try, no other.
+
+    Args:
+      jobs: The jobs.
+      num_workers: How many processes.
+      should_stop: When true no job is begun any more, and those under way are finished.
 
     Yields:
       The records as they come.
     """
+    waiting, suspects = collections.deque(jobs), collections.deque()
+    deaths: collections.Counter = collections.Counter()
+    while (waiting or suspects) and not should_stop():
+        # After a death those that were under way go one at a time: so the guilty one is found out.
+        queue, width = (suspects, 1) if suspects else (waiting, num_workers)
+        lost = yield from _run_until_a_death(queue, width, should_stop)
+        if width > 1:
+            suspects.extend(lost)
+            continue
+        for job in lost:
+            deaths[job.output] += 1
+            if deaths[job.output] < MAX_DEATHS:
+                suspects.appendleft(job)
+            else:
+                yield _record(job, "error", f"its process died {MAX_DEATHS} times")
+
+
+def _run_until_a_death(
+    queue: collections.deque[Job], width: int, should_stop: Callable[[], bool]
+) -> Generator[dict[str, Any], None, list[Job]]:
+    """Runs jobs until a process dies, and returns those that were under way then."""
     # Forked, a process that has TensorFlow's threads would hang.
     context = multiprocessing.get_context("spawn")
-    tries = {job.output: 0 for job in jobs}
-    left = list(jobs)
-    while left:
-        # After a death, those that were under way go one at a time: so the guilty one is found out.
-        suspects = any(tries[job.output] for job in left)
-        again = []
-        with concurrent.futures.ProcessPoolExecutor(
-            1 if suspects else num_workers, mp_context=context
-        ) as pool:
-            futures = {pool.submit(run_job, job): job for job in left}
-            for future in concurrent.futures.as_completed(futures):
-                job = futures[future]
+    lost: list[Job] = []
+    with concurrent.futures.ProcessPoolExecutor(
+        width, mp_context=context, initializer=_leave_interrupts_to_the_parent
+    ) as pool:
+        under_way: dict[concurrent.futures.Future, Job] = {}
+        while True:
+            # No more than can be begun at once: whatever is under way when a process dies is suspect.
+            while queue and len(under_way) < width and not (lost or should_stop()):
+                try:
+                    under_way[pool.submit(run_job, queue[0])] = queue[0]
+                except concurrent.futures.process.BrokenProcessPool:
+                    break  # An idle one died, and is nobody's fault.
+                queue.popleft()
+            if not under_way:
+                return lost
+            done, _ = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                job = under_way.pop(future)
                 try:
                     yield future.result()
                 except concurrent.futures.process.BrokenProcessPool:
-                    again.append(job)
-        if again:
-            # Of a broken pool all jobs come back, and only the first in order can have been at fault.
-            for job in again[:num_workers]:
-                tries[job.output] += 1
-            for job in [job for job in again if tries[job.output] >= MAX_TRIES]:
-                yield _given_up(job)
-        left = [job for job in again if tries[job.output] < MAX_TRIES]
+                    lost.append(job)
 
 
-def run_on_ray(jobs: Sequence[Job], call: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+def _leave_interrupts_to_the_parent() -> None:
+    # A terminal sends Ctrl-C to all its processes; a picture under way is finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_on_ray(
+    jobs: Sequence[Job], call: Callable[..., Any], *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[dict[str, Any]]:
     """Runs jobs on Ray's workers, which try one again whose process died.
 
     Args:
       jobs: The jobs; their files are on a disk that all workers see.
       call: As from `cluster.remote`.
+      should_stop: When true no record is waited for any more.
 
     Yields:
       The records as they come.
@@ -172,45 +226,58 @@ def run_on_ray(jobs: Sequence[Job], call: Callable[..., Any]) -> Iterator[dict[s
     import ray
 
     waiting = {call(run_job, job): job for job in jobs}
-    while waiting:
-        (done,), _ = ray.wait(list(waiting))
-        job = waiting.pop(done)
-        try:
-            yield ray.get(done)
-        except ray.exceptions.RayError:
-            yield _given_up(job)
+    while waiting and not should_stop():
+        done, _ = ray.wait(list(waiting), timeout=1.0)
+        for reference in done:
+            job = waiting.pop(reference)
+            try:
+                yield ray.get(reference)
+            except ray.exceptions.RayError as error:
+                yield _record(job, "error", f"its worker failed: {' '.join(str(error).split())}")
 
 
 def _make(job: Job) -> str:
-    from tf_style import image_files, isolated
+    from tf_style import image_files, isolated, program
     from tf_style.inputs import prepare
     from tf_style.settings import Settings
 
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=isolated.read)
     image_files.check_output(job.output, size=(inputs.height, inputs.width))
-    from tf_style.transfer import StyleTransfer
+    with program.startup_noise_hidden():
+        from tf_style.transfer import StyleTransfer, check_memory
 
-    result = StyleTransfer(inputs).run()
+        check_memory(inputs)
+        transfer = StyleTransfer(inputs)
+    result = transfer.run()
     if result.status.is_failure:
         raise TransferError(f"No picture was made: {result.status.text}.")
     image_files.write(job.output, result.image, alpha=result.alpha)
     return f"loss {result.final.loss:.4g}, {len(result.evaluations)} evaluations"
 
 
-def _given_up(job: Job) -> dict[str, Any]:
+def _record(
+    job: Job, status: str, message: str, seconds: float = 0.0, worker: str = ""
+) -> dict[str, Any]:
     return {
         "content": job.content,
         "style": job.style,
         "output": job.output,
-        "status": "error",
-        "message": f"its process died {MAX_TRIES} times",
-        "seconds": 0.0,
-        "worker": "",
+        "status": status,
+        "message": message,
+        "seconds": seconds,
+        "worker": worker,
     }
 
 
+def _stem(path: str) -> str:
+    stem = pathlib.Path(path).stem.encode(errors="replace")
+    return stem[:MAX_STEM_BYTES].decode(errors="ignore")
+
+
 def _digest(path: str) -> str:
-    """Of a file's bytes, or where there is none of its name, such as that of embedded weights."""
+    """Of a file's bytes, or where there is no file of its name."""
+    if not os.path.isfile(path):  # A pipe would wait for a writer.
+        return path
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

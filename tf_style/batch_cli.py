@@ -10,7 +10,7 @@ from tf_style import program
 from tf_style.cli import add_settings
 from tf_style.errors import InputError
 from tf_style.messages import say
-from tf_style.settings import Settings
+from tf_style.settings import Settings, fields_with_files
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,25 +32,27 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(arguments).items() if name in fields}
     # Here whole pictures go to the workers, not tiles.
     address = settings.pop("ray", None)
-    Settings(**settings).resolve(has_content=True, num_styles=1)
-    if arguments.workers < 1:
-        raise InputError(f"--workers are 1 or more. Received: {arguments.workers}")
+    _check(arguments, Settings(**settings), address)
     jobs = batch.make_jobs(_pairs(arguments), arguments.output, settings)
     image_files.check_folder(arguments.output)
-    if address is None:
-        records = batch.run_locally(jobs, arguments.workers)
-    else:
+    report = os.path.join(arguments.output, "report.jsonl")
+    image_files.check_writable(report)
+    call = None
+    if address is not None:
         from tf_style import cluster
 
         cluster.connect(address)
-        records = batch.run_on_ray(jobs, cluster.remote())
+        call = cluster.remote()
     counts = dict.fromkeys(("made", "there", "error"), 0)
-    report = os.path.join(arguments.output, "report.jsonl")
     with (
         program.stop_on_signals() as stop,
         open(report, "a", encoding="utf-8") as file,
         _progress(arguments, len(jobs)) as advance,
     ):
+        if call is None:
+            records = batch.run_locally(jobs, arguments.workers or 1, should_stop=stop)
+        else:
+            records = batch.run_on_ray(jobs, call, should_stop=stop)
         for record in records:
             counts[record["status"]] += 1
             # Line by line, so that a report is never behind the pictures.
@@ -59,13 +61,31 @@ def _run(arguments: argparse.Namespace) -> int:
                 pair = f"{record['content']} in {record['style']}"
                 say(f"{pair}: {record['message']}", "error", **record)
             advance()
-            if stop():
-                records.close()
-                break
     if not arguments.quiet:
         text = f"{counts['made']} made, {counts['there']} there already, {counts['error']} failed"
         say(f"{text}; {report} has each", "done", **counts)
     return stop.exit_code or (program.EXIT_FAILED if counts["error"] else 0)
+
+
+def _check(arguments: argparse.Namespace, settings: Settings, address: str | None) -> None:
+    """Refuses what would fail for every job."""
+    from tf_style import isolated, weights
+
+    settings.resolve(has_content=True, num_styles=1)
+    if arguments.workers is not None and arguments.workers < 1:
+        raise InputError(f"--workers are 1 or more. Received: {arguments.workers}")
+    if arguments.workers is not None and address is not None:
+        raise InputError("--workers would have no effect: with --ray the cluster's cores are used.")
+    if arguments.contents and os.path.isdir(arguments.contents):
+        if os.path.realpath(arguments.contents) == os.path.realpath(arguments.output):
+            raise InputError("--output and --contents are the same folder: its pictures would be both.")
+    files = fields_with_files(vars(settings))
+    if "weights" in files:
+        if os.path.isfile(settings.weights):
+            isolated.check_weights(settings.weights)
+        weights.load(settings.weights)
+    if "init" in files:
+        isolated.read(settings.init)
 
 
 def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
@@ -117,7 +137,6 @@ def _parser() -> argparse.ArgumentParser:
     jobs.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="N",
         help="processes; each uses all cores (default: 1)",
     )

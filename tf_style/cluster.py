@@ -5,6 +5,7 @@ The bits do not depend on how many workers there are: results are taken in the t
 
 import collections
 import os
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,18 +39,24 @@ def connect(address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"No Ray cluster answers at {address!r}: {error}") from error
+    finally:
+        # Ray sets one of its own, on the main thread, which would end a run without its picture.
+        if signal.getsignal(signal.SIGTERM) is not handler:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def remote(*, num_gpus: float = 0) -> Callable[..., Any]:
     """A function that calls another one on a worker and returns a reference to what it will return."""
     import ray
 
-    # A worker has one core, and TensorFlow would take them all.
-    threads = {"env_vars": {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}}
+    # A worker has one core, and TensorFlow would take them all. An evaluation by tiles calls functions
+    # from within an operation: with one thread for both they would wait for each other.
+    threads = {"env_vars": {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}}
 
     @ray.remote(max_retries=MAX_RETRIES, num_cpus=1, num_gpus=num_gpus, runtime_env=threads)
     def call(function: Callable, *arguments: Any) -> Any:
@@ -65,18 +72,18 @@ class RayPool:
     free, one that joined later too, and gives it to another where one is lost.
     """
 
-    def __init__(self, preset: Preset, weights: Weights, precision: str, *, num_gpus: float = 0):
+    def __init__(self, preset: Preset, weights: Weights, precision: str):
         """Sends out the weights, once.
 
         Args:
           preset: The objective.
           weights: Of the layers that it needs.
           precision: Of the network.
-          num_gpus: GPUs, or a part of one, for a task; 0 to compute on the CPU.
         """
         import ray
 
-        self._call = remote(num_gpus=num_gpus)
+        # On GPUs where the cluster has any, whatever this process runs on.
+        self._call = remote(num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
         self._weights = ray.put(weights)
         self._spec = (preset, precision, self._weights.hex())
 

@@ -1,5 +1,6 @@
 """How much memory a transfer takes, and how much there is. Imports no TensorFlow."""
 
+import functools
 import math
 import os
 import pathlib
@@ -10,8 +11,8 @@ from collections.abc import Iterable
 from tf_style.architecture import ConvLayer, find_layer, layers_up_to
 from tf_style.errors import InputError
 from tf_style.inputs import Inputs
-from tf_style.presets import Preset
 from tf_style.settings import Settings
+from tf_style.tile_plan import halo_px
 
 # Measured, as the next one is, by the peak resident size of runs at 256 to 2048 pixels in both
 # precisions: Python and TensorFlow with the graph, before any picture.
@@ -25,6 +26,8 @@ FORMS_OF_WEIGHTS = 2 + 2 * 16 / 9
 IMAGES_BESIDE_PAIRS = 6
 # Its position, two moments, the gradient, and what is computed of them.
 IMAGES_OF_ADAM = 8
+# Copies that TensorFlow Probability's L-BFGS holds of its pairs, measured.
+COPIES_OF_TFP = 11
 # And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
 IMAGES_BESIDE_TILES = 4
 # Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
@@ -59,7 +62,7 @@ def estimate(inputs: Inputs, precision: str, *, factor: float = 1.0, tile_px: in
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
-    at_once = math.inf if tile_px is None else (tile_px + 2 * _halo_px(preset)) ** 2
+    at_once = math.inf if tile_px is None else (tile_px + 2 * halo_px(preset.layers)) ** 2
     evaluation = SHARE_AT_ONCE * item_bytes * (kept + moving) * min(pixels, at_once)
     # A target is computed forward only, but its picture may be the larger one.
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
@@ -205,15 +208,17 @@ def _status(field: str) -> int:
     return 0
 
 
+@functools.cache  # TensorFlow takes it all then, and gives it to whatever this process does next.
 def _gpu_free(device: str) -> int | None:
     """As NVIDIA's own tool says, before TensorFlow takes it all."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    index = device.rpartition(":")[2]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
-        done = subprocess.run(
-            [*command, "-i", device.rpartition(":")[2]], capture_output=True, text=True, check=True
-        )
+        number = visible.split(",")[int(index)] if visible else index
+        done = subprocess.run([*command, "-i", number], capture_output=True, text=True, check=True)
         return int(done.stdout) * 2**20
-    except (OSError, subprocess.CalledProcessError, ValueError):
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
         return None  # A GPU of another make; TensorFlow's own error would come.
 
 
@@ -233,14 +238,11 @@ def _optimizer_images(settings: Settings) -> float:
     """How many images of float32 the optimiser's state takes."""
     if settings.optimizer == "adam":
         return IMAGES_OF_ADAM
+    if settings.optimizer == "tfp":
+        return 2 * settings.num_pairs * COPIES_OF_TFP + IMAGES_BESIDE_PAIRS
     return 2 * settings.num_pairs * (0.5 if settings.pair_precision == "bfloat16" else 1) + (
         IMAGES_BESIDE_PAIRS
     )
-
-
-def _halo_px(preset: Preset) -> int:
-    layers = layers_up_to(preset.layers)
-    return sum(layer.stride for layer in layers) + layers[-1].stride
 
 
 def _values_per_pixel(layers: Iterable[ConvLayer]) -> float:

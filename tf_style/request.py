@@ -11,7 +11,7 @@ from typing import Any
 from tf_style.errors import InputError
 from tf_style.image_files import reason_of, shown
 from tf_style.inputs import Inputs
-from tf_style.settings import Settings, is_file_name
+from tf_style.settings import Settings, fields_with_files, is_file_name
 
 # How a run is told about or kept, not what it makes.
 _ASIDE = (
@@ -38,10 +38,8 @@ def with_full_paths(request: dict[str, Any]) -> dict[str, Any]:
         if name in full:
             full[name] = os.path.abspath(full[name])
     full["style"] = [os.path.abspath(path) for path in request.get("style", [])]
-    if "init" in full and is_file_name(full["init"]):
-        full["init"] = os.path.abspath(full["init"])
-    if full.get("weights") not in (None, "embedded", "imagenet"):
-        full["weights"] = os.path.abspath(full["weights"])
+    for name in fields_with_files(full):
+        full[name] = os.path.abspath(full[name])
     return full
 
 
@@ -51,7 +49,7 @@ def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.
     Args:
       stored: As from `describe`, through JSON.
       arguments: Of this process; what it says beside the stored request must agree with it, but for
-        the files to write.
+        the files to write and the cluster to use, which may have another address by now.
       source: What holds the request, for messages.
 
     Returns:
@@ -71,7 +69,7 @@ def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.
             continue
         given = getattr(arguments, name, None)
         is_given = given not in (None, [], False) and not (name == "bit_depth" and given == 8)
-        if is_given and name in ("output", "trace"):
+        if is_given and name in ("output", "trace", "ray"):
             continue
         if is_given and _comparable(name, given) != _comparable(name, value):
             raise InputError(
@@ -80,7 +78,7 @@ def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.
             )
         setattr(result, name, value)
     for name, value in vars(arguments).items():
-        if name in _SETTINGS and name not in stored:
+        if name in _SETTINGS and name not in stored and name != "ray":
             raise InputError(
                 f"--{name.replace('_', '-')} is not in what {source} holds. Received: {value!r}"
             )

@@ -47,9 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     with program.stop_on_signals() as stop:
         transfer = _make_transfer(arguments, inputs)
         from tf_style import report
+        from tf_style.transfer import check_memory
 
         if arguments.dry_run:
             report.print_plan(transfer)
+            if not arguments.force:
+                check_memory(inputs)
             return stop.exit_code
         record["run_on"] = report.run_on(transfer)
         # As it was chosen, for another choice would not give the same bits.
@@ -165,16 +168,12 @@ def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
     with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
         import tensorflow as tf
 
-        from tf_style import memory
-        from tf_style.devices import resolve_device, resolve_precision
-        from tf_style.transfer import StyleTransfer
+        from tf_style.transfer import StyleTransfer, check_memory
 
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
-        device = resolve_device(inputs.settings.device)
-        precision = resolve_precision(inputs.settings.precision, device)
         if not (arguments.force or arguments.dry_run):
-            memory.check(inputs, precision, device)
+            check_memory(inputs)
         return StyleTransfer(inputs)
 
 

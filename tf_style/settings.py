@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from tf_style.architecture import find_layer
 from tf_style.errors import InputError
@@ -272,3 +273,9 @@ class Settings:
 def is_file_name(init: str) -> bool:
     """Whether an `init` names a file rather than one of the three words."""
     return init not in ("content", "noise", "style")
+
+
+def fields_with_files(settings: Mapping[str, Any]) -> list[str]:
+    """Which of some settings, by the names of their fields, are paths of files."""
+    words = {"init": ("content", "noise", "style"), "weights": ("embedded", "imagenet")}
+    return [name for name in words if settings.get(name) not in (None, *words[name])]

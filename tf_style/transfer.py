@@ -16,8 +16,10 @@ from tf_style.lbfgs import Status
 from tf_style.objective import PARTS, Features, Objective
 from tf_style.optimizers import make_minimizer
 from tf_style.presets import Preset
+from tf_style.pyramid import Level
 from tf_style.settings import Settings
-from tf_style.tiling import LocalPool, TiledObjective, TilePool, TileWorker, halo_px
+from tf_style.tile_plan import halo_px
+from tf_style.tiling import LocalPool, TiledObjective, TilePool, TileWorker
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -121,13 +123,21 @@ class StyleTransfer:
           inputs: As from `prepare`.
 
         Raises:
-          InputError: If TensorFlow sees no such device.
+          InputError: If TensorFlow sees no such device, or if Ray is asked for and has no part in it or
+            does not answer.
         """
         settings = inputs.settings
         self.inputs = inputs
         self.device = resolve_device(settings.device)
         self.precision = resolve_precision(settings.precision, self.device)
         self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
+        if settings.ray is not None:
+            if not any(self._is_tiled(pictures.level) for pictures in inputs.levels):
+                raise InputError(
+                    f"ray would have no effect: {inputs.width} x {inputs.height} pixels are evaluated "
+                    "as a whole. It takes a larger size, or smaller tiles."
+                )
+            cluster.connect(settings.ray)
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -245,8 +255,7 @@ class StyleTransfer:
 
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
         level, blend = pictures.level, self.inputs.settings.style_blend
-        halo = halo_px(level.preset.layers)
-        if self.tile_px is None or max(level.height, level.width) <= self.tile_px + 2 * halo:
+        if not self._is_tiled(level):
             return Objective(
                 self.features,
                 level.preset,
@@ -266,13 +275,15 @@ class StyleTransfer:
             pool=self._make_pool(level.preset),
         )
 
+    def _is_tiled(self, level: Level) -> bool:
+        if self.tile_px is None:
+            return False
+        return max(level.height, level.width) > self.tile_px + 2 * halo_px(level.preset.layers)
+
     def _make_pool(self, preset: Preset) -> TilePool:
-        ray = self.inputs.settings.ray
-        if ray is None:
-            return LocalPool(TileWorker(self.features, preset))
-        cluster.connect(ray)
-        num_gpus = 1 if self.device.startswith("/GPU") else 0
-        return cluster.RayPool(preset, self.inputs.weights, self.precision, num_gpus=num_gpus)
+        if self.inputs.settings.ray is None:
+            return LocalPool(TileWorker(self.features, preset), self.device)
+        return cluster.RayPool(preset, self.inputs.weights, self.precision)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""
@@ -334,6 +345,16 @@ class StyleTransfer:
             seconds=seconds,
             read_image=self.read_image,
         )
+
+
+def check_memory(inputs: Inputs) -> None:
+    """Refuses a transfer that would not fit in memory where it would run.
+
+    Raises:
+      InputError: It says what would fit.
+    """
+    device = resolve_device(inputs.settings.device)
+    memory.check(inputs, resolve_precision(inputs.settings.precision, device), device)
 
 
 def stylize(
