@@ -91,7 +91,7 @@ def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
     assert memory.available() == 50
 
 
-@pytest.mark.parametrize("limit_mib", [1600, 2000, 2300, 2600, 4000])
+@pytest.mark.parametrize("limit_mib", [1000, 1600, 1800, 2000, 2300, 2600, 4000])
 def test_under_a_limit_a_run_is_refused_or_completes(tmp_path, limit_mib):
     """On two cores the boundary is at about 2200 MiB; on more it is higher."""
     limit = limit_mib * 2**20

@@ -244,9 +244,11 @@ def _make(job: Job) -> str:
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=isolated.read)
     image_files.check_output(job.output, size=(inputs.height, inputs.width))
     with program.startup_noise_hidden():
-        from tf_style.transfer import StyleTransfer, check_memory
+        from tf_style.devices import check_memory
 
         check_memory(inputs)
+        from tf_style.transfer import StyleTransfer
+
         transfer = StyleTransfer(inputs)
     result = transfer.run()
     if result.status.is_failure:

@@ -1,10 +1,12 @@
-"""Where the network runs, and in which precision it is fast there."""
+"""Where the network runs, in which precision it is fast there, and whether a transfer fits."""
 
 import pathlib
 
 import tensorflow as tf
 
+from tf_style import memory
 from tf_style.errors import InputError
+from tf_style.inputs import Inputs
 
 
 def resolve_device(name: str | None) -> str:
@@ -50,6 +52,16 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if _has_fast_bfloat16(device) else "float32"
+
+
+def check_memory(inputs: Inputs) -> None:
+    """Refuses a transfer that would not fit in memory where it would run.
+
+    Raises:
+      InputError: It says what would fit.
+    """
+    device = resolve_device(inputs.settings.device)
+    memory.check(inputs, resolve_precision(inputs.settings.precision, device), device)
 
 
 def _has_fast_bfloat16(device: str) -> bool:

@@ -37,6 +37,8 @@ TILES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
 # TensorFlow is yet to start, some for all and some for each core; measured on two cores.
 RESERVED_BYTES = 384 * 2**20
 RESERVED_BYTES_PER_CORE = 80 * 2**20
+# And what importing TensorFlow takes of it: 1450 MiB measured, with a reserve.
+ADDRESSES_OF_TENSORFLOW = 1500 * 2**20
 # Of what there is, the part that others may take meanwhile.
 RESERVE = 0.1
 _GIB = 2**30
@@ -130,6 +132,21 @@ def check(inputs: Inputs, precision: str, device: str) -> None:
         f"{inputs.width} x {inputs.height} pixels in {precision} need about {needed / _GIB:.2f} GiB of "
         f"memory in all, and {(limit + held) / _GIB:.2f} GiB can be had: {advice}, or --force to go on"
     )
+
+
+def check_import() -> None:
+    """Refuses to import TensorFlow where its address space is limited to less than that takes.
+
+    Raises:
+      InputError: It says what there is.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    left = limit - _status("VmSize")
+    if limit != resource.RLIM_INFINITY and left < ADDRESSES_OF_TENSORFLOW:
+        raise InputError(
+            f"TensorFlow alone takes about {ADDRESSES_OF_TENSORFLOW / _GIB:.2f} GiB of memory in all, "
+            f"and {left / _GIB:.2f} GiB can be had under this process's limit (ulimit -v)"
+        )
 
 
 def _limit_and_held(inputs: Inputs, device: str) -> tuple[int | None, int]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tf_style import checkpoint, image_files, isolated, program, request
+from tf_style import checkpoint, image_files, isolated, memory, program, request
 from tf_style.errors import InputError, TransferError
 from tf_style.inputs import Inputs, prepare
 from tf_style.settings import Settings
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
       The exit code.
     """
+    memory.check_import()
     arguments, saved, source, state = _complete(arguments)
     settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
     _check(arguments, settings)
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     with program.stop_on_signals() as stop:
         transfer = _make_transfer(arguments, inputs)
         from tf_style import report
-        from tf_style.transfer import check_memory
+        from tf_style.devices import check_memory
 
         if arguments.dry_run:
             report.print_plan(transfer)
@@ -168,12 +169,15 @@ def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
     with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
         import tensorflow as tf
 
-        from tf_style.transfer import StyleTransfer, check_memory
+        from tf_style.devices import check_memory
 
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
         if not (arguments.force or arguments.dry_run):
             check_memory(inputs)
+        # Only now, for what it imports takes memory too.
+        from tf_style.transfer import StyleTransfer
+
         return StyleTransfer(inputs)
 
 

@@ -347,16 +347,6 @@ class StyleTransfer:
         )
 
 
-def check_memory(inputs: Inputs) -> None:
-    """Refuses a transfer that would not fit in memory where it would run.
-
-    Raises:
-      InputError: It says what would fit.
-    """
-    device = resolve_device(inputs.settings.device)
-    memory.check(inputs, resolve_precision(inputs.settings.precision, device), device)
-
-
 def stylize(
     content: ImageSource | None,
     styles: ImageSource | Sequence[ImageSource],
