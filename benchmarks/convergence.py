@@ -23,7 +23,7 @@ VARIANTS = {
     "m = 10": ["--pairs", "10"],
     "m = 20": ["--pairs", "20"],
     "noise": ["--init", "noise"],
-    "noise, one size": ["--init", "noise", "--levels", "1"],
+    "noise, two levels": ["--init", "noise", "--levels", "2"],
 }
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -41,7 +41,7 @@ def main() -> None:
     lines = [
         f"{results.machine()}. {pathlib.Path(arguments.content).name} in "
         f"{pathlib.Path(arguments.style).name}, {arguments.size} px, {arguments.iterations} iterations "
-        "in all, split equally over the levels. Seconds from the shell, and the lowest loss at the "
+        "in all, at each level half of those below. Seconds from the shell, and the lowest loss at the "
         "last level by then.",
         "",
         "| variant | evaluations | "

@@ -23,6 +23,8 @@ from tf_style import PRESETS, Settings
 from tf_style.devices import resolve_device, resolve_precision
 from tf_style.tile_plan import halo_px, plan_tiles
 
+# Of float32 numbers, about a unit in the last place.
+CHANGE = 1e-7
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -58,8 +60,9 @@ def main() -> None:
         "Floor: 1.5 times the crops' pixels over the picture's, for two passes forward and one back.",
         "",
         "| --tile | seconds of the optimisation | times the first | floor | peak MiB | estimated "
-        "| mean difference to the first, levels | gradient on tile borders / elsewhere |",
-        f"|{'---|' * 8}",
+        "| mean difference to the first, levels | gradient on tile borders / elsewhere "
+        "| there in the first |",
+        f"|{'---|' * 9}",
     ]
     first = None
     with tempfile.TemporaryDirectory() as temporary:
@@ -70,14 +73,21 @@ def main() -> None:
             seconds, peak, estimated, chosen = run(arguments, tile, output)
             picture = np.asarray(Image.open(output), np.float64)
             first = (seconds, picture) if first is None else first
-            border, least = (borders(picture, int(chosen)), floor(picture, chosen)) if chosen else "--"
+            border = before = least = "-"
+            if chosen:
+                border, before = (borders(each, int(chosen)) for each in (picture, first[1]))
+                least = floor(picture, int(chosen))
             difference = np.abs(picture - first[1]).mean()
             name = f"auto ({chosen})" if tile == "auto" else tile
             lines.append(
                 f"| {name} | {seconds:.0f} | {seconds / first[0]:.2f} | {least} | {peak:.0f} "
-                f"| {estimated} | {difference:.2f} | {border} |"
+                f"| {estimated} | {difference:.2f} | {border} | {before} |"
             )
             print(lines[-1], flush=True)
+        if tiles[0] == "off":
+            difference = np.abs(with_changed_start(arguments) - first[1]).mean()
+            name = f"off, the start changed by {CHANGE:g}"
+            lines.append(f"| {name} | - | - | - | - | - | {difference:.2f} | - | - |")
     text = "\n".join(lines)
     print(text)
     if arguments.write:
@@ -156,20 +166,32 @@ def evaluation(arguments: argparse.Namespace) -> str:
     return "\n".join([head, "", "| step | seconds | peak so far, GiB |", "|---|---|---|", *lines])
 
 
-def floor(picture: np.ndarray, tile_px: str) -> str:
+def with_changed_start(arguments: argparse.Namespace) -> np.ndarray:
+    """The whole picture's run from a start that differs by rounding: how far that alone leads away."""
+    from tf_style import StyleTransfer, prepare
+
+    names = ("size", "iterations", "levels", "pairs", "precision")
+    settings = Settings(tile="off", **{name: getattr(arguments, name) for name in names})
+    transfer = StyleTransfer(prepare(arguments.content, [arguments.style], settings))
+    noise = np.random.default_rng(0).standard_normal(transfer.image.shape).astype(np.float32)
+    transfer.image.assign(transfer.image * (1 + CHANGE * noise))
+    return np.round(255.0 * transfer.run().image)
+
+
+def floor(picture: np.ndarray, tile_px: int) -> str:
     """What an evaluation by tiles costs at least, in evaluations of the whole picture."""
     height, width = picture.shape[:2]
     layers = PRESETS[Settings().preset].layers
-    tiles = plan_tiles(height, width, int(tile_px), layers, halo=halo_px(layers))
+    tiles = plan_tiles(height, width, tile_px, layers, halo=halo_px(layers))
     pixels = sum(tile.crop(picture[np.newaxis])[0, ..., 0].size for tile in tiles)
     return f"{1.5 * pixels / (height * width):.2f}"
 
 
 def borders(picture: np.ndarray, tile_px: int) -> str:
-    """The mean difference of neighbours across tiles' borders, over that elsewhere.
+    """The mean difference of neighbours across tiles' borders, over that elsewhere, and its deviation.
 
     Elsewhere is where the network's last pooling has a border too: every 16 pixels neighbours differ
-    more, with and without tiles.
+    more, with and without tiles. The deviation is that of a mean of as many of those lines.
     """
     ratios = []
     for axis in (0, 1):
@@ -179,8 +201,11 @@ def borders(picture: np.ndarray, tile_px: int) -> str:
         places = np.arange(15, len(steps), 16)
         is_border = (places + 1) % side == 0
         if is_border.any():
-            ratios.append(steps[places[is_border]].mean() / steps[places[~is_border]].mean())
-    return " and ".join(f"{ratio:.3f}" for ratio in ratios) or "-"
+            elsewhere = steps[places[~is_border]]
+            ratio = steps[places[is_border]].mean() / elsewhere.mean()
+            deviation = elsewhere.std() / elsewhere.mean() / is_border.sum() ** 0.5
+            ratios.append(f"{ratio:.3f} ± {deviation:.3f}")
+    return " and ".join(ratios) or "-"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
 """Tiles against the whole image: loss and gradient at random sizes, layers, poolings and weights."""
 
 import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style import PRESETS, Features, Objective, TiledObjective, weights
+from tf_style import PRESETS, Features, InputError, Objective, TiledObjective, weights
 from tf_style.architecture import find_layer, layers_up_to, min_side_px
 from tf_style.tile_plan import halo_px, plan_tiles
+from tf_style.tiling import LocalPool
 
+ROOT = pathlib.Path(__file__).parent.parent
 PRESET = PRESETS["gatys2016"]
 
 
@@ -111,3 +117,23 @@ def test_tiles_own_each_position_once(length, tile_px):
             _, rows, columns = tile.owned(stride)
             total += len(range(height)[rows]) * len(range(width)[columns])
         assert total == (length // stride) * (37 // stride)
+
+
+def test_the_program_makes_tiles_with_one_inter_op_thread_given(tmp_path):
+    """As on a machine of one core, where an evaluation by tiles would wait for itself."""
+    command = [sys.executable, str(ROOT / "bin" / "stylize"), "--size", "256", "--tile", "32"]
+    command += ["--content", str(ROOT / "examples" / "chelsea.jpg"), "--iterations", "1"]
+    command += ["--style", str(ROOT / "examples" / "style.jpg"), "--output", "out.png", "--quiet"]
+    environment = {**os.environ, "TF_NUM_INTEROP_THREADS": "1"}
+    # The limit is for a run that hangs; this one takes ten seconds.
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").exists()
+
+
+def test_the_library_refuses_tiles_with_one_inter_op_thread(monkeypatch):
+    monkeypatch.setattr("tf_style.tiling.num_inter_op_threads", lambda: 1)
+    with pytest.raises(InputError, match="inter-op threads"):
+        LocalPool(None)

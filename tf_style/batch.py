@@ -244,8 +244,9 @@ def _make(job: Job) -> str:
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=isolated.read)
     image_files.check_output(job.output, size=(inputs.height, inputs.width))
     with program.startup_noise_hidden():
-        from tf_style.devices import check_memory
+        from tf_style.devices import check_memory, provide_threads
 
+        provide_threads()
         check_memory(inputs)
         from tf_style.transfer import StyleTransfer
 

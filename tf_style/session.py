@@ -169,8 +169,9 @@ def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
     with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
         import tensorflow as tf
 
-        from tf_style.devices import check_memory
+        from tf_style.devices import check_memory, provide_threads
 
+        provide_threads()
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
         if not (arguments.force or arguments.dry_run):

@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.architecture import find_layer
+from tf_style.devices import THREADS_FOR_TILES, num_inter_op_threads
+from tf_style.errors import InputError
 from tf_style.gram import gram_matrix
 from tf_style.objective import Features
 from tf_style.presets import Preset, Scale
@@ -333,7 +335,20 @@ class LocalPool:
     """This process, one tile after the other: each uses all the cores."""
 
     def __init__(self, worker: TileWorker, device: str | None = None):
-        """Takes the worker, and the device for it; None for TensorFlow's choice."""
+        """Takes the worker and the device.
+
+        Args:
+          worker: What computes.
+          device: For it; None for TensorFlow's choice.
+
+        Raises:
+          InputError: If TensorFlow runs one operation at a time: an evaluation would wait for ever.
+        """
+        if num_inter_op_threads() < THREADS_FOR_TILES:
+            raise InputError(
+                f"Tiles take {THREADS_FOR_TILES} inter-op threads, and TensorFlow has 1 here. Call "
+                f"tf.config.threading.set_inter_op_parallelism_threads({THREADS_FOR_TILES}) first."
+            )
         self._worker = worker
         self._device = device
 
