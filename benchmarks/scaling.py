@@ -37,8 +37,6 @@ def main() -> None:
     settings = Settings(size=arguments.size, levels=1, iterations=1)
     inputs = prepare(arguments.content, [arguments.style], settings)
     head = {"num_cpus": 0, "include_dashboard": False}
-    nodes = Cluster(initialize_head=True, head_node_args=head)
-    ray.init(address=nodes.address, log_to_driver=False, logging_level="error")
     lines = [
         f"{results.machine()}. {inputs.width} x {inputs.height} pixels in {arguments.precision}, tiles "
         f"of {arguments.tile} pixels; median of {RUNS}.",
@@ -49,15 +47,18 @@ def main() -> None:
     ]
     first = None
     for count in range(1, arguments.workers + 1):
-        nodes.add_node(num_cpus=1)
+        nodes = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(count):
+            nodes.add_node(num_cpus=1)
+        cluster.connect(nodes.address)
         pool = cluster.RayPool(inputs.preset, inputs.weights, arguments.precision)
         seconds, own, found = evaluate(inputs, arguments.tile, pool)
+        ray.shutdown()
+        nodes.shutdown()
         first = first or (seconds, found)
         same = all(np.array_equal(a, b) for a, b in zip(found, first[1], strict=True))
         lines.append(f"| {count} | {seconds:.2f} | {own:.2f} | {first[0] / seconds:.2f} | {same} |")
         print(lines[-1], flush=True)
-    ray.shutdown()
-    nodes.shutdown()
     text = "\n".join(lines)
     print(text)
     if arguments.write:
