@@ -5,6 +5,7 @@ The bits do not depend on how many workers there are: results are taken in the t
 
 import collections
 import os
+import pathlib
 import signal
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -34,6 +35,9 @@ def connect(address: str) -> None:
         # Ray may miss that a result has come until it looks again, by default after a whole second:
         # measured on two nodes, once or twice in an evaluation.
         os.environ.setdefault("RAY_get_check_signal_interval_milliseconds", "50")
+        if address != "local" and _has_token():
+            # As Ray's own head does it, but not those that join one.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
     except ImportError as error:
         raise InputError("Ray is not installed: pip install 'tf-style[ray]'.") from error
@@ -45,12 +49,22 @@ def connect(address: str) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"No Ray cluster answers at {address!r}: {error}") from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"No Ray cluster answers at {address!r}: {reason}. One that asks for a token takes its "
+            "head's ~/.ray/auth_token here too."
+        ) from error
     finally:
         # Ray sets one of its own, on the main thread, which would end a run without its picture.
         if signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
+
+
+def _has_token() -> bool:
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return True
+    return (pathlib.Path.home() / ".ray" / "auth_token").is_file()
 
 
 def remote(*, num_gpus: float = 0) -> Callable[..., Any]:
