@@ -346,7 +346,8 @@ def resize(pixels: NDArray[np.floating], height: int, width: int) -> FloatArray:
     resized = np.empty((height, width, *pixels.shape[2:]), np.float32)
     for source, target in zip(_planes(pixels), _planes(resized), strict=True):
         plane = Image.fromarray(np.ascontiguousarray(source, np.float32))
-        np.clip(plane.resize((width, height), Image.Resampling.LANCZOS), 0, 1, out=target)
+        plane = plane.resize((width, height), Image.Resampling.LANCZOS)
+        np.clip(np.asarray(plane), 0, 1, out=target)
     return resized
 
 
