@@ -91,11 +91,18 @@ def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
     assert memory.available() == 50
 
 
-@pytest.mark.parametrize("limit_mib", [1000, 1600, 1800, 2000, 2300, 2600, 4000])
-def test_under_a_limit_a_run_is_refused_or_completes(tmp_path, limit_mib):
+@pytest.mark.parametrize(
+    ("limit_mib", "size"),
+    [
+        *((limit, 256) for limit in (1000, 1600, 1800, 2000, 2300, 2600, 4000)),
+        (1750, 3000),
+        (1900, 6000),
+    ],
+)
+def test_under_a_limit_a_run_is_refused_or_completes(tmp_path, limit_mib, size):
     """On two cores the boundary is at about 2200 MiB; on more it is higher."""
     limit = limit_mib * 2**20
-    command = [sys.executable, str(ROOT / "bin" / "stylize"), "--size", "256", "--iterations", "2"]
+    command = [sys.executable, str(ROOT / "bin" / "stylize"), "--size", str(size), "--iterations", "4"]
     command += ["--content", str(ROOT / "examples" / "chelsea.jpg"), "--precision", "float32"]
     command += ["--style", str(ROOT / "examples" / "style.jpg"), "--output", "out.png"]
     done = subprocess.run(

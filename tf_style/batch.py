@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
@@ -237,12 +238,14 @@ def run_on_ray(
 
 
 def _make(job: Job) -> str:
-    from tf_style import image_files, isolated, program
+    from tf_style import image_files, isolated, memory, program
     from tf_style.inputs import prepare
     from tf_style.settings import Settings
 
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=isolated.read)
     image_files.check_output(job.output, size=(inputs.height, inputs.width))
+    if "tensorflow" not in sys.modules:
+        memory.check_import()
     with program.startup_noise_hidden():
         from tf_style.devices import check_memory, provide_threads
 

@@ -5,7 +5,6 @@ The bits do not depend on how many workers there are: results are taken in the t
 
 import collections
 import os
-import pathlib
 import signal
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -64,7 +63,7 @@ def connect(address: str) -> None:
 def _has_token() -> bool:
     if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         return True
-    return (pathlib.Path.home() / ".ray" / "auth_token").is_file()
+    return os.path.isfile(os.path.expanduser("~/.ray/auth_token"))
 
 
 def remote(*, num_gpus: float = 0) -> Callable[..., Any]:

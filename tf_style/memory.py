@@ -145,7 +145,7 @@ def check_import() -> None:
     if limit != resource.RLIM_INFINITY and left < ADDRESSES_OF_TENSORFLOW:
         raise InputError(
             f"TensorFlow alone takes about {ADDRESSES_OF_TENSORFLOW / _GIB:.2f} GiB of memory in all, "
-            f"and {left / _GIB:.2f} GiB can be had under this process's limit (ulimit -v)"
+            f"and {left / _GIB:.2f} GiB can be had: raise this process's limit (ulimit -v)"
         )
 
 

@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
       The exit code.
     """
-    memory.check_import()
+    if not arguments.force:
+        memory.check_import()
     arguments, saved, source, state = _complete(arguments)
     settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
     _check(arguments, settings)
@@ -166,6 +167,8 @@ def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> No
 
 
 def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
+    if not arguments.force:
+        memory.check_import()  # Again, for the pictures have taken their part.
     with contextlib.nullcontext() if arguments.verbose else program.startup_noise_hidden():
         import tensorflow as tf
 
