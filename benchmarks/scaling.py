@@ -83,7 +83,7 @@ def evaluate(inputs, tile_px: int, pool: cluster.RayPool) -> tuple[float, float,
         pool=pool,
     )
     image = tf.constant(level.content[np.newaxis])
-    # A worker that has just joined imports TensorFlow, and each traces a graph for each shape of tile.
+    # A worker that has just joined imports TensorFlow and traces its graphs.
     for _ in range(WARM_UPS):
         objective.parts_and_gradient(image)
     times, own = [], []

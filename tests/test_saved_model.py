@@ -172,7 +172,7 @@ def test_stock_ops_only_and_everything_once(folder):
     assert len(nodes) > 1000
     assert not [node.op for node in nodes if ">" in node.op or "TfStyle" in node.op]
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    # The weights up to conv5_1 are 12.6 MB in 8 bits; the bound is 30.
+    # The weights up to conv5_1 are 12.6 MB in 8 bits; 30 is the most that it may be.
     assert 12e6 < size < 30e6
 
 

@@ -12,7 +12,6 @@ import os
 import pathlib
 import platform
 import signal
-import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
@@ -244,8 +243,7 @@ def _make(job: Job) -> str:
 
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=isolated.read)
     image_files.check_output(job.output, size=(inputs.height, inputs.width))
-    if "tensorflow" not in sys.modules:
-        memory.check_import()
+    memory.check_import()
     with program.startup_noise_hidden():
         from tf_style.devices import check_memory, provide_threads
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import subprocess
+import sys
 from collections.abc import Iterable
 
 from tf_style.architecture import ConvLayer, find_layer, layers_up_to
@@ -137,9 +138,13 @@ def check(inputs: Inputs, precision: str, device: str) -> None:
 def check_import() -> None:
     """Refuses to import TensorFlow where its address space is limited to less than that takes.
 
+    Where it is imported already there is nothing to refuse.
+
     Raises:
       InputError: It says what there is.
     """
+    if "tensorflow" in sys.modules:
+        return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     left = limit - _status("VmSize")
     if limit != resource.RLIM_INFINITY and left < ADDRESSES_OF_TENSORFLOW:
