@@ -55,7 +55,7 @@ class BuildOps(Command):
         return [str(path.relative_to(ROOT)) for folder in folders for path in ROOT.glob(folder)]
 
     def _package(self):
-        return (ROOT if self.editable_mode else pathlib.Path(self.build_lib)) / "tf_style"
+        return (ROOT if self.editable_mode else pathlib.Path(self.build_lib)) / "tf_style" / "ops"
 
 
 class Wheel(bdist_wheel):

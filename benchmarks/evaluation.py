@@ -15,9 +15,10 @@ import numpy as np
 import results
 import tensorflow as tf
 
-from tf_style import PRESETS, Features, Objective, weights
-from tf_style.architecture import ConvLayer, find_layer, layers_up_to
-from tf_style.convolution import RectifiedConv2D
+from tf_style import PRESETS, Features, Objective
+from tf_style.network import weights
+from tf_style.network.architecture import ConvLayer, find_layer, layers_up_to
+from tf_style.network.conv_relu import RectifiedConv2D
 
 PRESET = PRESETS["gatys2016"]
 LAYERS = layers_up_to(PRESET.layers)

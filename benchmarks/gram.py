@@ -19,11 +19,11 @@ from unittest import mock
 import results
 import tensorflow as tf
 
-from tf_style import weights
-from tf_style.architecture import find_layer, layers_up_to
-from tf_style.gram import gram_loss, kernel_info
-from tf_style.objective import Features, Objective
-from tf_style.presets import PRESETS
+from tf_style.network import weights
+from tf_style.network.architecture import find_layer, layers_up_to
+from tf_style.objective.objective import Features, Objective
+from tf_style.objective.presets import PRESETS
+from tf_style.ops.gram import gram_loss, kernel_info
 
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 SIZES = ((512, 384), (1024, 768))
@@ -159,7 +159,7 @@ def evaluations(width: int, height: int, runs: int) -> str:
         functions = {}
         for name, loss in LOSSES.items():
             objective = Objective(features, preset, content=image, styles=[image], kernel="custom")
-            with mock.patch("tf_style.objective.gram_loss", loss):
+            with mock.patch("tf_style.objective.objective.gram_loss", loss):
                 objective.parts_and_gradient(image)  # Traced here, once and for all.
             functions[name] = objective.parts_and_gradient
         times = medians_ms(functions, [image], runs)

@@ -12,9 +12,10 @@ import results
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from tf_style import PRESETS, Features, Lbfgs, Objective, Settings, weights
-from tf_style.architecture import layers_up_to
-from tf_style.curvature import make_inverse_hessian
+from tf_style import PRESETS, Features, Lbfgs, Objective, Settings
+from tf_style.network import weights
+from tf_style.network.architecture import layers_up_to
+from tf_style.optimize.preconditioner import make_inverse_hessian
 
 PRESET = PRESETS["gatys2016"]
 ITERATIONS = 4

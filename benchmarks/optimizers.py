@@ -10,8 +10,8 @@ import numpy as np
 import results
 
 from tf_style import EvaluationLog, Settings, StyleTransfer, prepare
-from tf_style.objective import PARTS
-from tf_style.optimizers import make_minimizer
+from tf_style.objective.objective import PARTS
+from tf_style.optimize.minimizer import make_minimizer
 
 BUDGETS = {"lbfgs": 60, "tfp": 170}
 

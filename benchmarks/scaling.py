@@ -12,7 +12,8 @@ import time
 import numpy as np
 import results
 
-from tf_style import Settings, cluster, prepare
+from tf_style import Settings, prepare
+from tf_style.objective import ray_pool
 
 WARM_UPS = 5
 RUNS = 5
@@ -50,8 +51,8 @@ def main() -> None:
         nodes = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(count):
             nodes.add_node(num_cpus=1)
-        cluster.connect(nodes.address)
-        pool = cluster.RayPool(inputs.preset, inputs.weights, arguments.precision)
+        ray_pool.connect(nodes.address)
+        pool = ray_pool.RayPool(inputs.preset, inputs.weights, arguments.precision)
         seconds, own, found = evaluate(inputs, arguments.tile, pool)
         ray.shutdown()
         nodes.shutdown()
@@ -65,7 +66,7 @@ def main() -> None:
         results.replace_section("scaling", text)
 
 
-def evaluate(inputs, tile_px: int, pool: cluster.RayPool) -> tuple[float, float, list[np.ndarray]]:
+def evaluate(inputs, tile_px: int, pool: ray_pool.RayPool) -> tuple[float, float, list[np.ndarray]]:
     """The median time of an evaluation, this process's part of it, and its parts and gradient."""
     import tensorflow as tf
 

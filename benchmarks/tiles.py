@@ -20,8 +20,8 @@ import results
 from PIL import Image
 
 from tf_style import PRESETS, Settings
-from tf_style.devices import resolve_device, resolve_precision
-from tf_style.tile_plan import halo_px, plan_tiles
+from tf_style.objective.tile_plan import halo_px, plan_tiles
+from tf_style.transfer.devices import resolve_device, resolve_precision
 
 # Of float32 numbers, about a unit in the last place.
 CHANGE = 1e-7

@@ -213,7 +213,7 @@ def make_environment(peer: Peer, folder: pathlib.Path) -> pathlib.Path:
         (site / "torchvision").mkdir(exist_ok=True)
         (site / "torchvision" / "__init__.py").write_text("")
         (site / "torchvision" / "transforms.py").write_text(TORCHVISION)
-        from tf_style import weights
+        from tf_style.network import weights
 
         arrays = {
             f"{layer}/{part}": array

@@ -79,7 +79,7 @@ def build(package: pathlib.Path, objects: pathlib.Path) -> None:
     """Puts the op's library, or what is to be known where there is none, into a folder.
 
     Args:
-      package: The folder tf_style. It receives the library and `_build_info.py`, which names
+      package: The folder tf_style/ops. It receives the library and `_build_info.py`, which names
         TensorFlow's version that it was built for.
       objects: The folder for what the compiler leaves on the way.
 
@@ -198,7 +198,7 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
 def main() -> int:
     """Builds the op in place, for a checkout."""
     try:
-        build(ROOT / "tf_style", ROOT / "build" / "ops")
+        build(ROOT / "tf_style" / "ops", ROOT / "build" / "ops")
     except BuildError as error:
         print(f"The custom op cannot be built: {error}", file=sys.stderr)
         return 1

@@ -18,10 +18,11 @@ sys.path.insert(0, str(ROOT))
 
 def read_image(data: bytes) -> None:
     """`images.read`: a picture within its limits, or an InputError of one line."""
-    from tf_style import InputError, images
+    from tf_style import InputError
+    from tf_style.images import reading
 
     try:
-        picture = images.read(data, limits=images.Limits(max_pixels=1_000_000))
+        picture = reading.read(data, limits=reading.Limits(max_pixels=1_000_000))
     except InputError as error:
         assert "\n" not in str(error)
         return
@@ -34,8 +35,9 @@ def read_weights(data: bytes) -> None:
     """`weights.load` of a `.h5` file: the layer in its shape and finite, or an InputError."""
     import numpy as np
 
-    from tf_style import InputError, weights
-    from tf_style.architecture import LAYERS
+    from tf_style import InputError
+    from tf_style.network import weights
+    from tf_style.network.architecture import LAYERS
 
     with tempfile.NamedTemporaryFile(suffix=".h5") as file:
         file.write(data)
@@ -56,7 +58,7 @@ def read_checkpoint(data: bytes) -> None:
     import hashlib
     import json
 
-    from tf_style import checkpoint
+    from tf_style.transfer import checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "checkpoint-1.json"
@@ -94,9 +96,8 @@ def main() -> None:
         import numpy  # noqa: F401
         import PIL.Image  # noqa: F401
 
-        import tf_style.checkpoint
-        import tf_style.images
-        import tf_style.weights  # noqa: F401
+        import tf_style.images.reading
+        import tf_style.network.weights  # noqa: F401
     warnings.simplefilter("ignore")
     atheris.Setup([sys.argv[0], *sys.argv[2:]], target)
     atheris.Fuzz()

@@ -20,5 +20,5 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_the_package_does_not_import_tensorflow():
-    code = "import sys, tf_style, tf_style.cli; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, tf_style, tf_style.commands.stylize; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

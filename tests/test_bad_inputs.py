@@ -9,7 +9,7 @@ import time
 import bad_inputs
 import pytest
 
-from tf_style import cli
+from tf_style.commands import stylize
 
 ROOT = pathlib.Path(__file__).parent.parent
 STYLE = str(ROOT / "examples" / "style.jpg")
@@ -42,7 +42,7 @@ def test_ends_with_one_line_and_nothing_left(bad, tmp_path, capfd, monkeypatch, 
     # 400 pixels wide at a size of 1 pixel nothing is large enough.
     arguments = ["--content", str(bad[name]), "--style", STYLE, "--output", "new.png", "--size", "1"]
     start = time.monotonic()
-    code = cli.main(arguments)
+    code = stylize.main(arguments)
     seconds = time.monotonic() - start
     out, err = capfd.readouterr()
     lines = err.splitlines()

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_style import InputError, Settings, StyleTransfer, TransferError, checkpoint, cli, prepare
+from tf_style import InputError, Settings, StyleTransfer, TransferError, prepare
+from tf_style.commands import stylize
+from tf_style.transfer import checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -209,10 +211,10 @@ def test_other_inputs_or_settings_are_refused(tmp_path, capsys, monkeypatch):
     photo.write_bytes(pathlib.Path(CONTENT).read_bytes())
     arguments = ["--content", "photo.jpg", "--style", STYLE, "--size", "32", "--iterations", "2"]
     arguments += ["--precision", "float32", "--quiet", "--output", "out.png"]
-    assert cli.main([*arguments, "--checkpoint", "run"]) == 0
+    assert stylize.main([*arguments, "--checkpoint", "run"]) == 0
 
     def refusal(*flags):
-        assert cli.main([*flags]) == 2
+        assert stylize.main([*flags]) == 2
         return capsys.readouterr().err
 
     assert "holds a run already" in refusal(*arguments, "--checkpoint", "run")
@@ -243,7 +245,7 @@ def test_wrong_flags(tmp_path, capsys, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     arguments = ["--content", CONTENT, "--style", STYLE, "--output", "out.png", *flags]
     try:
-        code = cli.main(arguments)
+        code = stylize.main(arguments)
     except SystemExit as end:
         code = end.code
     assert code == 2

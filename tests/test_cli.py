@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer, cli
+from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer
+from tf_style.commands import stylize
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -162,7 +163,7 @@ def test_a_bad_request_gets_one_line_and_changes_nothing(folder, capsys, name):
     arguments, expected = BAD_REQUESTS[name]
     before = sorted(folder.iterdir())
     try:
-        code = cli.main(arguments)
+        code = stylize.main(arguments)
     except SystemExit as stop:  # argparse's own way out.
         code = stop.code
     output = capsys.readouterr()
@@ -182,9 +183,9 @@ def test_no_bad_request_imports_tensorflow_or_touches_an_old_output(folder):
         [argument.replace("new.png", "old.png") for argument in arguments] for arguments in requests
     ]
     code = (
-        "import json, sys\nfrom tf_style import cli\n"
+        "import json, sys\nfrom tf_style.commands import stylize\n"
         "for arguments in json.load(sys.stdin):\n"
-        "    try: code = cli.main(arguments)\n"
+        "    try: code = stylize.main(arguments)\n"
         "    except SystemExit as stop: code = stop.code\n"
         "    if code != 2: sys.exit(str(arguments))\n"
         "sys.exit({'tensorflow', 'keras', 'rich'} & set(sys.modules) or 0)"
@@ -208,7 +209,7 @@ def test_no_bad_request_imports_tensorflow_or_touches_an_old_output(folder):
 def test_an_unreadable_file_is_one_line(folder, capsys, flag):
     """Root may read all, but what the system cannot even name."""
     name = "x" * 300 + ".jpg"
-    assert cli.main(request(flag, name, *SHALLOW)) == 2
+    assert stylize.main(request(flag, name, *SHALLOW)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
     assert "File name too long" in line
@@ -216,20 +217,21 @@ def test_an_unreadable_file_is_one_line(folder, capsys, flag):
 
 def test_debug_shows_where(folder, capsys):
     with pytest.raises(InputError, match=r"none\.jpg") as caught:
-        cli.main(request("--debug", content="none.jpg"))
-    assert "isolated.py" in "".join(traceback.format_exception(caught.value))
+        stylize.main(request("--debug", content="none.jpg"))
+    assert "sandbox.py" in "".join(traceback.format_exception(caught.value))
 
 
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["--version"])
+        stylize.main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("stylize 0.")
 
 
 def test_help_gives_the_librarys_defaults_without_numpy(capsys):
     code = (
-        "import sys\nfrom tf_style import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "import sys\nfrom tf_style.commands import stylize\n"
+        "try: stylize.main(['--help'])\nexcept SystemExit: pass\n"
         "sys.exit(99 if {'tensorflow', 'numpy'} & set(sys.modules) else 0)"
     )
     done = subprocess.run(
@@ -325,19 +327,19 @@ def test_a_transfer_from_end_to_end(tmp_path):
 
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys):
     before = sorted(folder.iterdir())
-    assert cli.main(request("--dry-run", "--levels", "2", "--iterations", "9", *SHALLOW[:4])) == 0
+    assert stylize.main(request("--dry-run", "--levels", "2", "--iterations", "9", *SHALLOW[:4])) == 0
     text = capsys.readouterr().out
     assert "level 0: 24 x 16 pixels, 6 iterations" in text
     assert "level 1: 48 x 32 pixels, 3 iterations" in text
     assert re.search(r"memory: about 0\.\d GiB", text)
     assert re.search(r"time: about \d+ s on /CPU:0 in (bfloat16|float32)", text)
     assert sorted(folder.iterdir()) == before
-    assert cli.main(request("--dry-run", "--memory", "0.01", *SHALLOW)) == 2
+    assert stylize.main(request("--dry-run", "--memory", "0.01", *SHALLOW)) == 2
     assert "of memory in all" in capsys.readouterr().err
 
 
 def test_ray_without_tiles_is_refused(folder, capsys):
-    assert cli.main(request("--ray", "local", *SHALLOW)) == 2
+    assert stylize.main(request("--ray", "local", *SHALLOW)) == 2
     assert (
         "ray would have no effect: 48 x 32 pixels are evaluated as a whole" in capsys.readouterr().err
     )
@@ -371,7 +373,7 @@ def test_the_same_seed_gives_the_same_picture(tmp_path, precision):
             done = run(*here)
             assert done.returncode == 0, done.stderr
         else:
-            assert cli.main(here) == 0
+            assert stylize.main(here) == 0
         with Image.open(tmp_path / name) as picture:
             pictures.append(np.asarray(picture))
     np.testing.assert_array_equal(*pictures[:2])
@@ -388,7 +390,10 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
 
 def test_a_style_equal_to_the_content_ends_well(tmp_path):
     output = str(tmp_path / "o.png")
-    assert cli.main(request(*SHALLOW, "--content-layers", "conv1_1", style=CONTENT, output=output)) == 0
+    assert (
+        stylize.main(request(*SHALLOW, "--content-layers", "conv1_1", style=CONTENT, output=output))
+        == 0
+    )
     with Image.open(tmp_path / "o.png") as picture, Image.open(CONTENT) as content:
         difference = np.asarray(picture, float) - np.asarray(content.resize(picture.size), float)
     # Little but the difference of two ways to resize: measured 1.1 levels.
@@ -469,7 +474,7 @@ def test_ctrl_c_before_the_first_evaluation_leaves_the_output_alone(folder, caps
 
     monkeypatch.setattr(StyleTransfer, "run", run)
     handler = signal.getsignal(signal.SIGINT)
-    assert cli.main(request(*SHALLOW, content=None, output="old.png")) == 130
+    assert stylize.main(request(*SHALLOW, content=None, output="old.png")) == 130
     (line,) = capsys.readouterr().err.splitlines()
     assert "interrupted" in line
     assert (folder / "old.png").read_bytes() == b"precious"
@@ -485,19 +490,20 @@ def test_ctrl_c_while_the_picture_is_written_does_not_lose_it(folder, monkeypatc
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", interrupt)
-    assert cli.main(request(*SHALLOW, content=None)) == 130
+    assert stylize.main(request(*SHALLOW, content=None)) == 130
     with Image.open("new.png") as picture:
         picture.load()
 
 
 def test_a_second_ctrl_c_ends_the_program_at_once(folder):
     code = (
-        "import signal, sys\nfrom tf_style import StyleTransfer, cli\n"
+        "import signal, sys\nfrom tf_style import StyleTransfer\n"
+        "from tf_style.commands import stylize\n"
         "def run(self, **_):\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "StyleTransfer.run = run\n"
-        f"cli.main({request(*SHALLOW, content=None, output='old.png')!r})"
+        f"stylize.main({request(*SHALLOW, content=None, output='old.png')!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
     assert done.returncode == -signal.SIGINT
@@ -506,7 +512,7 @@ def test_a_second_ctrl_c_ends_the_program_at_once(folder):
 
 def test_content_without_style_is_reconstructed(folder, capsys):
     arguments = ("--size", "48", "--content-layers", "conv1_1", "--iterations", "3")
-    assert cli.main(request(*arguments, "--trace", "t.json", style=None)) == 0
+    assert stylize.main(request(*arguments, "--trace", "t.json", style=None)) == 0
     record = json.loads((folder / "t.json").read_text())
     assert record["arguments"]["style"] == []
     assert record["levels"][-1]["preset"]["init"] == "noise"
@@ -516,7 +522,7 @@ def test_content_without_style_is_reconstructed(folder, capsys):
 
 
 def test_style_without_content_has_the_styles_proportions(folder):
-    assert cli.main(request(*SHALLOW, content=None, style="photo.jpg")) == 0
+    assert stylize.main(request(*SHALLOW, content=None, style="photo.jpg")) == 0
     with Image.open("new.png") as picture:
         assert picture.size == (48, 32)
 
@@ -525,7 +531,7 @@ def test_what_was_asked_for_is_in_the_metadata_without_folders_and_with_zeros(fo
     arguments = request("--tv-weight", "0", "--no-normalize", *SHALLOW, style=str(folder / "photo.jpg"))
     init = str(folder / "dot.png")
     Image.new("RGB", (48, 32), (90, 120, 30)).save(init)
-    assert cli.main([*arguments, "--content-layers", "conv1_1", "--init", init, "--quiet"]) == 0
+    assert stylize.main([*arguments, "--content-layers", "conv1_1", "--init", init, "--quiet"]) == 0
     with Image.open("new.png") as picture:
         text = picture.getexif()[0x010E]
     description = json.loads(text)
@@ -537,7 +543,7 @@ def test_what_was_asked_for_is_in_the_metadata_without_folders_and_with_zeros(fo
 
 
 def test_verbose_says_where_and_how(folder, capsys):
-    assert cli.main(request("--verbose", *SHALLOW, content=None)) == 0
+    assert stylize.main(request("--verbose", *SHALLOW, content=None)) == 0
     text = capsys.readouterr().err
     assert "48 x " in text
     assert "/CPU:0" in text
@@ -559,7 +565,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("kind", ["terminal", "no colour", "dumb", "file"])
 def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
-    from tf_style import report
+    from tf_style.commands import progress
 
     stderr = io.StringIO() if kind == "file" else Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
@@ -569,7 +575,7 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
     monkeypatch.setenv("TERM", "dumb" if kind == "dumb" else "xterm")
     if kind == "no colour":
         monkeypatch.setenv("NO_COLOR", "1")
-    with report.progress_display(quiet=False) as display:
+    with progress.progress_display(quiet=False) as display:
         for iteration in (1, 10, 20, 30, 60):
             display(progress(iteration))
     text = stderr.getvalue()
@@ -593,7 +599,7 @@ def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    code = cli.main(request(*SHALLOW, "--content-layers", "conv1_1", output="old.png"))
+    code = stylize.main(request(*SHALLOW, "--content-layers", "conv1_1", output="old.png"))
     error = capsys.readouterr().err.splitlines()[-1]
     assert code == 1
     assert "No space left on device" in error
@@ -604,7 +610,7 @@ def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):
 def test_numbers_out_of_range_are_a_failed_run_and_no_picture(folder, capsys):
     """A weight that takes the first loss beyond float32."""
     arguments = request("--style-weight", "1e38", "--trace", "t.json", *SHALLOW, content=None)
-    code = cli.main([*arguments, "--output", "old.png"])
+    code = stylize.main([*arguments, "--output", "old.png"])
     error = capsys.readouterr().err.splitlines()[-1]
     assert code == 1
     assert "not a finite number" in error

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style import _kernel
 from tf_style.errors import InputError
-from tf_style.gram import gram_loss, gram_matrix, kernel_info
+from tf_style.ops import library
+from tf_style.ops.gram import gram_loss, gram_matrix, kernel_info
 
 FLOAT32_EPSILON = 2.0**-24
 BFLOAT16_EPSILON = 2.0**-8
@@ -262,7 +262,7 @@ def test_bad_input(kernel, features, target, message):
 
 
 def custom_ops():
-    ops = _kernel.custom_ops("auto")
+    ops = library.custom_ops("auto")
     if ops is None:
         pytest.skip(kernel_info().reason)
     return ops

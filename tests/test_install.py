@@ -48,5 +48,5 @@ def test_source_wheel_and_editable(tmp_path, monkeypatch):
     run(second, "-c", USE, folder=tmp_path)
 
     run(first, "-m", "pip", "install", "--no-deps", "-e", source, folder=tmp_path)
-    assert list(source.glob("tf_style/kernels_tf*.so"))
+    assert list(source.glob("tf_style/ops/kernels_tf*.so"))
     run(first, "-c", USE, folder=tmp_path)

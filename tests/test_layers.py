@@ -21,10 +21,10 @@ from tf_style import (
     StyleLoss,
     VggFeatures,
     read_image,
-    weights,
 )
-from tf_style.architecture import layers_up_to
-from tf_style.images import resize
+from tf_style.images.reading import resize
+from tf_style.network import weights
+from tf_style.network.architecture import layers_up_to
 
 ROOT = pathlib.Path(__file__).parent.parent
 STYLE = str(ROOT / "examples" / "style.jpg")

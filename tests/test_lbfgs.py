@@ -5,8 +5,8 @@ import pytest
 import reference
 import tensorflow as tf
 
-from tf_style.lbfgs import Lbfgs, Status
-from tf_style.lbfgs_core import TOLERATED_RISE
+from tf_style.optimize.lbfgs import Lbfgs, Status
+from tf_style.optimize.lbfgs_step import TOLERATED_RISE
 
 
 class Counted:

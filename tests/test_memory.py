@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from tf_style import InputError, Settings, memory, prepare
+from tf_style import InputError, Settings, prepare
+from tf_style.transfer import memory
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -7,9 +7,9 @@ import pytest
 import reference
 import tensorflow as tf
 
-from tf_style.gram import gram_loss
-from tf_style.objective import Objective
-from tf_style.presets import MEAN, MEAN_GRAM, Preset, Scale
+from tf_style.objective.objective import Objective
+from tf_style.objective.presets import MEAN, MEAN_GRAM, Preset, Scale
+from tf_style.ops.gram import gram_loss
 
 CHANNELS = (5, 7)
 # The paper's factors, as in the preset `paper-literal`, with layers of the small network below.

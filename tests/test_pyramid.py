@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style import PRESETS, InputError, Objective, pyramid
-from tf_style.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, SUM, Scale
+from tf_style import PRESETS, InputError, Objective
+from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, SUM, Scale
+from tf_style.transfer import pyramid
 
 PRESET = PRESETS["gatys2016"]
 

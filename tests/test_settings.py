@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.architecture import LAYERS, find_layer, layers_up_to, min_side_px
+from tf_style.network.architecture import LAYERS, find_layer, layers_up_to, min_side_px
 
 # A and B of "A * sum{(F-P)**2} + B * sum{(G-A)**2}" at a layer of N channels and M positions, from each
 # tool's own source; the paper's literal alpha is 1e-3 for beta = 1, and `gatys2016` departs from the

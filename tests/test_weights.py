@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from tf_style import InputError, weights
-from tf_style.architecture import LAYERS
+from tf_style import InputError
+from tf_style.network import weights
+from tf_style.network.architecture import LAYERS
 
 FIRST = LAYERS[:2]
 

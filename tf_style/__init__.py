@@ -10,59 +10,59 @@ from typing import TYPE_CHECKING
 from tf_style._version import __version__
 
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
+    from tf_style.embed.layers import ContentLoss, GramMatrix, PerceptualLoss, StyleLoss, VggFeatures
+    from tf_style.embed.stylizer import Stylizer, stylize_dataset
     from tf_style.errors import InputError, TransferError
-    from tf_style.evaluations import EvaluationLog
-    from tf_style.gram import KernelInfo, gram_loss, gram_matrix, kernel_info
-    from tf_style.image_files import write as write_image
-    from tf_style.images import Limits, Picture
-    from tf_style.images import read as read_image
-    from tf_style.inputs import Inputs, prepare
-    from tf_style.layers import ContentLoss, GramMatrix, PerceptualLoss, StyleLoss, VggFeatures
-    from tf_style.lbfgs import Lbfgs, Status
-    from tf_style.objective import Features, Objective
-    from tf_style.presets import PRESETS, Preset, Scale
-    from tf_style.saved_model import export_saved_model
-    from tf_style.settings import Settings
-    from tf_style.stylizer import Stylizer, stylize_dataset
-    from tf_style.tiling import TiledObjective
-    from tf_style.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
+    from tf_style.images.reading import Limits, Picture
+    from tf_style.images.reading import read as read_image
+    from tf_style.images.writing import write as write_image
+    from tf_style.objective.objective import Features, Objective
+    from tf_style.objective.presets import PRESETS, Preset, Scale
+    from tf_style.objective.tiled import TiledObjective
+    from tf_style.ops.gram import KernelInfo, gram_loss, gram_matrix, kernel_info
+    from tf_style.optimize.lbfgs import Lbfgs, Status
+    from tf_style.serve.export import export_saved_model
+    from tf_style.transfer.evaluation_log import EvaluationLog
+    from tf_style.transfer.prepare import Inputs, prepare
+    from tf_style.transfer.settings import Settings
+    from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
 
 _PLACES = {
-    "ContentLoss": "layers.ContentLoss",
-    "Evaluation": "transfer.Evaluation",
-    "EvaluationLog": "evaluations.EvaluationLog",
-    "Features": "objective.Features",
-    "GramMatrix": "layers.GramMatrix",
+    "ContentLoss": "embed.layers.ContentLoss",
+    "Evaluation": "transfer.transfer.Evaluation",
+    "EvaluationLog": "transfer.evaluation_log.EvaluationLog",
+    "Features": "objective.objective.Features",
+    "GramMatrix": "embed.layers.GramMatrix",
     "InputError": "errors.InputError",
-    "Inputs": "inputs.Inputs",
-    "KernelInfo": "gram.KernelInfo",
-    "Lbfgs": "lbfgs.Lbfgs",
-    "Limits": "images.Limits",
-    "Objective": "objective.Objective",
-    "PRESETS": "presets.PRESETS",
-    "PerceptualLoss": "layers.PerceptualLoss",
-    "Picture": "images.Picture",
-    "Preset": "presets.Preset",
-    "Progress": "transfer.Progress",
-    "Scale": "presets.Scale",
-    "Settings": "settings.Settings",
-    "Status": "lbfgs.Status",
-    "StyleLoss": "layers.StyleLoss",
-    "StyleTransfer": "transfer.StyleTransfer",
-    "StylizeResult": "transfer.StylizeResult",
-    "Stylizer": "stylizer.Stylizer",
-    "TiledObjective": "tiling.TiledObjective",
+    "Inputs": "transfer.prepare.Inputs",
+    "KernelInfo": "ops.gram.KernelInfo",
+    "Lbfgs": "optimize.lbfgs.Lbfgs",
+    "Limits": "images.reading.Limits",
+    "Objective": "objective.objective.Objective",
+    "PRESETS": "objective.presets.PRESETS",
+    "PerceptualLoss": "embed.layers.PerceptualLoss",
+    "Picture": "images.reading.Picture",
+    "Preset": "objective.presets.Preset",
+    "Progress": "transfer.transfer.Progress",
+    "Scale": "objective.presets.Scale",
+    "Settings": "transfer.settings.Settings",
+    "Status": "optimize.lbfgs.Status",
+    "StyleLoss": "embed.layers.StyleLoss",
+    "StyleTransfer": "transfer.transfer.StyleTransfer",
+    "StylizeResult": "transfer.transfer.StylizeResult",
+    "Stylizer": "embed.stylizer.Stylizer",
+    "TiledObjective": "objective.tiled.TiledObjective",
     "TransferError": "errors.TransferError",
-    "VggFeatures": "layers.VggFeatures",
-    "export_saved_model": "saved_model.export_saved_model",
-    "gram_loss": "gram.gram_loss",
-    "gram_matrix": "gram.gram_matrix",
-    "kernel_info": "gram.kernel_info",
-    "prepare": "inputs.prepare",
-    "read_image": "images.read",
-    "stylize": "transfer.stylize",
-    "stylize_dataset": "stylizer.stylize_dataset",
-    "write_image": "image_files.write",
+    "VggFeatures": "embed.layers.VggFeatures",
+    "export_saved_model": "serve.export.export_saved_model",
+    "gram_loss": "ops.gram.gram_loss",
+    "gram_matrix": "ops.gram.gram_matrix",
+    "kernel_info": "ops.gram.kernel_info",
+    "prepare": "transfer.prepare.prepare",
+    "read_image": "images.reading.read",
+    "stylize": "transfer.transfer.stylize",
+    "stylize_dataset": "embed.stylizer.stylize_dataset",
+    "write_image": "images.writing.write",
 }
 
 __all__ = [
@@ -108,7 +108,7 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _PLACES[name].partition(".")
+    module, _, attribute = _PLACES[name].rpartition(".")
     value = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
     globals()[name] = value
     return value

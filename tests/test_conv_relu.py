@@ -1,0 +1,132 @@
+"""The convolution op against TensorFlow's own: values, gradients, and where it steps aside."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_style.network.conv_relu import RectifiedConv2D
+from tf_style.ops.library import kernel_info
+
+pytestmark = pytest.mark.skipif(kernel_info().kernel != "custom", reason=kernel_info().reason)
+
+# Measured, of the relative norm of the difference to float64: float32 4e-7, bfloat16 0.0043, which is
+# what rounding inputs, filters and results to 8 bits comes to.
+BOUNDS = {"float32": 1e-6, "bfloat16": 0.006}
+SHAPES = [
+    (1, 7, 9, 16, 32),
+    (2, 1, 1, 16, 16),
+    (1, 33, 20, 128, 192),
+    (3, 16, 30, 64, 128),
+    # The first layer's op.
+    (1, 1, 1, 3, 16),
+    (2, 19, 70, 3, 64),
+    (1, 33, 32, 3, 48),
+]
+
+
+def relative(a, b) -> float:
+    a, b = (np.asarray(tf.cast(x, tf.float64)) for x in (a, b))
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def make(shape, precision, kernel="custom", padding="same"):
+    """A layer, its input, and the same in float64."""
+    batch, height, width, channels, out = shape
+    generator = np.random.default_rng(0)
+    filters = np.float32(generator.standard_normal((3, 3, channels, out)))
+    bias = np.float32(generator.standard_normal(out))
+    layer = RectifiedConv2D(
+        out, padding=padding, kernel=kernel, name="layer", precision=precision, in_float32=channels == 3
+    )
+    layer.build((None, None, None, channels))
+    layer.load(filters, bias)
+    of_x = "float32" if channels == 3 else precision
+    x = tf.cast(generator.standard_normal((batch, height, width, channels)), of_x)
+    upstream = tf.cast(generator.standard_normal((batch, height, width, out)), precision)
+    return layer, x, upstream, filters, bias
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_value_and_gradient(shape, precision, in_graph):
+    layer, x, upstream, filters, bias = make(shape, precision)
+
+    def both(x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return y, tape.gradient(y, x, upstream)
+
+    if in_graph:
+        unknown = tf.TensorSpec([None, None, None, shape[3]], x.dtype)
+        upstreams = tf.TensorSpec([None, None, None, shape[4]], precision)
+        both = tf.function(both, input_signature=[unknown, upstreams])
+    y, gradient = both(x, upstream)
+    assert y.dtype == precision
+    assert gradient.dtype == x.dtype
+    exact = tf.cast(x, tf.float64)
+    plain = tf.nn.conv2d(exact, np.float64(filters), 1, "SAME") + np.float64(bias)
+    assert relative(y, tf.nn.relu(plain)) < BOUNDS[precision]
+    # The rectification's own signs: near zero rounding decides on them.
+    gated = tf.where(y > 0, tf.cast(upstream, tf.float64), 0)
+    expected = tf.nn.conv2d_transpose(gated, np.float64(filters), x.shape, 1, "SAME")
+    assert relative(gradient, expected) < BOUNDS[precision]
+
+
+def test_the_first_layer_without_a_border():
+    layer, x, upstream, filters, bias = make((1, 12, 40, 3, 32), "float32", padding="valid")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+    exact = tf.cast(x, tf.float64)
+    assert relative(y, tf.nn.relu(tf.nn.conv2d(exact, np.float64(filters), 1, "VALID") + bias)) < 1e-6
+    gated = tf.where(y > 0, tf.cast(upstream[:, 1:-1, 1:-1], tf.float64), 0)
+    expected = tf.nn.conv2d_transpose(gated, np.float64(filters), x.shape, 1, "VALID")
+    assert relative(tape.gradient(y, x, upstream[:, 1:-1, 1:-1]), expected) < 1e-6
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+@pytest.mark.parametrize("channels", [3, 64])
+def test_the_bits_do_not_depend_on_the_batch(precision, channels):
+    layer, x, *_ = make((3, 12, 17, channels, 64), precision)
+    together = layer(x)
+    for index in range(3):
+        np.testing.assert_array_equal(layer(x[index : index + 1])[0], together[index])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_stays_none(value):
+    layer, x, *_ = make((1, 6, 6, 16, 16), "float32")
+    x = tf.tensor_scatter_nd_update(x, [[0, 2, 2, 5]], [value])
+    assert not np.all(np.isfinite(layer(x)[0, 2, 2]))
+
+
+def test_it_steps_aside():
+    shape = (1, 8, 8, 16, 16)
+    names = set()
+    for channels, padding, kernel in (
+        (16, "same", "stock"),
+        (16, "valid", "auto"),
+        (5, "same", "auto"),
+    ):
+        layer, x, *_ = make((*shape[:3], channels, 16), "float32", kernel, padding)
+        graph = tf.function(layer).get_concrete_function(tf.TensorSpec(x.shape))
+        names |= {operation.type for operation in graph.graph.get_operations()}
+    assert not any(name.startswith("TfStyle>") for name in names)
+    layer, x, *_ = make(shape, "float32")
+    compiled = tf.function(make(shape, "float32", "auto")[0], jit_compile=True)
+    # Float32's rounding in another order.
+    assert relative(compiled(x), layer(x)) < BOUNDS["float32"]
+
+
+def test_there_is_no_second_derivative():
+    layer, x, *_ = make((1, 8, 8, 16, 16), "float32")
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = tf.reduce_sum(tf.square(layer(x)))
+        gradient = inner.gradient(y, x)
+    with pytest.raises(LookupError, match="RectifiedConvolutionGradient"):
+        outer.gradient(gradient, x)

@@ -1,0 +1,212 @@
+"""Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tf_style import InputError
+from tf_style.commands import jobs, stylize_batch
+
+ROOT = pathlib.Path(__file__).parent.parent
+SMALL = ["--size", "32", "--iterations", "1", "--precision", "float32"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Three contents, one of them poison, and two styles."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("contents", "styles"):
+        (tmp_path / name).mkdir()
+    for name in ("chelsea", "coffee"):
+        with Image.open(ROOT / "examples" / f"{name}.jpg") as original:
+            picture = original.resize((64, 48))
+        picture.save(tmp_path / "contents" / f"{name}.png")
+        picture.rotate(180).save(tmp_path / "styles" / f"{name}.png")
+    (tmp_path / "contents" / "poison.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return tmp_path
+
+
+def run(folder, *extra):
+    command = [sys.executable, str(ROOT / "bin" / "stylize-batch"), *SMALL, "--output", "made"]
+    command += ["--contents", "contents", "--styles", "styles", *extra]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "made" / "report.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("extra", [[], ["--workers", "2"]])
+def test_all_pairs_and_again(folder, extra):
+    done = run(folder, *extra)
+    assert done.returncode == 1, done.stderr
+    assert "4 made, 0 there already, 2 failed" in done.stderr
+    found = records(folder)
+    assert sorted(record["status"] for record in found) == ["error"] * 2 + ["made"] * 4
+    assert all("poison.png" in r["message"] for r in found if r["status"] == "error")
+    pictures = sorted((folder / "made").glob("*.png"))
+    assert {str(path.name) for path in pictures} == {
+        os.path.basename(record["output"]) for record in found if record["status"] == "made"
+    }
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (32, 24)
+    times = [path.stat().st_mtime_ns for path in pictures]
+    done = run(folder)
+    assert "0 made, 4 there already, 2 failed" in done.stderr
+    assert [path.stat().st_mtime_ns for path in pictures] == times
+    # Other settings are another picture.
+    done = run(folder, "--seed", "1", "--init", "noise")
+    assert "4 made, 0 there already, 2 failed" in done.stderr
+    assert len(list((folder / "made").glob("*.png"))) == 8
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_manifest_names_the_pairs(folder, suffix):
+    pairs = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
+    if suffix == "csv":
+        text = "content,style\n" + "\n".join(",".join(pair) for pair in pairs)
+    else:
+        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in pairs)
+    (folder / f"jobs.{suffix}").write_text(text)
+    assert jobs.read_manifest(f"jobs.{suffix}") == pairs
+    assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
+    assert [record["status"] for record in records(folder)] == ["made", "error"]
+
+
+def die_of_poison(job):
+    """Stands for a job: a process that meets poison dies as if of a decoder's bug, or of memory."""
+    if "poison" in job.content:
+        os._exit(9)
+    time.sleep(0.3)  # So that others are under way then.
+    return {"output": job.output, "status": "made"}
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
+    monkeypatch.setattr(jobs, "run_job", die_of_poison)
+    names = ["a", "b", "poison", "c", "d", "e"]
+    planned = [jobs.Job(name, "style", f"{name}.png", {}) for name in names]
+    found = list(jobs.run_locally(planned, num_workers))
+    made = [record["output"] for record in found if record["status"] == "made"]
+    assert sorted(made) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    (failed,) = [record for record in found if record["status"] == "error"]
+    assert failed["output"] == "poison.png"
+    assert "died" in failed["message"]
+
+
+def fail_otherwise(job):
+    raise MemoryError("of all things")
+
+
+def test_whatever_a_job_raises_is_its_own_record(monkeypatch):
+    monkeypatch.setattr(jobs, "_make", fail_otherwise)
+    record = jobs.run_job(jobs.Job("a.png", "b.png", "none.png", {}))
+    assert (record["status"], record["message"]) == ("error", "MemoryError: of all things")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_batch_with_a_report_of_all_that_is_made(folder, number):
+    (folder / "contents" / "poison.png").unlink()
+    for index in range(8):
+        shutil.copy(folder / "contents" / "coffee.png", folder / "contents" / f"{index}.png")
+    command = [sys.executable, str(ROOT / "bin" / "stylize-batch"), *SMALL, "--output", "made"]
+    command += ["--contents", "contents", "--styles", "styles"]
+    # As a terminal does, to all of its processes.
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True)
+    report = folder / "made" / "report.jsonl"
+    deadline = time.monotonic() + 120
+    while not (report.exists() and report.read_text()):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=120)
+    found = records(folder)
+    made = sorted((folder / "made").glob("*.png"))
+    assert 1 <= len(made) < 20
+    if number == signal.SIGINT:  # A worker that SIGTERM reaches too dies of it.
+        assert process.returncode == 130, errors
+        assert {record["output"] for record in found} == {str(path) for path in made}
+        assert f"{len(made)} made" in errors.decode()
+    else:
+        assert process.returncode == 143, errors
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "say what to make"),
+        (["--contents", "contents"], "say what to make"),
+        (["--contents", "none/*", "--styles", "styles"], "matches none"),
+        (["--jobs", "missing.csv"], "is no manifest"),
+        (["--jobs", "contents/coffee.png"], "is no manifest"),
+        (["--jobs", "x.csv", "--styles", "styles"], "leave --contents"),
+        (["--contents", "contents", "--styles", "styles", "--workers", "0"], "1 or more"),
+        (["--contents", "contents", "--styles", "styles", "--style-blend", "1,2"], "one style"),
+        (["--contents", "contents", "--styles", "styles", "--weights", "none.h5"], "none.h5"),
+        (["--contents", "contents", "--styles", "styles", "--init", "none.png"], "none.png"),
+        (["--jobs", "x.csv", "--workers", "2", "--ray", "local"], "no effect"),
+    ],
+)
+def test_wrong_requests(folder, capsys, flags, message):
+    assert stylize_batch.main([*SMALL, "--output", "made", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "made").exists()
+
+
+def test_names_tell_contents_styles_and_settings_apart(folder):
+    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(pairs, "made", {"size": 32})
+    (second,) = jobs.make_jobs(pairs, "made", {"size": 33})
+    (folder / "contents" / "coffee.png").write_bytes(b"other")
+    (third,) = jobs.make_jobs(pairs, "made", {"size": 32})
+    assert len({job.output for job in (first, second, third)}) == 3
+    (folder / "init.png").write_bytes(b"one")
+    (fourth,) = jobs.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    (folder / "init.png").write_bytes(b"two")
+    (fifth,) = jobs.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    assert fourth.output != fifth.output
+    assert os.path.isabs(fifth.content)
+    assert os.path.isabs(fifth.settings["init"])
+
+
+def test_names_that_are_too_long_or_no_files(folder):
+    os.mkfifo(folder / "pipe.png")
+    pairs = [
+        ("x" * 200 + ".png", "\u00e9" * 200 + ".png"),
+        ("pipe.png", "a\0b.png"),
+        ("\ud800.png", "b"),
+    ]
+    planned = jobs.make_jobs(pairs, "made", {"size": 32})
+    assert len(planned) == 3
+    assert all(len(os.path.basename(job.output).encode()) < 250 for job in planned)
+    assert [jobs.run_job(job)["status"] for job in planned] == ["error"] * 3
+
+
+def test_the_output_is_not_the_input(folder, capsys):
+    flags = ["--contents", "contents", "--styles", "styles", "--output", "contents"]
+    assert stylize_batch.main([*SMALL, *flags]) == 2
+    assert "same folder" in capsys.readouterr().err
+    (folder / "made" / "report.jsonl").mkdir(parents=True)
+    assert stylize_batch.main([*SMALL, *flags[:4], "--output", "made"]) == 2
+    assert "report.jsonl is a directory" in capsys.readouterr().err
+
+
+def test_manifests_as_spreadsheets_write_them(folder):
+    (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
+    assert jobs.read_manifest("bom.csv") == [("a.png", "b.png")]
+    (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
+    with pytest.raises(InputError, match="a row has no 'content'"):
+        jobs.read_manifest("other.csv")
+    (folder / "empty.csv").write_text("content,style\n")
+    with pytest.raises(InputError, match="names no pairs"):
+        jobs.read_manifest("empty.csv")

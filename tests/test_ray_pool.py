@@ -1,0 +1,161 @@
+"""Tiles and pictures on Ray: the same bits on any number of workers, also when some are lost."""
+
+import os
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tf_style import PRESETS, Features, InputError, TiledObjective
+from tf_style.commands import jobs
+from tf_style.images import reading
+from tf_style.network import weights
+from tf_style.network.architecture import layers_up_to
+from tf_style.objective import ray_pool
+from tf_style.objective.tiled import LocalPool, TileWorker
+
+ray = pytest.importorskip("ray")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parent.parent
+PRESET = PRESETS["gatys2016"]
+HEIGHT, WIDTH, TILE_PX = 96, 130, 48
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """A cluster on this machine, to which a test adds nodes of one core."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    ray.init(address=made.address, log_to_driver=False, logging_level="error")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return weights.load("embedded", layers_up_to(PRESET.layers), normalize_for=PRESET.pooling)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    generator = np.random.default_rng(0)
+    return [np.float32(generator.uniform(0, 255, (1, HEIGHT, WIDTH, 3))) for _ in range(3)]
+
+
+def objective(pool, arrays, pictures):
+    content, style, _ = pictures
+    return TiledObjective(
+        *(Features(PRESET, arrays), PRESET),
+        content=content,
+        styles=[style],
+        height=HEIGHT,
+        width=WIDTH,
+        tile_px=TILE_PX,
+        pool=pool,
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(arrays, pictures):
+    """What this process computes by itself."""
+    pool = LocalPool(TileWorker(Features(PRESET, arrays), PRESET))
+    return objective(pool, arrays, pictures).parts_and_gradient(tf.constant(pictures[2]))
+
+
+class Spied:
+    """A pool that calls a function before a certain result is awaited."""
+
+    def __init__(self, pool, after, what):
+        self._pool, self._after, self._what, self._count = pool, after, what, 0
+
+    def map(self, method, requests):
+        for result in self._pool.map(method, requests):
+            self._count += 1
+            if self._count == self._after:
+                self._what()
+            yield result
+
+
+def same(found, expected) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_same_bits_on_more_and_more_workers(nodes, arrays, pictures, alone):
+    image = tf.constant(pictures[2])
+    for _ in range(3):
+        nodes.add_node(num_cpus=1)
+        pool = ray_pool.RayPool(PRESET, arrays, "float32")
+        assert same(objective(pool, arrays, pictures).parts_and_gradient(image), alone)
+
+
+def worker_ids() -> list[int]:
+    """The processes that compute."""
+
+    @ray.remote(num_cpus=1)
+    def where():
+        return os.getpid()
+
+    return sorted(set(ray.get([where.remote() for _ in range(8)])))
+
+
+def test_a_killed_worker_and_a_removed_node_change_nothing(nodes, arrays, pictures, alone):
+    first, second = nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)
+
+    def kill():
+        os.kill(worker_ids()[0], signal.SIGKILL)
+
+    def remove():
+        nodes.remove_node(first, allow_graceful=False)
+        nodes.add_node(num_cpus=1)
+
+    for what in (kill, remove):
+        # Twelve calls prepare the targets; the sixteenth is in the midst of an evaluation.
+        pool = Spied(ray_pool.RayPool(PRESET, arrays, "float32"), 16, what)
+        # On this thread: Ray starts nodes on the main one only.
+        assert same(objective(pool, arrays, pictures)._evaluate(pictures[2]), alone)
+    nodes.remove_node(second)
+
+
+def test_a_batch_of_24_with_poison_and_a_killed_worker(nodes, tmp_path):
+    with Image.open(ROOT / "examples" / "chelsea.jpg") as example:
+        for index in range(11):
+            example.resize((40 + index, 40)).save(tmp_path / f"content-{index}.png")
+    styles = [str(ROOT / "examples" / name) for name in ("coffee.jpg", "style.jpg")]
+    pairs = [(str(tmp_path / f"content-{n}.png"), style) for n in range(11) for style in styles]
+    (tmp_path / "poison.png").write_bytes(b"no picture")
+    pairs.insert(5, (str(tmp_path / "poison.png"), styles[0]))
+    pairs.insert(15, (pairs[0][0], str(tmp_path / "poison.png")))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    planned = jobs.make_jobs(pairs, folder, {"size": 32, "iterations": 1, "precision": "float32"})
+    assert len(planned) == 24
+    found = []
+    for record in jobs.run_on_ray(planned, ray_pool.remote()):
+        found.append(record)
+        if len(found) == 12:
+            os.kill(worker_ids()[0], signal.SIGKILL)
+    assert sorted(record["status"] for record in found) == ["error"] * 2 + ["made"] * 22
+    assert {record["output"] for record in found} == {job.output for job in planned}
+    made = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(made) == 22
+    assert {reading.read(path).width for path in made} == {32}
+    again = list(jobs.run_on_ray(planned, ray_pool.remote()))
+    assert sorted(record["status"] for record in again) == ["error"] * 2 + ["there"] * 22
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+
+
+def test_no_cluster_is_an_input_error(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def fail(**options):
+        raise ConnectionError("no one there")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(InputError, match="No Ray cluster answers"):
+        ray_pool.connect("127.0.0.1:1")

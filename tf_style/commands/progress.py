@@ -1,0 +1,280 @@
+"""What the command line says about a run: progress, a trace file, the output's description."""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import math
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import PIL
+import rich.console
+import rich.progress
+import tensorflow as tf
+
+from tf_style._version import __version__
+from tf_style.commands import messages, provenance
+from tf_style.commands.messages import say
+from tf_style.images import writing
+from tf_style.objective.objective import PARTS
+from tf_style.ops.gram import kernel_info
+from tf_style.transfer import memory
+from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult
+
+LINE_EVERY_ITERATIONS = 25
+
+
+@contextlib.contextmanager
+def progress_display(*, quiet: bool, as_json: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Shows the progress on stderr: a bar on a terminal, else a line now and then.
+
+    Args:
+      quiet: Whether to show nothing.
+      as_json: Whether to print an object each time, on stdout.
+
+    Yields:
+      A callback for `StyleTransfer.run`.
+    """
+    console = rich.console.Console(stderr=True)
+    if quiet:
+        yield lambda progress: None
+    elif as_json:
+        yield _ObjectPrinter()
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bar(console) as show:
+            yield show
+    else:
+        yield _LinePrinter()
+
+
+@contextlib.contextmanager
+def _bar(console: rich.console.Console) -> Iterator[Callable[[Progress], None]]:
+    columns = (
+        rich.progress.TextColumn("{task.fields[size]}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[state]}"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None, size="", state="starting")
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task,
+                total=progress.max_iterations,
+                completed=progress.iteration,
+                size=f"{progress.width} x {progress.height}",
+                state=f"loss {progress.evaluations[-1].loss:.4g}  {_rate(progress):.2f} evaluations/s",
+            )
+
+        yield show
+
+
+class _LinePrinter:
+    def __init__(self):
+        self._next = 1
+
+    def __call__(self, progress: Progress) -> None:
+        is_last = progress.iteration >= progress.max_iterations
+        if progress.iteration < self._next and not is_last:
+            return
+        self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
+        last = progress.evaluations[-1]
+        say(
+            f"iteration {progress.iteration} of {progress.max_iterations} "
+            f"at {progress.width} x {progress.height}, "
+            f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
+            f"{_rate(progress):.2f} evaluations/s"
+        )
+
+
+class _ObjectPrinter:
+    def __init__(self):
+        self._level = -1
+
+    def __call__(self, progress: Progress) -> None:
+        size = {"level": progress.level, "width": progress.width, "height": progress.height}
+        if progress.level != self._level:
+            self._level = progress.level
+            of = f"level {progress.level + 1} of {progress.num_levels}"
+            say(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
+        last = progress.evaluations[-1]
+        say(
+            f"iteration {progress.iteration} of {progress.max_iterations}",
+            "progress",
+            iteration=progress.iteration,
+            max_iterations=progress.max_iterations,
+            evaluations=len(progress.evaluations),
+            **size,
+            **_losses(last),
+            evaluations_per_second=_rate(progress),
+        )
+
+
+def _losses(evaluation: Evaluation) -> dict[str, float | None]:
+    """The loss and its parts; JSON knows no infinity and no NaN."""
+    return {
+        name: value if math.isfinite(value := getattr(evaluation, name)) else None
+        for name in ("loss", *PARTS)
+    }
+
+
+def _rate(progress: Progress) -> float:
+    """Evaluations a second at this level, without its first, whose time is mostly tracing."""
+    evaluations = progress.evaluations
+    last = evaluations[-1]
+    first = next(evaluation for evaluation in evaluations if evaluation.level == last.level)
+    return (last.index - first.index) / (last.time - first.time) if last.time > first.time else 0.0
+
+
+def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
+    """Says where and how the run will go, to those who asked."""
+    text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
+    if messages.is_json():
+        say(text, "start", version=__version__, **run_on(transfer))
+    if not verbose:
+        return
+    kernel = kernel_info()
+    say(text)
+    say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
+    say(f"{transfer.inputs.preset}")
+
+
+def _sizes(transfer: StyleTransfer) -> str:
+    levels = (pictures.level for pictures in transfer.inputs.levels)
+    return ", then ".join(f"{level.width} x {level.height}" for level in levels)
+
+
+def print_plan(transfer: StyleTransfer) -> None:
+    """Says on stdout what a run would do and need: sizes, memory, and time from two evaluations."""
+    image = transfer.image.read_value()
+    transfer.objective.parts_and_gradient(image)
+    start = time.perf_counter()
+    transfer.objective.parts_and_gradient(image)[0].numpy()
+    pixels = image.shape[1] * image.shape[2]
+    seconds_per_pixel = (time.perf_counter() - start) / pixels
+    levels = [pictures.level for pictures in transfer.inputs.levels]
+    seconds = sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
+    memory_bytes = memory.estimate(transfer.inputs, transfer.precision, tile_px=transfer.tile_px)
+    lines = [
+        f"level {index}: {level.width} x {level.height} pixels, {level.iterations} iterations"
+        for index, level in enumerate(levels)
+    ]
+    lines += [
+        f"memory: about {memory_bytes / 2**30:.1f} GiB at most"
+        + ("" if transfer.tile_px is None else f", by tiles of {transfer.tile_px} pixels"),
+        f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
+    ]
+    for line in lines:
+        if messages.is_json():
+            say(line, "plan")
+        else:
+            print(line)
+
+
+def run_on(transfer: StyleTransfer) -> dict[str, str]:
+    """What a run depends on beside its request, to the last bit."""
+    return {
+        "device": transfer.device,
+        "precision": transfer.precision,
+        "kernel": kernel_info().kernel,
+        "instruction_set": kernel_info().instruction_set or "",
+        "tf_style": __version__,
+        "tensorflow": tf.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def print_summary(output: str, result: StylizeResult) -> None:
+    """Says what came out, on stderr."""
+    height, width, _ = result.image.shape
+    say(
+        f"wrote {writing.shown(output)}, {width} x {height} pixels: "
+        f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
+        f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "
+        f"style {result.final.style:.4g}), "
+        f"{result.seconds:.1f} s ({result.status.text})",
+        "done",
+        output=output,
+        width=width,
+        height=height,
+        status=result.status.name.lower(),
+        iterations=result.iterations,
+        evaluations=len(result.evaluations),
+        **_losses(result.final),
+        seconds=result.seconds,
+    )
+
+
+def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
+    """How a picture was made, for its metadata: one line of JSON without the folders' names."""
+    asked = provenance.describe(arguments)
+    asked.pop("trace", None)
+    for name in ("content", "init", "output", "weights"):
+        if name in asked:
+            asked[name] = pathlib.Path(asked[name]).name
+    asked["style"] = [pathlib.Path(style).name for style in arguments.style]
+    return json.dumps({"made_by": f"tf_style {__version__}", **asked})
+
+
+def write_trace(
+    path: str,
+    arguments: argparse.Namespace,
+    transfer: StyleTransfer,
+    result: StylizeResult,
+    record: dict[str, Any],
+) -> None:
+    """Writes the record of a run as JSON.
+
+    Args:
+      path: Where to.
+      arguments: Of the command line.
+      transfer: The transfer.
+      result: Its result.
+      record: What identifies the run; its `started` is when the process started, or the first one of
+        a resumed run, in seconds since the epoch, from which the trace's seconds count.
+    """
+    evaluations = [
+        {
+            "index": evaluation.index,
+            "level": evaluation.level,
+            "seconds": evaluation.time - record["started"],
+            **_losses(evaluation),
+        }
+        for evaluation in result.evaluations
+    ]
+    trace = {
+        "started": record["started"],
+        "request": record["arguments"],
+        "inputs": record["inputs"],
+        "arguments": provenance.describe(arguments) | dataclasses.asdict(transfer.inputs.settings),
+        "levels": [dataclasses.asdict(pictures.level) for pictures in transfer.inputs.levels],
+        "versions": {
+            "tf_style": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "tensorflow-probability": importlib.metadata.version("tensorflow-probability"),
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+        },
+        "device": {
+            "name": transfer.device,
+            "precision": transfer.precision,
+            "kernel": dataclasses.asdict(kernel_info()),
+            "machine": platform.platform(),
+        },
+        "status": result.status.name.lower(),
+        "iterations": result.iterations,
+        "final_evaluation": None if result.final is None else result.final.index,
+        "evaluations": evaluations,
+    }
+    writing.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())

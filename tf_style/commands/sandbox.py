@@ -1,0 +1,134 @@
+"""Reads pictures in a process of their own, so that a decoder's crash is an error message.
+
+Run as a module it is that process. Imports no TensorFlow.
+"""
+
+import contextlib
+import os
+import pathlib
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tf_style.errors import InputError
+from tf_style.images import reading
+from tf_style.images.reading import Picture
+from tf_style.images.writing import shown
+from tf_style.network import weights
+from tf_style.transfer import memory
+
+# The most pixels that are accepted take less in the usual modes.
+MAX_ADDRESS_SPACE = 16 * 2**30
+PICTURE_SECONDS = 120
+WEIGHTS_SECONDS = 20
+EXIT_INPUT_ERROR = 3
+# Height, width, whether there is alpha; float32 pixels follow, and alpha.
+_HEADER = struct.Struct("<qqq")
+
+
+def read(source: str | os.PathLike | Picture) -> Picture:
+    """As `images.read`, in a child process with limits.
+
+    Args:
+      source: A path; a picture is returned as it is.
+
+    Returns:
+      The picture.
+
+    Raises:
+      InputError: If it cannot be read, or if the decoder crashes or exceeds the limits.
+    """
+    if isinstance(source, Picture):
+        return source
+    return _run("picture", os.fspath(source), PICTURE_SECONDS, _receive)
+
+
+def check_weights(path: str) -> None:
+    """Reads a `.h5` file of weights and forgets it: damaged ones can send the HDF5 library in circles.
+
+    Raises:
+      InputError: If that does not end well in time.
+    """
+    _run("weights", path, WEIGHTS_SECONDS, lambda stream: stream.read())
+
+
+def _run(kind: str, path: str, seconds: int, receive: Callable[[BinaryIO], Any]) -> Any:
+    """Runs the child, and returns what is received from its stdout."""
+    root = str(pathlib.Path(__file__).resolve().parents[2])
+    # -P and not -I: the child finds the packages where this process found them.
+    code = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as sandbox; sandbox.main()"
+    # Two pipes could wait for one another.
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as child:
+            received = receive(child.stdout)
+        errors.seek(0)
+        lines = errors.read().decode(errors="replace").splitlines()
+    if child.returncode == EXIT_INPUT_ERROR:
+        raise InputError(lines[-1] if lines else f"{shown(path)} cannot be read")
+    if child.returncode or received is None:
+        raise InputError(
+            f"{shown(path)} cannot be decoded: its decoder broke down (exit code {child.returncode})"
+        )
+    for line in lines:
+        warnings.warn(line, UserWarning, stacklevel=3)
+    return received
+
+
+def _receive(stream: BinaryIO) -> Picture | None:
+    """The picture that comes, or None if it breaks off; of a huge one memory holds one copy."""
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    height, width, has_alpha = _HEADER.unpack(header)
+    arrays = [np.empty((height, width, 3), np.float32)]
+    if has_alpha:
+        arrays.append(np.empty((height, width), np.float32))
+    for array in arrays:
+        left = memoryview(array).cast("B")
+        while left:
+            count = stream.readinto(left)
+            if not count:
+                return None
+            left = left[count:]
+    return Picture(*arrays)
+
+
+def main() -> None:
+    """The child: a kind, a path and seconds in; arrays on stdout, warnings or an error on stderr."""
+    kind, path, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = min(MAX_ADDRESS_SPACE, memory.address_space())
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+    try:
+        if kind == "weights":
+            # What is missing or wrong is for the reader in earnest to say; here it only has to end.
+            with contextlib.suppress(InputError):
+                weights.load(path)
+            return
+        picture = reading.read(path)
+    except InputError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        sys.exit(EXIT_INPUT_ERROR)
+    out = sys.stdout.buffer
+    out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
+    for array in (picture.pixels, picture.alpha):
+        if array is not None:
+            out.write(np.ascontiguousarray(array, np.float32))
+    out.flush()

@@ -1,0 +1,264 @@
+"""Style transfer as a function of tensors: for a tf.function, a tf.data pipeline or an export."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_style.errors import InputError
+from tf_style.network import weights
+from tf_style.network.architecture import layers_up_to, min_side_px
+from tf_style.objective.objective import Features, Objective
+from tf_style.objective.presets import Preset
+from tf_style.optimize.lbfgs_step import Method, State, minimize
+from tf_style.optimize.preconditioner import make_inverse_hessian
+from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.prepare import MEAN_RGB, NOISE_STDDEV, ImageSource, as_picture
+from tf_style.transfer.settings import Settings, is_file_name
+
+MAX_PIXELS = 100_000_000
+# Fewer than elsewhere: a loop in a graph holds them twice.
+NUM_PAIRS = 10
+
+
+class Stylizer(tf.Module):
+    """Renders pictures in the style of others, in any graph.
+
+    It minimises what `stylize` minimises, at one size and in the graph that it is called in. Pictures
+    of a batch are optimised together, and each goes its own way: none depends on another.
+    """
+
+    def __init__(
+        self,
+        style: ImageSource | Sequence[ImageSource] | None,
+        *,
+        size: int | None = None,
+        kernel: str = "auto",
+        **settings,
+    ):
+        """Loads the network and the styles.
+
+        Args:
+          style: As for `stylize`; several are blended. None where each call brings its own.
+          size: What the longer side (or what `size_of` says) is resized to; None to keep each picture's
+            own size.
+          kernel: For the convolutions and the Gram matrices, as in `gram_loss`.
+          **settings: The other fields of `Settings`, but for those that make no sense in a graph.
+
+        Raises:
+          InputError: If the style cannot be read, or a setting is wrong or would have no effect.
+        """
+        super().__init__(name="stylizer")
+        self.settings = settings = Settings(size=size or Settings.size, **settings)
+        _check(settings, has_size=size is not None)
+        sources = (
+            [style] if isinstance(style, str | bytes) or not isinstance(style, Sequence) else style
+        )
+        pictures = [as_picture(source).pixels for source in sources if source is not None]
+        self.size = size
+        self.preset: Preset = settings.resolve(has_content=True, num_styles=len(pictures) or 1)
+        if is_file_name(self.preset.init) or self.preset.init == "style":
+            raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
+        self._kernel = kernel
+        self.own_styles = [tf.constant(255.0 * pixels[np.newaxis], tf.float32) for pixels in pictures]
+        self.features = Features(
+            self.preset,
+            weights.load(
+                settings.weights,
+                layers_up_to(self.preset.layers),
+                normalize_for=self.preset.pooling if self.preset.normalize else None,
+            ),
+            precision=resolve_precision(settings.precision, resolve_device(settings.device)),
+            kernel=kernel,
+        )
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(
+        self,
+        contents: tf.Tensor,
+        styles: Sequence[tf.Tensor] | None = None,
+        *,
+        iterations: int | tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Renders a batch.
+
+        Args:
+          contents: float32 [batch, height, width, 3], RGB, 0..1; sizes may be known only at run time.
+          styles: Each likewise [1 or batch, any height, any width, 3]; None for the Stylizer's own.
+          iterations: A scalar; None for the settings'.
+
+        Returns:
+          float32 [batch, height, width, 3], RGB, 0..1, resized if the Stylizer has a size.
+
+        Raises:
+          InputError: If the contents have another rank or dtype.
+          tf.errors.InvalidArgumentError: If the pictures are too small for the network, or too large.
+        """
+        contents = tf.convert_to_tensor(contents)
+        if contents.dtype != tf.float32 or not contents.shape.is_compatible_with([None, None, None, 3]):
+            raise InputError(
+                "Contents are float32 [batch, height, width, 3] in 0..1. "
+                f"Received: dtype={contents.dtype.name}, shape={contents.shape}"
+            )
+        contents = 255.0 * self.resized(contents)
+        styles = self.own_styles if styles is None else [255.0 * style for style in styles]
+        state = self.optimize(contents, styles, iterations)
+        return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
+
+    def optimize(
+        self,
+        contents: tf.Tensor,
+        styles: Sequence[tf.Tensor],
+        iterations: int | tf.Tensor | None = None,
+        features: Features | None = None,
+    ) -> State:
+        """What `__call__` does between two conversions of pixels.
+
+        Args:
+          contents: float32 [batch, height, width, 3], RGB, 0..255, of the size to work in.
+          styles: Each likewise [1 or batch, any height, any width, 3].
+          iterations: A scalar, of one evaluation each, and one for the start; None for the settings'.
+          features: In place of the Stylizer's own.
+
+        Returns:
+          The state at the end, with a loss and a status for each picture.
+        """
+        height, width = _height_and_width(contents)
+        least = min_side_px(self.preset.layers)
+        checks = [
+            tf.debugging.assert_greater_equal(
+                tf.minimum(height, width), least, f"A picture needs {least} pixels in each direction."
+            ),
+            tf.debugging.assert_less_equal(
+                height, MAX_PIXELS // width, f"A picture has at most {MAX_PIXELS} pixels."
+            ),
+        ]
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            contents = tf.identity(contents)
+        objective = Objective(
+            features or self.features,
+            self.preset,
+            content=contents,
+            styles=[self._fitted(style, height, width) for style in styles],
+            blend=self.settings.style_blend,
+            kernel=self._kernel,
+        )
+
+        def evaluate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            parts, gradient = objective.parts_and_gradient(images)
+            return tf.reduce_sum(parts, axis=1), gradient
+
+        method = Method(
+            evaluate,
+            num_pairs=self.settings.pairs or NUM_PAIRS,
+            pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
+            initial_inverse_hessian=make_inverse_hessian(height, width),
+            kernel=self._kernel,
+        )
+        start = contents
+        if self.preset.init == "noise":
+            noise = tf.random.stateless_normal(tf.shape(contents), [self.settings.seed or 0, 0])
+            start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
+            start = tf.ensure_shape(start, contents.shape)
+        iterations = self.settings.iterations if iterations is None else iterations
+        return minimize(method, start, iterations + 1)
+
+    def resized(self, contents: tf.Tensor) -> tf.Tensor:
+        """Pictures [batch, height, width, 3] in 0..1 at the working size."""
+        if self.size is None:
+            return contents
+        height, width = (tf.cast(side, tf.float32) for side in _height_and_width(contents))
+        side = {
+            "long": tf.maximum(height, width),
+            "short": tf.minimum(height, width),
+            "area": tf.sqrt(height * width),
+        }[self.settings.size_of]
+        return tf.clip_by_value(_resize(contents, height, width, self.size / side), 0.0, 1.0)
+
+    def _fitted(self, style: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """A style image at the size that the preset wants for a content image of this one."""
+        if self.preset.style_fit == "stretch":
+            return tf.clip_by_value(_lanczos(style, tf.stack([height, width])), 0.0, 255.0)
+        area = tf.cast(height, tf.float32) * tf.cast(width, tf.float32)
+        side = tf.maximum(1.0, tf.round(tf.sqrt(area) * (self.settings.style_scale or 1.0)))
+        own = [tf.cast(length, tf.float32) for length in _height_and_width(style)]
+        return tf.clip_by_value(_resize(style, *own, side / tf.sqrt(own[0] * own[1])), 0.0, 255.0)
+
+
+def stylize_dataset(
+    dataset: tf.data.Dataset,
+    style: ImageSource | Sequence[ImageSource],
+    *,
+    size: int | None = None,
+    **settings,
+) -> tf.data.Dataset:
+    """Renders every picture of a dataset in a style.
+
+    Args:
+      dataset: Of pictures [height, width, 3], of any sizes, or batches of one size
+        [batch, height, width, 3], which are optimised together; uint8, or floats in 0..1.
+      style: As for `stylize`.
+      size: What the longer side is resized to; None to keep each picture's own size.
+      **settings: The other fields of `Settings`, but for those that make no sense in a graph.
+
+    Returns:
+      A dataset of the same structure, float32 in 0..1; the next picture is made ahead.
+
+    Raises:
+      InputError: If the dataset has another structure, or as `Stylizer` does.
+    """
+    spec = dataset.element_spec
+    if not isinstance(spec, tf.TensorSpec):
+        raise InputError(
+            "The dataset has one dense tensor an element. Map it to its image first, and unbatch a "
+            f"ragged batch. Received: {spec}"
+        )
+    is_batched = spec.shape.rank == 4
+    if spec.shape.rank not in (3, 4) or not spec.shape[-1:].is_compatible_with([3]):
+        raise InputError(
+            "The dataset's elements are [height, width, 3] or [batch, height, width, 3]. "
+            f"Received: shape={spec.shape}"
+        )
+    if not (spec.dtype == tf.uint8 or spec.dtype.is_floating):
+        raise InputError(
+            f"The dataset's elements are uint8, or floats in 0..1. Received: {spec.dtype.name}"
+        )
+    stylizer = Stylizer(style, size=size, **settings)
+
+    def render(contents: tf.Tensor) -> tf.Tensor:
+        contents = tf.image.convert_image_dtype(contents, tf.float32)
+        return stylizer(contents) if is_batched else stylizer(contents[tf.newaxis])[0]
+
+    return dataset.map(render).prefetch(1)
+
+
+def _check(settings: Settings, *, has_size: bool) -> None:
+    """Refuses what a Stylizer does not heed."""
+    for field, default in (
+        *(("levels", 1), ("optimizer", "lbfgs"), ("device", None)),
+        *(("tile", "auto"), ("memory", None), ("ray", None)),
+    ):
+        value = getattr(settings, field)
+        if value not in (default, None):
+            raise InputError(f"A Stylizer's {field} is {default!r}. Received: {value!r}")
+    if settings.size_of != "long" and not has_size:
+        raise InputError("size_of would have no effect: there is no size.")
+
+
+def _height_and_width(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    height, width = tf.unstack(tf.shape(pictures)[1:3])
+    return height, width
+
+
+def _resize(pictures: tf.Tensor, height: tf.Tensor, width: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    sides = tf.round(tf.stack([height, width]) * factor)
+    return _lanczos(pictures, tf.cast(tf.maximum(1.0, sides), tf.int32))
+
+
+def _lanczos(pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """As `images.resize`, which leaves a picture as it is that has the size already."""
+    return tf.cond(
+        tf.reduce_all(tf.shape(pictures)[1:3] == size),
+        lambda: pictures,
+        lambda: tf.image.resize(pictures, size, tf.image.ResizeMethod.LANCZOS3, antialias=True),
+    )

@@ -1,0 +1,1 @@
+"""Pictures: in memory, from files and to files."""

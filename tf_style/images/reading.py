@@ -1,0 +1,386 @@
+"""Pictures as arrays: reading them within limits, sizes and resizing. Imports no TensorFlow.
+
+Writing is in `image_files`, and offered here too: `check_output`, `write`, `write_atomically`.
+"""
+
+import contextlib
+import dataclasses
+import io
+import math
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from tf_style.errors import InputError
+from tf_style.images import colour
+from tf_style.images.writing import check_output, reason_of, shown, write, write_atomically
+
+__all__ = [
+    "Limits",
+    "Picture",
+    "check_output",
+    "from_array",
+    "read",
+    "resize",
+    "working_size",
+    "write",
+    "write_atomically",
+]
+
+FloatArray = NDArray[np.float32]
+WHITE = (1.0, 1.0, 1.0)
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+_FORMATS_TEXT = "a picture in JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF"
+
+# What Pillow is known to raise on damaged files. `Warning` is for callers who make errors of them.
+_DECODER_ERRORS = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+    Image.DecompressionBombError,
+    struct.error,
+    zlib.error,
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory, upright and in sRGB.
+
+    Attributes:
+      pixels: [height, width, 3] float32 in 0..1, already composited where there is alpha.
+      alpha: [height, width] float32 in 0..1, or None where every pixel is opaque.
+    """
+
+    pixels: FloatArray
+    alpha: FloatArray | None = None
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return self.pixels.shape[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What may be read at most, so that a small hostile file cannot take all the memory.
+
+    Attributes:
+      max_bytes: Of the encoded file; checked before it is read whole.
+      max_pixels: Height times width, of the header; checked before pixels are decoded.
+    """
+
+    max_bytes: int = 512 * 2**20
+    max_pixels: int = 2**28
+
+    def __post_init__(self) -> None:
+        """Refuses limits that nothing can meet."""
+        if self.max_bytes < 1 or self.max_pixels < 1:
+            raise InputError(f"Limits must be positive. Received: {self}")
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    background: Sequence[float] = WHITE,
+) -> Picture:
+    """Reads a picture: turned upright by its EXIF, converted to sRGB by its profile.
+
+    `limits` alone decide on size: Pillow's own process-wide limit and its warning stay out of it.
+    Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. Of several frames, the
+    first is taken, with a warning.
+
+    Args:
+      source: A path, the bytes of a file, or a binary file object, read from where it stands.
+      limits: The most bytes and pixels that are accepted.
+      background: Red, green and blue in 0..1 that show through where the picture is transparent.
+
+    Returns:
+      The picture, composited on `background`, and its alpha if any of it is not opaque.
+
+    Raises:
+      InputError: If it is no such picture, is damaged or exceeds the limits.
+    """
+    name = _name(source)
+    data = _load(source, name, limits.max_bytes)
+    with _decoding(name):
+        image = _open(data, name)
+        if image.width * image.height > limits.max_pixels:
+            raise InputError(
+                f"{name} has {image.width} x {image.height} pixels. Expected at most "
+                f"{limits.max_pixels} in all: scale it down, or raise the limit"
+            )
+        # A camera's MPO holds previews of the same picture, which nobody misses.
+        several = getattr(image, "is_animated", False) and image.format != "MPO"
+        image.load()
+        image, remarks = _upright(image)
+        pixels, alpha, colour_remarks = colour.to_srgb(image)
+    if several:
+        remarks.append("it has several frames or pages; only the first is used")
+    for remark in remarks + colour_remarks:
+        warnings.warn(f"{name}: {remark}", UserWarning, stacklevel=2)
+    return _composite(pixels, alpha, background)
+
+
+def _name(source: object) -> str:
+    """What to call the source in a message, on one line."""
+    if isinstance(source, (str, os.PathLike)):
+        return shown(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "the image given as bytes"
+    name = getattr(source, "name", None)
+    return shown(name) if isinstance(name, str) else "the image given as a file object"
+
+
+def _load(source: Any, name: str, max_bytes: int) -> bytes:
+    """All the bytes of the source, if they are no more than `max_bytes`."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        # Opening a FIFO would wait for a writer; O_NONBLOCK lets it be looked at first.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            with open(os.open(source, flags), "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                if not stat.S_ISREG(mode):
+                    kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+                    raise InputError(f"{name} is {kind}. Expected {_FORMATS_TEXT}")
+                data = file.read(max_bytes + 1)
+        except FileNotFoundError as error:
+            raise InputError(f"{name} does not exist. Expected {_FORMATS_TEXT}") from error
+        except InputError:
+            raise
+        except (OSError, ValueError, MemoryError) as error:
+            raise InputError(
+                f"{name} cannot be read: {reason_of(error)}. Expected {_FORMATS_TEXT}"
+            ) from error
+    elif hasattr(source, "read"):
+        data = _load_stream(source, name, max_bytes)
+    else:
+        raise InputError(
+            "A picture is read from a path, bytes or a binary file object. Received: "
+            f"{type(source).__name__}"
+        )
+    if not data:
+        raise InputError(f"{name} is empty. Expected {_FORMATS_TEXT}")
+    if len(data) > max_bytes:
+        raise InputError(f"{name} is too large. Expected at most {max_bytes} bytes")
+    return data
+
+
+def _load_stream(file: BinaryIO, name: str, max_bytes: int) -> bytes:
+    pieces = []
+    missing = max_bytes + 1
+    try:
+        # A pipe or socket returns what it has, so that one read is not enough.
+        while missing > 0 and (piece := file.read(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+    except (OSError, ValueError, TypeError, MemoryError) as error:
+        raise InputError(
+            f"{name} cannot be read: {reason_of(error)}. Expected a file opened in binary mode"
+        ) from error
+
+
+@contextlib.contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turns what decoders raise into one line; what is already an InputError passes."""
+    try:
+        yield
+    except InputError:
+        raise
+    except _DECODER_ERRORS as error:
+        raise InputError(
+            f"{name} cannot be decoded: {reason_of(error)}. Expected {_FORMATS_TEXT}, complete and "
+            "undamaged"
+        ) from error
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """Reads the header with the one decoder that knows the file's first bytes.
+
+    `Image.open` would warn above 89 megapixels and refuse above 179, by a setting of the whole
+    process that no thread can change for itself alone. Asking Pillow's registry for the decoder
+    leaves the decision to `Limits`.
+    """
+    Image.init()
+    for name_of_format in FORMATS:
+        factory, accepts = Image.OPEN.get(name_of_format, (None, None))
+        if factory and accepts and accepts(data[:16]) is True:
+            return factory(io.BytesIO(data), "")
+    raise InputError(f"{name} is of another kind. Expected {_FORMATS_TEXT}: convert it first")
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Turns a loaded image by its EXIF orientation; a damaged EXIF costs only the turn."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        turn = _UPRIGHT.get(orientation)
+    except _DECODER_ERRORS:
+        return image, ["its EXIF data is damaged; taken as upright"]
+    if turn is None:
+        return image, []
+    turned = image.transpose(turn)
+    turned.info = image.info
+    return turned, []
+
+
+def _composite(pixels: FloatArray, alpha: FloatArray | None, background: Sequence[float]) -> Picture:
+    colour = np.asarray(background, np.float32)
+    if colour.shape != (3,) or not np.all((colour >= 0) & (colour <= 1)):
+        raise InputError(f"A background is red, green and blue in 0..1. Received: {tuple(background)}")
+    if alpha is None or np.all(alpha == 1):
+        return Picture(pixels)
+    over = np.subtract(pixels, colour, dtype=np.float32)
+    over *= alpha[:, :, np.newaxis]
+    over += colour
+    return Picture(np.clip(over, 0, 1, out=over), alpha)
+
+
+def from_array(array: Any, *, background: Sequence[float] = WHITE) -> Picture:
+    """Takes over a caller's array, which is copied.
+
+    Args:
+      array: sRGB, [height, width, 3], or grey [height, width] or [height, width, 1], or with
+        alpha [height, width, 4]; uint8, uint16, or floats in 0..1.
+      background: As in `read`.
+
+    Returns:
+      The picture.
+
+    Raises:
+      InputError: If the shape, the dtype or the values are others.
+    """
+    values = np.asarray(array)
+    shape = values.shape
+    received = f"Received: shape={shape}, dtype={values.dtype}"
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))) or 0 in shape:
+        raise InputError(
+            "An image array is [height, width], or [height, width, channels] with 1, 3 or 4 "
+            f"channels, and not empty. {received}"
+        )
+    if values.dtype in (np.uint8, np.uint16):
+        scaled = values.astype(np.float32)
+        scaled /= np.float32(np.iinfo(values.dtype).max)
+    elif np.issubdtype(values.dtype, np.floating):
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):
+            raise InputError(
+                "An image array of floats lies in 0..1 and is finite: clip it, or divide it by "
+                f"255. {received}, values from {low:g} to {high:g}"
+            )
+        scaled = values.astype(np.float32)
+    else:
+        raise InputError(f"An image array is uint8, uint16, or floats in 0..1. {received}")
+    scaled = np.atleast_3d(scaled)
+    if scaled.shape[2] == 1:
+        return Picture(np.repeat(scaled, 3, axis=2))
+    if scaled.shape[2] == 3:
+        return Picture(np.ascontiguousarray(scaled))
+    return _composite(
+        np.ascontiguousarray(scaled[:, :, :3]),
+        np.ascontiguousarray(scaled[:, :, 3]),
+        background,
+    )
+
+
+def resize(pixels: NDArray[np.floating], height: int, width: int) -> FloatArray:
+    """Resizes with an antialiased Lanczos filter, in float32.
+
+    Args:
+      pixels: [height, width, channels] or [height, width], floats in 0..1.
+      height: New height in pixels, at least 1.
+      width: New width in pixels, at least 1.
+
+    Returns:
+      Float32 of the new size, clipped to 0..1; a copy if the size is the same.
+
+    Raises:
+      InputError: If the new size is not positive or the array has another number of axes.
+    """
+    if pixels.ndim not in (2, 3) or height < 1 or width < 1:
+        raise InputError(
+            "Resizing takes [height, width] or [height, width, channels] to at least 1 x 1 pixel. "
+            f"Received: shape={pixels.shape}, height={height}, width={width}"
+        )
+    if pixels.shape[:2] == (height, width):
+        return np.array(pixels, np.float32)
+    # Plane by plane: a huge picture is there once, and one of its planes twice.
+    resized = np.empty((height, width, *pixels.shape[2:]), np.float32)
+    for source, target in zip(_planes(pixels), _planes(resized), strict=True):
+        plane = Image.fromarray(np.ascontiguousarray(source, np.float32))
+        plane = plane.resize((width, height), Image.Resampling.LANCZOS)
+        np.clip(np.asarray(plane), 0, 1, out=target)
+    return resized
+
+
+def _planes(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis], 2, 0)
+
+
+def working_size(height: int, width: int, size_px: int, size_of: str) -> tuple[int, int]:
+    """The height and width of a picture at a given size, of the same aspect.
+
+    Args:
+      height: Of the picture, in pixels.
+      width: Of the picture, in pixels.
+      size_px: The size wanted, in pixels.
+      size_of: What is to have that size: the `"long"` side, the `"short"` side, or by `"area"`,
+        as many pixels as a square of that side.
+
+    Returns:
+      The new height and width, rounded, at least 1.
+
+    Raises:
+      InputError: If a number is not positive, or `size_of` is another word.
+    """
+    if min(height, width, size_px) < 1:
+        raise InputError(
+            f"Sizes are at least 1 pixel. Received: height={height}, width={width}, size_px={size_px}"
+        )
+    if size_of == "long":
+        side = max(height, width)
+    elif size_of == "short":
+        side = min(height, width)
+    elif size_of == "area":
+        side = math.sqrt(height * width)
+    else:
+        raise InputError(f"A size is of 'long', 'short' or 'area'. Received: {size_of!r}")
+    return max(1, round(height * size_px / side)), max(1, round(width * size_px / side))

@@ -1,0 +1,151 @@
+"""Gram matrices and the style loss of one layer, with its gradient."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_style.errors import InputError
+from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
+
+__all__ = ["KernelInfo", "gram_loss", "gram_matrix", "kernel_info"]
+
+
+@tf.autograph.experimental.do_not_convert
+def gram_matrix(features: tf.Tensor, *, kernel: str = "auto") -> tf.Tensor:
+    """The Gram matrix G[i, j] = sum{ F[p, i] * F[p, j] : p } (equation 3), not normalised.
+
+    Args:
+      features: float32 or bfloat16 [batch, positions, channels] or [batch, height, width, channels].
+      kernel: "custom", this package's op; "stock", TensorFlow's own ops; or "auto", the custom one
+        where it can run.
+
+    Returns:
+      float32 [batch, channels, channels], accumulated in float32.
+
+    Raises:
+      InputError: If the features have another rank or dtype, or no position, or if the custom op is
+        asked for where it cannot run.
+    """
+    features = _checked(features)
+    if ops := custom_ops(kernel):
+        return ops.tf_style_gram(features=features)
+    return _stock_gram(features)
+
+
+@tf.autograph.experimental.do_not_convert
+def gram_loss(
+    features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor | float, *, kernel: str = "auto"
+) -> tf.Tensor:
+    """The style loss of one layer, scale * sum{ (G - target)**2 } (equation 4).
+
+    Its gradient with respect to the features is 4 * scale * F (G - target): equation 6 without the
+    rectification's zero, which comes from the network. It comes from the same pass over the features
+    and is multiplied by the incoming gradient in the features' dtype. Target and scale get none, and
+    there is no second derivative.
+
+    Args:
+      features: float32 or bfloat16 [batch, positions, channels] or [batch, height, width, channels].
+      target: float32 [batch or 1, channels, channels], symmetric.
+      scale: Scalar: the layer's weight and normalisation.
+      kernel: As for `gram_matrix`.
+
+    Returns:
+      float32 [batch].
+
+    Raises:
+      InputError: As `gram_matrix` does, and if the target does not fit the features.
+    """
+    features = _checked(features)
+    target = tf.convert_to_tensor(target, tf.float32)
+    scale = tf.convert_to_tensor(scale, tf.float32)
+    _check_target(features, target)
+    if ops := custom_ops(kernel):
+        return ops.tf_style_gram_loss(features=features, target=target, scale=scale).loss
+    return _stock_gram_loss(features, target, scale)
+
+
+def _stock_gram(features: tf.Tensor) -> tf.Tensor:
+    # A product of bfloat16 would round its sums to 8 bits as well, and G - target with them.
+    flat = tf.cast(_flat(features), tf.float32)
+    return tf.matmul(flat, flat, transpose_a=True)
+
+
+# Any: for type checkers, tf.custom_gradient returns what the function inside does.
+def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> Any:
+    target, scale = tf.stop_gradient(target), tf.stop_gradient(scale)
+
+    @tf.custom_gradient
+    def loss(features):
+        difference = _stock_gram(features) - target
+
+        def gradient(upstream):
+            derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
+            product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
+            return _scaled(tf.reshape(product, tf.shape(features)), upstream)
+
+        return tf.reduce_sum(scale * difference * difference, axis=[1, 2]), gradient
+
+    return loss(features)
+
+
+@tf.RegisterGradient("TfStyle>GramLoss")
+def _gram_loss_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor):
+    return [_scaled(op.outputs[1], upstream), None, None]
+
+
+@tf.RegisterGradient("TfStyle>Gram")
+def _gram_gradient(op: tf.Operation, upstream: tf.Tensor):
+    features = op.inputs[0]
+    derivative = upstream + tf.linalg.matrix_transpose(upstream)
+    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
+    return tf.reshape(product, tf.shape(features))
+
+
+def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
+    # In graphs TensorFlow drops the product where the incoming gradient is a constant one.
+    factor = tf.cast(upstream, gradient.dtype)
+    for _ in range(gradient.shape.rank - 1):
+        factor = tf.expand_dims(factor, -1)
+    return factor * _first_order_only(gradient)
+
+
+def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
+    # Not tf.custom_gradient: in a graph it would keep that graph, and what it captures, for good.
+    return tf.raw_ops.PreventGradient(
+        input=gradient, message="gram_loss has a first derivative only; its second was asked for."
+    )
+
+
+def _flat(features: tf.Tensor) -> tf.Tensor:
+    if features.shape.rank == 3:
+        return features
+    shape = tf.shape(features)
+    return tf.reshape(features, [shape[0], shape[1] * shape[2], shape[3]])
+
+
+def _checked(features: tf.Tensor) -> tf.Tensor:
+    features = tf.convert_to_tensor(features)
+    if features.dtype not in (tf.float32, tf.bfloat16):
+        raise InputError(f"features must be float32 or bfloat16. Received: dtype={features.dtype.name}")
+    if features.shape.rank not in (3, 4):
+        raise InputError(
+            "features must have shape [batch, positions, channels] or [batch, height, width, "
+            f"channels]. Received: shape={features.shape}"
+        )
+    if 0 in features.shape[1:]:
+        raise InputError(
+            "features must have at least one position and one channel. "
+            f"Received: shape={features.shape}"
+        )
+    return features
+
+
+def _check_target(features: tf.Tensor, target: tf.Tensor) -> None:
+    batch, channels = features.shape[0], features.shape[-1]
+    square = tf.TensorShape([None, channels, channels])
+    fits = square.is_compatible_with(target.shape)
+    if not fits or (target.shape.rank and batch and target.shape[0] not in (None, 1, batch)):
+        raise InputError(
+            "target must have shape [1 or batch, channels, channels] for features of "
+            f"shape={features.shape}. Received: shape={target.shape}"
+        )

@@ -1,0 +1,1 @@
+"""Minimisers of a function of one tf.Variable."""

@@ -1,0 +1,1 @@
+"""One transfer: its settings, its inputs, and the run from coarse to fine."""

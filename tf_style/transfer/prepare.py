@@ -1,0 +1,199 @@
+"""What a transfer works on: the pictures at their working sizes. Imports no TensorFlow.
+
+All that can be wrong with a request is found here, before heavy work starts.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from tf_style.errors import InputError
+from tf_style.images import reading
+from tf_style.images.reading import Picture
+from tf_style.network import weights
+from tf_style.network.architecture import layers_up_to, min_side_px
+from tf_style.network.weights import Weights
+from tf_style.objective.presets import Preset
+from tf_style.transfer import pyramid
+from tf_style.transfer.settings import Settings, is_file_name
+
+# A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
+ImageSource = str | os.PathLike | bytes | BinaryIO | np.ndarray | Picture
+
+# Noise starts as in the first author's released code, a standard normal about the mean pixel. White
+# noise of full contrast leaves its highest frequencies in the picture: average pooling hides them.
+NOISE_STDDEV = 1.0
+MEAN_RGB = (123.68, 116.779, 103.939)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LevelInputs:
+    """The pictures at one working size.
+
+    Attributes:
+      level: The size, the objective and the iterations.
+      content: float32 [height, width, 3], RGB, 0..255, or None.
+      styles: Each float32 [any height, any width, 3].
+    """
+
+    level: pyramid.Level
+    content: np.ndarray | None
+    styles: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """Pictures and weights, ready for the network.
+
+    Attributes:
+      settings: What they were prepared for.
+      preset: The objective at the size of the picture to make.
+      levels: The working sizes, the coarsest first; the last has the size of the picture to make.
+      alpha: The content's opacity at that size, float32 [height, width], 0..1, or None where it is
+        opaque.
+      initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
+        optimisation starts.
+      weights: Of the layers that the objective needs.
+    """
+
+    settings: Settings
+    preset: Preset
+    levels: tuple[LevelInputs, ...]
+    alpha: np.ndarray | None
+    initial: np.ndarray
+    weights: Weights
+
+    @property
+    def height(self) -> int:
+        """Of the picture to make, in pixels."""
+        return self.levels[-1].level.height
+
+    @property
+    def width(self) -> int:
+        """Of the picture to make, in pixels."""
+        return self.levels[-1].level.width
+
+
+def prepare(
+    content: ImageSource | None,
+    styles: Sequence[ImageSource],
+    settings: Settings,
+    *,
+    read: Callable[[ImageSource], Picture] | None = None,
+) -> Inputs:
+    """Reads and resizes the images, and loads the weights.
+
+    Args:
+      content: The content image, or None for texture synthesis.
+      styles: The style images; none for a reconstruction of the content.
+      settings: The transfer's settings.
+      read: Turns each source into a picture; None for `as_picture`.
+
+    Returns:
+      The inputs.
+
+    Raises:
+      InputError: If something cannot be read, is too small or too large, or contradicts itself.
+    """
+    preset = settings.resolve(has_content=content is not None, num_styles=len(styles))
+    read = read or as_picture
+    content_picture = None if content is None else read(content)
+    style_pictures = [read(style) for style in styles]
+    for picture in (content_picture, *style_pictures):
+        if picture is not None:
+            _check_size(picture.height, picture.width, preset, "An image")
+    # A texture has the proportions of what it is made from.
+    frame = content_picture or style_pictures[0]
+    height, width = reading.working_size(frame.height, frame.width, settings.size, settings.size_of)
+    _check_size(height, width, preset, "The picture")
+    plan = pyramid.plan(
+        height,
+        width,
+        preset=preset,
+        num_levels=settings.levels or pyramid.automatic_levels(height, width, preset),
+        iterations=settings.iterations,
+    )
+    levels = tuple(
+        LevelInputs(
+            level=level,
+            content=None if content_picture is None else _resize(content_picture, level),
+            styles=tuple(
+                _resize_style(style.pixels, level.height, level.width, preset, settings)
+                for style in style_pictures
+            ),
+        )
+        for level in plan
+    )
+    alpha = None
+    if content_picture is not None and content_picture.alpha is not None:
+        alpha = reading.resize(content_picture.alpha, height, width)
+    coarsest = plan[0]
+    if preset.init == "noise":
+        shape = (coarsest.height, coarsest.width, 3)
+        noise = np.random.default_rng(settings.seed or 0).standard_normal(shape)
+        initial = np.asarray(MEAN_RGB) + NOISE_STDDEV * noise
+    elif preset.init == "content":
+        initial = levels[0].content
+    else:
+        source = preset.init if is_file_name(preset.init) else style_pictures[0]
+        initial = _resize(read(source), coarsest)
+    return Inputs(
+        settings=settings,
+        preset=preset,
+        levels=levels,
+        alpha=alpha,
+        initial=np.array(initial, np.float32),
+        weights=weights.load(
+            settings.weights,
+            layers_up_to(preset.layers),
+            normalize_for=preset.pooling if preset.normalize else None,
+        ),
+    )
+
+
+def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
+    return _levels(picture.pixels, level.height, level.width)
+
+
+def as_picture(source: ImageSource) -> Picture:
+    """Reads or takes over a picture, whatever form it has."""
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, np.ndarray):
+        return reading.from_array(source)
+    return reading.read(source)
+
+
+def _resize_style(
+    pixels: np.ndarray, height: int, width: int, preset: Preset, settings: Settings
+) -> np.ndarray:
+    if preset.style_fit == "area":
+        scale = settings.style_scale or 1.0
+        side_px = max(1, round((height * width) ** 0.5 * scale))
+        height, width = reading.working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
+    _check_size(height, width, preset, "A style image")
+    return _levels(pixels, height, width)
+
+
+def _levels(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resized, on the 0..255 scale."""
+    resized = reading.resize(pixels, height, width)
+    resized *= 255.0
+    return resized
+
+
+def _check_size(height: int, width: int, preset: Preset, what: str) -> None:
+    least = min_side_px(preset.layers)
+    if min(height, width) < least:
+        raise InputError(
+            f"{what} of {width} x {height} pixels is too small: the deepest layer used needs "
+            f"{least} in each direction."
+        )
+    if height * width > reading.Limits().max_pixels:
+        raise InputError(
+            f"{what} of {width} x {height} pixels is too large: at most "
+            f"{reading.Limits().max_pixels} in all are accepted."
+        )

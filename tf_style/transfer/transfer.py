@@ -1,0 +1,388 @@
+"""Style transfer from pictures to a picture: the parts put together."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_style.errors import InputError
+from tf_style.images import reading
+from tf_style.objective import ray_pool
+from tf_style.objective.objective import PARTS, Features, Objective
+from tf_style.objective.presets import Preset
+from tf_style.objective.tile_plan import halo_px
+from tf_style.objective.tiled import LocalPool, TiledObjective, TilePool, TileWorker
+from tf_style.optimize.lbfgs import Status
+from tf_style.optimize.minimizer import make_minimizer
+from tf_style.transfer import memory
+from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.evaluation_log import EvaluationLog
+from tf_style.transfer.prepare import ImageSource, Inputs, LevelInputs, prepare
+from tf_style.transfer.pyramid import Level
+from tf_style.transfer.settings import Settings
+
+# A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
+SECONDS_PER_CALL = 0.5
+MAX_ITERATIONS_PER_CALL = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the objective.
+
+    Attributes:
+      index: 0 for the first.
+      level: Index of the working size, 0 for the coarsest. The losses of one level are not those of
+        another.
+      time: When it ended, seconds since the epoch.
+      loss: The sum of the parts that follow, each with its weight.
+      content: The content loss.
+      style: The style loss.
+      tv: The total variation.
+    """
+
+    index: int
+    level: int
+    time: float
+    loss: float
+    content: float
+    style: float
+    tv: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a callback receives between two calls into the graph.
+
+    Attributes:
+      iteration: Iterations made, at all levels.
+      max_iterations: Iterations that will be made at most.
+      evaluations: All evaluations so far, the last one last.
+      level: Index of the working size, 0 for the coarsest.
+      num_levels: How many there are.
+      height: Of the working size, in pixels.
+      width: Of the working size, in pixels.
+      seconds: Since `run` began.
+      read_image: Gives the picture so far, float32 [height, width, 3] of the last level's size, RGB,
+        0..1.
+    """
+
+    iteration: int
+    max_iterations: int
+    evaluations: Sequence[Evaluation]
+    level: int
+    num_levels: int
+    height: int
+    width: int
+    seconds: float
+    read_image: Callable[[], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StylizeResult:
+    """The outcome of a transfer.
+
+    Attributes:
+      image: float32 [height, width, 3], sRGB, 0..1.
+      alpha: The content's opacity, float32 [height, width], 0..1, or None where it is opaque.
+      status: Why the optimisation ended.
+      iterations: Iterations made, at all levels.
+      evaluations: Every evaluation, the last one last.
+      final: The evaluation whose picture this is; an optimiser may have tried and rejected others
+        after it. None if there was no evaluation at the last level reached.
+      seconds: Of the optimisation, without the preparation.
+    """
+
+    image: np.ndarray
+    alpha: np.ndarray | None
+    status: Status
+    iterations: int
+    evaluations: Sequence[Evaluation]
+    final: Evaluation | None
+    seconds: float
+
+
+class StyleTransfer:
+    """A transfer whose parts can be looked at: the inputs, the network, the objective, the image.
+
+    Attributes:
+      inputs: The pictures and weights.
+      device: Where it runs.
+      precision: Of the network.
+      tile_px: The side of a tile at sizes that are larger, or None for none.
+      features: The network.
+      level: Index of the working size that is under way.
+      objective: At this size.
+      image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
+    """
+
+    def __init__(self, inputs: Inputs):
+        """Builds the network and computes the first level's targets.
+
+        Args:
+          inputs: As from `prepare`.
+
+        Raises:
+          InputError: If TensorFlow sees no such device, or if Ray is asked for and has no part in it or
+            does not answer.
+        """
+        settings = inputs.settings
+        self.inputs = inputs
+        self.device = resolve_device(settings.device)
+        self.precision = resolve_precision(settings.precision, self.device)
+        self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
+        if settings.ray is not None:
+            if not any(self._is_tiled(pictures.level) for pictures in inputs.levels):
+                raise InputError(
+                    f"ray would have no effect: {inputs.width} x {inputs.height} pixels are evaluated "
+                    "as a whole. It takes a larger size, or smaller tiles."
+                )
+            ray_pool.connect(settings.ray)
+        self._evaluations: list[Evaluation] = []
+        self._iterations_below = 0
+        with tf.device(self.device):
+            self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
+            self._enter(0, _batch(inputs.initial))
+
+    def run(
+        self,
+        *,
+        callback: Callable[[Progress], None] | None = None,
+        callback_every: int | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> StylizeResult:
+        """Optimises the image, level by level; after an interruption, from where it stands.
+
+        Args:
+          callback: Called about twice a second, and after the last iteration.
+          callback_every: Called after every so many iterations as well.
+          should_stop: Asked as often as `callback` is called; when true the run ends with what it has.
+
+        Returns:
+          The result.
+        """
+        start = time.perf_counter()
+
+        def report() -> None:
+            if callback is not None:
+                callback(self._progress(time.perf_counter() - start))
+
+        with tf.device(self.device):
+            while not self._run_level(report, callback_every, should_stop):
+                self._enter(self.level + 1, self._enlarged())
+        status = self._minimizer.status
+        if status == Status.RUNNING:
+            status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
+        return StylizeResult(
+            image=self.read_image(),
+            alpha=self.inputs.alpha,
+            status=status,
+            iterations=self._iterations_below + self._minimizer.iterations,
+            evaluations=self._evaluations,
+            final=self._final(),
+            seconds=time.perf_counter() - start,
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the run has come to, as arrays by name: what `restore` goes on from.
+
+        Raises:
+          InputError: If the optimiser keeps its state to itself, which "tfp" does.
+        """
+        if not hasattr(self._minimizer, "state"):
+            raise InputError(
+                f"optimizer {self.inputs.settings.optimizer!r} cannot be saved and resumed."
+            )
+        evaluations = [dataclasses.astuple(evaluation) for evaluation in self._evaluations]
+        return {
+            "level": np.array(self.level),
+            "iterations_below": np.array(self._iterations_below),
+            "evaluations": np.array(evaluations, np.float64).reshape(
+                -1, len(dataclasses.fields(Evaluation))
+            ),
+            **{f"minimizer/{key}": value.numpy() for key, value in self._minimizer.state().items()},
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes over what `state` returned for the same inputs; `run` goes on with the same bits.
+
+        Raises:
+          ValueError: If the state is of a transfer with other sizes or another optimiser.
+        """
+        of_minimizer = {
+            key.removeprefix("minimizer/"): value
+            for key, value in state.items()
+            if key.startswith("minimizer/")
+        }
+        level = int(state["level"])
+        if not 0 <= level < len(self.inputs.levels):
+            raise ValueError(f"The state is of level {level}, and there are {len(self.inputs.levels)}.")
+        with tf.device(self.device):
+            if level != self.level:
+                size = self.inputs.levels[level].level
+                self._enter(level, tf.zeros([1, size.height, size.width, 3]))
+            self._minimizer.restore(of_minimizer)
+        self._iterations_below = int(state["iterations_below"])
+        self._evaluations = [
+            Evaluation(int(index), int(of_level), *map(float, rest))
+            for index, of_level, *rest in state["evaluations"].tolist()
+        ]
+
+    def read_image(self) -> np.ndarray:
+        """The picture so far, float32 [height, width, 3] of the last level's size, RGB, 0..1.
+
+        The optimisation itself is never clamped, which would spoil the curvature that it learns.
+        """
+        picture = self.image.numpy()[0] / np.float32(255)
+        np.clip(picture, 0.0, 1.0, out=picture)
+        return reading.resize(picture, self.inputs.height, self.inputs.width)
+
+    def _enter(self, index: int, start: tf.Tensor) -> None:
+        """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
+        pictures = self.inputs.levels[index]
+        self.level = index
+        self.objective = self._make_objective(pictures)
+        self.image = tf.Variable(start, trainable=False)
+        self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
+        settings = self.inputs.settings
+        self._minimizer = make_minimizer(
+            settings.optimizer,
+            self._log,
+            self.image,
+            num_pairs=settings.num_pairs,
+            pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
+        )
+
+    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
+        level, blend = pictures.level, self.inputs.settings.style_blend
+        if not self._is_tiled(level):
+            return Objective(
+                self.features,
+                level.preset,
+                content=None if pictures.content is None else _batch(pictures.content),
+                styles=[_batch(style) for style in pictures.styles],
+                blend=blend,
+            )
+        return TiledObjective(
+            self.features,
+            level.preset,
+            content=None if pictures.content is None else pictures.content[np.newaxis],
+            styles=[style[np.newaxis] for style in pictures.styles],
+            blend=blend,
+            height=level.height,
+            width=level.width,
+            tile_px=self.tile_px,
+            pool=self._make_pool(level.preset),
+        )
+
+    def _is_tiled(self, level: Level) -> bool:
+        if self.tile_px is None:
+            return False
+        return max(level.height, level.width) > self.tile_px + 2 * halo_px(level.preset.layers)
+
+    def _make_pool(self, preset: Preset) -> TilePool:
+        if self.inputs.settings.ray is None:
+            return LocalPool(TileWorker(self.features, preset), self.device)
+        return ray_pool.RayPool(preset, self.inputs.weights, self.precision)
+
+    def _enlarged(self) -> tf.Tensor:
+        """Where the next level starts: the picture so far, with what the content has in detail."""
+        self._iterations_below += self._minimizer.iterations
+        here, above = self.inputs.levels[self.level : self.level + 2]
+        size = (above.level.height, above.level.width)
+        if here.content is None or above.content is None:
+            return tf.image.resize(self.image, size, "bicubic")
+        change = self.image - _batch(here.content)
+        return _batch(above.content) + tf.image.resize(change, size, "bicubic")
+
+    def _run_level(
+        self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]
+    ) -> bool:
+        """Optimises at this level, and says whether the whole run has come to its end."""
+        minimizer = self._minimizer
+        per_call = 1
+        is_first = True
+        while (left := self._iterations_left()) and minimizer.status == Status.RUNNING:
+            if should_stop():
+                return True
+            count = min(per_call, left)
+            if every:
+                count = min(count, every - (self._iterations_below + minimizer.iterations) % every)
+            start = time.perf_counter()
+            minimizer.run(count)
+            if not is_first:  # The first call's time is mostly tracing.
+                seconds = (time.perf_counter() - start) / count
+                per_call = int(np.clip(SECONDS_PER_CALL / seconds, 1, MAX_ITERATIONS_PER_CALL))
+            is_first = False
+            for moment, *parts in self._log.take().tolist():
+                index = len(self._evaluations)
+                self._evaluations.append(Evaluation(index, self.level, moment, sum(parts), *parts))
+            report()
+        return minimizer.status.is_failure or self.level + 1 == len(self.inputs.levels)
+
+    def _iterations_left(self) -> int:
+        planned = self.inputs.levels[self.level].level.iterations
+        return max(0, planned - self._minimizer.iterations)
+
+    def _final(self) -> Evaluation | None:
+        # The optimiser's value is one of these, but for rounding where it works on a multiple.
+        value = self._minimizer.value
+        here = [evaluation for evaluation in self._evaluations if evaluation.level == self.level]
+        return min(here, key=lambda evaluation: abs(evaluation.loss - value), default=None)
+
+    def _progress(self, seconds: float) -> Progress:
+        levels = [pictures.level for pictures in self.inputs.levels]
+        done = self._iterations_below + self._minimizer.iterations
+        above = sum(level.iterations for level in levels[self.level + 1 :])
+        return Progress(
+            iteration=done,
+            max_iterations=done + self._iterations_left() + above,
+            evaluations=self._evaluations,
+            level=self.level,
+            num_levels=len(levels),
+            height=levels[self.level].height,
+            width=levels[self.level].width,
+            seconds=seconds,
+            read_image=self.read_image,
+        )
+
+
+def stylize(
+    content: ImageSource | None,
+    styles: ImageSource | Sequence[ImageSource],
+    *,
+    callback: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    **settings,
+) -> StylizeResult:
+    """Renders the content of one image in the style of others.
+
+    Args:
+      content: A path, the bytes of an image file, an open one, or an array [height, width, 3] of uint8,
+        uint16 or floats in 0..1; None to synthesise the style's texture.
+      styles: One such image or several; an empty list to reconstruct the content from its layer.
+      callback: Called about twice a second with a `Progress`.
+      should_stop: Asked as often; when true the run ends with what it has.
+      **settings: The fields of `Settings`.
+
+    Returns:
+      The picture, and how it came about.
+
+    Raises:
+      InputError: If the request cannot be carried out as it stands.
+
+    Reference:
+      Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
+    """
+    chosen = Settings(**settings)
+    if not isinstance(styles, Sequence) or isinstance(styles, str | bytes):
+        styles = [styles]
+    return StyleTransfer(prepare(content, styles, chosen)).run(
+        callback=callback, should_stop=should_stop
+    )
+
+
+def _batch(image: np.ndarray) -> tf.Tensor:
+    return tf.constant(image[np.newaxis], tf.float32)
