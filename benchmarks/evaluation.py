@@ -18,7 +18,7 @@ import tensorflow as tf
 from tf_style import PRESETS, Features, Objective
 from tf_style.network import weights
 from tf_style.network.architecture import ConvLayer, find_layer, layers_up_to
-from tf_style.network.conv_relu import RectifiedConv2D
+from tf_style.network.conv_relu import ConvRelu2D
 
 PRESET = PRESETS["gatys2016"]
 LAYERS = layers_up_to(PRESET.layers)
@@ -130,7 +130,7 @@ def own_convolutions(height: int, width: int, dtype: tf.DType) -> Callable[[], t
     """The same with this package's operations."""
     parts = []
     for layer in LAYERS:
-        own = RectifiedConv2D(
+        own = ConvRelu2D(
             layer.channels,
             padding="same",
             kernel="custom",

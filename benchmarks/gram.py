@@ -21,7 +21,8 @@ import tensorflow as tf
 
 from tf_style.network import weights
 from tf_style.network.architecture import find_layer, layers_up_to
-from tf_style.objective.objective import Features, Objective
+from tf_style.network.features import Features
+from tf_style.objective.objective import Objective
 from tf_style.objective.presets import PRESETS
 from tf_style.ops.gram import gram_loss, kernel_info
 

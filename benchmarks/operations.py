@@ -15,7 +15,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from tf_style import PRESETS, Features, Lbfgs, Objective, Settings
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
-from tf_style.optimize.preconditioner import make_inverse_hessian
+from tf_style.optimize.preconditioner import fourier_preconditioner
 
 PRESET = PRESETS["gatys2016"]
 ITERATIONS = 4
@@ -76,7 +76,7 @@ def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> c
         parts, gradient = objective.parts_and_gradient(image)
         return tf.reduce_sum(parts), gradient
 
-    initial = make_inverse_hessian(*shape[1:3]) if by_frequency else tf.identity
+    initial = fourier_preconditioner(*shape[1:3]) if by_frequency else tf.identity
     minimizer = Lbfgs(
         evaluate,
         tf.Variable(start),

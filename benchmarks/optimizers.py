@@ -11,7 +11,7 @@ import results
 
 from tf_style import EvaluationLog, Settings, StyleTransfer, prepare
 from tf_style.objective.objective import PARTS
-from tf_style.optimize.minimizer import make_minimizer
+from tf_style.optimize import make_minimizer
 
 BUDGETS = {"lbfgs": 60, "tfp": 170}
 

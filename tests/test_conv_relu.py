@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style.network.conv_relu import RectifiedConv2D
+from tf_style.network.conv_relu import ConvRelu2D
 from tf_style.ops.library import kernel_info
 
 pytestmark = pytest.mark.skipif(kernel_info().kernel != "custom", reason=kernel_info().reason)
@@ -35,7 +35,7 @@ def make(shape, precision, kernel="custom", padding="same"):
     generator = np.random.default_rng(0)
     filters = np.float32(generator.standard_normal((3, 3, channels, out)))
     bias = np.float32(generator.standard_normal(out))
-    layer = RectifiedConv2D(
+    layer = ConvRelu2D(
         out, padding=padding, kernel=kernel, name="layer", precision=precision, in_float32=channels == 3
     )
     layer.build((None, None, None, channels))

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_style import InputError, Settings, StyleTransfer, export_saved_model, prepare, read_image
-from tf_style.images.reading import resize
+from tf_style.images.picture import resize
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.

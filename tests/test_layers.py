@@ -22,7 +22,7 @@ from tf_style import (
     VggFeatures,
     read_image,
 )
-from tf_style.images.reading import resize
+from tf_style.images.picture import resize
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tf_style import InputError, Settings, prepare
+from tf_style import InputError, Settings, host, prepare
 from tf_style.transfer import memory
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -34,32 +34,32 @@ def test_more_pixels_pairs_or_bits_take_more(inputs):
 def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
     needed = memory.estimate(inputs, "float32")
     monkeypatch.setattr(memory, "RESERVE", 0.0)
-    monkeypatch.setattr(memory, "_resident", lambda: memory.BASE_BYTES)
-    monkeypatch.setattr(memory, "available", lambda: needed - memory.BASE_BYTES)
-    memory.check(inputs, "float32", "/CPU:0")
-    monkeypatch.setattr(memory, "available", lambda: needed - memory.BASE_BYTES - 2**20)
+    monkeypatch.setattr(host, "resident", lambda: memory.BASE_BYTES)
+    monkeypatch.setattr(host, "available", lambda: needed - memory.BASE_BYTES)
+    memory.check_fits(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(host, "available", lambda: needed - memory.BASE_BYTES - 2**20)
     with pytest.raises(InputError, match=r"--size 12\d would fit, or --force"):
-        memory.check(inputs, "float32", "/CPU:0")
-    monkeypatch.setattr(memory, "available", lambda: 0)
+        memory.check_fits(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(host, "available", lambda: 0)
     with pytest.raises(InputError, match="nothing would fit"):
-        memory.check(inputs, "float32", "/CPU:0")
+        memory.check_fits(inputs, "float32", "/CPU:0")
 
 
 def test_what_does_not_fit_as_a_whole_is_cut_into_tiles(monkeypatch):
     picture = np.full((768, 1024, 3), 0.5)
     inputs = prepare(picture, [picture], Settings(size=1024, iterations=1, pairs=1, levels=1))
     monkeypatch.setattr(memory, "RESERVE", 0.0)
-    monkeypatch.setattr(memory, "_resident", lambda: 0)
+    monkeypatch.setattr(host, "resident", lambda: 0)
     estimates = {
         tile: memory.estimate(inputs, "float32", tile_px=tile) for tile in (None, *memory.TILES_PX)
     }
     for tile in (None, 512, 256):
-        monkeypatch.setattr(memory, "available", lambda tile=tile: estimates[tile])
+        monkeypatch.setattr(host, "available", lambda tile=tile: estimates[tile])
         assert memory.choose_tile(inputs, "float32", "/CPU:0") == tile
-        memory.check(inputs, "float32", "/CPU:0")
-    monkeypatch.setattr(memory, "available", lambda: estimates[256] - 1)
+        memory.check_fits(inputs, "float32", "/CPU:0")
+    monkeypatch.setattr(host, "available", lambda: estimates[256] - 1)
     with pytest.raises(InputError, match="would fit"):
-        memory.check(inputs, "float32", "/CPU:0")
+        memory.check_fits(inputs, "float32", "/CPU:0")
 
 
 def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
@@ -73,23 +73,23 @@ def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
         "/proc/meminfo": ["MemTotal: 99 kB", "MemAvailable: 5 kB"],
         "/proc/self/cgroup": ["0::/group"],
     }
-    read = memory._lines
+    read = host._lines
 
     def lines(path):
         path = str(path).replace("/sys/fs/cgroup", str(tmp_path))
         return files.get(path) or read(path)
 
-    monkeypatch.setattr(memory, "_lines", lines)
+    monkeypatch.setattr(host, "_lines", lines)
     # 3000 less the 2000 used, of which 400 can be given up.
-    assert memory.available() == 1400
+    assert host.available() == 1400
     files["/proc/meminfo"][1] = "MemAvailable: 1 kB"
-    assert memory.available() == 1024
-    monkeypatch.setattr(memory, "RESERVED_BYTES", 30)
-    monkeypatch.setattr(memory, "RESERVED_BYTES_PER_CORE", 10)
+    assert host.available() == 1024
+    monkeypatch.setattr(host, "RESERVED_BYTES", 30)
+    monkeypatch.setattr(host, "RESERVED_BYTES_PER_CORE", 10)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (10_000, -1))
-    monkeypatch.setattr(memory, "_status", lambda field: 9_900)
-    assert memory.available() == 50
+    monkeypatch.setattr(host, "_status", lambda field: 9_900)
+    assert host.available() == 50
 
 
 @pytest.mark.parametrize(

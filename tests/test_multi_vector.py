@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_style.ops import library
-from tf_style.ops.multi_vector import add_multiples, scalar_products
+from tf_style.ops.multi_vector import multi_axpy, multi_dot
 
 EPS = 2.0**-24
 
@@ -28,7 +28,7 @@ def test_products_and_multiples(kernel, dtype, shape, count):
     vectors, arrays = random_vectors(generator, shape, count, dtype)
     q = tf.constant(generator.standard_normal(shape), tf.float32)
     flat_q = np.float64(q).reshape(shape[0], -1)
-    products = scalar_products(q, vectors, kernel=kernel)
+    products = multi_dot(q, vectors, kernel=kernel)
     assert products.dtype == tf.float64
     # Derived: the op adds at most 4096 / 64 + 64 numbers one after the other in float32, and TensorFlow
     # no more of them at random signs; measured 4e-7 of the sum of magnitudes at most.
@@ -37,7 +37,7 @@ def test_products_and_multiples(kernel, dtype, shape, count):
     assert (error <= 128 * EPS * magnitudes).all()
 
     factors = generator.standard_normal((shape[0], count))
-    result = add_multiples(q, tf.constant(factors), vectors, kernel=kernel)
+    result = multi_axpy(q, tf.constant(factors), vectors, kernel=kernel)
     assert result.shape == shape
     exact = flat_q + np.einsum("bn,nbi->bi", factors, arrays)
     magnitudes = np.abs(flat_q) + np.einsum("bn,nbi->bi", np.abs(factors), np.abs(arrays))
@@ -51,7 +51,7 @@ def test_float64_stays_so():
     vectors, arrays = random_vectors(generator, (2, 50), 3, "float64")
     q = tf.constant(generator.standard_normal((2, 50)))
     expected = np.einsum("bi,nbi->bn", q.numpy(), arrays)
-    np.testing.assert_allclose(scalar_products(q, vectors), expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(multi_dot(q, vectors), expected, rtol=1e-12, atol=1e-13)
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -59,18 +59,18 @@ def test_shapes_that_do_not_fit_are_refused():
         pytest.skip("the ops are not built")
     q = tf.ones([2, 5])
     with pytest.raises(tf.errors.InvalidArgumentError, match="must have the vector's shape"):
-        scalar_products(q, [tf.ones([2, 4])])
+        multi_dot(q, [tf.ones([2, 4])])
     with pytest.raises(tf.errors.InvalidArgumentError, match="factors must have shape"):
-        add_multiples(q, tf.ones([2, 3]), [q])
+        multi_axpy(q, tf.ones([2, 3]), [q])
     with pytest.raises(tf.errors.InvalidArgumentError, match="a batch's dimension"):
-        scalar_products(tf.ones([]), [tf.ones([])])
+        multi_dot(tf.ones([]), [tf.ones([])])
 
 
 def test_known_shapes_stay_known():
     @tf.function
     def run(q):
-        products = scalar_products(q, [q, q])
-        return products, add_multiples(q, products, [q, q])
+        products = multi_dot(q, [q, q])
+        return products, multi_axpy(q, products, [q, q])
 
     products, result = run.get_concrete_function(tf.TensorSpec([3, None, 2])).output_shapes
     assert products.as_list() == [3, 2]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style.optimize.preconditioner import AXES, CURVATURES, FREQUENCIES, make_inverse_hessian
+from tf_style.optimize.preconditioner import AXES, CURVATURES, FREQUENCIES, fourier_preconditioner
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 5), (6, 4), (1, 8)])
 def test_is_symmetric_and_positive_definite(height, width):
     size = height * width * 3
     basis = tf.reshape(tf.eye(size), [size, height, width, 3])
-    matrix = make_inverse_hessian(height, width)(basis).numpy().reshape(size, size)
+    matrix = fourier_preconditioner(height, width)(basis).numpy().reshape(size, size)
     # float32's rounding of entries up to 20, through two Fourier transforms.
     np.testing.assert_allclose(matrix, matrix.T, atol=2e-5)
     eigenvalues = np.linalg.eigvalsh(matrix)
@@ -27,7 +27,7 @@ def test_divides_a_wave_by_the_curvature_of_its_frequency_and_colour(axis, index
     cycles = round(FREQUENCIES[index] * width)
     wave = np.cos(2 * np.pi * cycles / width * np.arange(width))
     image = np.float32(np.tile(wave, (4, 1))[np.newaxis, ..., np.newaxis] * AXES[axis])
-    result = make_inverse_hessian(4, width)(tf.constant(image)).numpy()
+    result = fourier_preconditioner(4, width)(tf.constant(image)).numpy()
     expected = image / CURVATURES[axis][index]
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -37,8 +37,8 @@ def test_sizes_may_be_known_only_when_a_graph_runs():
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
     def in_graph(images):
-        return make_inverse_hessian(tf.shape(images)[1], tf.shape(images)[2])(images)
+        return fourier_preconditioner(tf.shape(images)[1], tf.shape(images)[2])(images)
 
-    expected = make_inverse_hessian(9, 13)(tf.constant(images))
+    expected = fourier_preconditioner(9, 13)(tf.constant(images))
     # The same operations on the same numbers, perhaps in another order.
     np.testing.assert_allclose(in_graph(images), expected, atol=1e-5)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tf_style import InputError, Settings, prepare
 from tf_style.images import reading
+from tf_style.images.picture import resize
 from tf_style.network.weights import load
 from tf_style.transfer.prepare import MEAN_RGB
 
@@ -18,7 +19,7 @@ SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1", "conv1_2"
 def picture(height, width, *, seed=0, channels=3):
     """Smooth and no two alike, uint8."""
     coarse = np.random.default_rng(seed).uniform(0, 1, (4, 5, channels))
-    planes = [reading.resize(coarse[..., index], height, width) for index in range(channels)]
+    planes = [resize(coarse[..., index], height, width) for index in range(channels)]
     return np.rint(255 * np.stack(planes, axis=-1)).astype(np.uint8)
 
 
@@ -44,7 +45,7 @@ def test_the_working_size_is_the_contents_scaled(settings, expected):
     assert inputs.levels[-1].content.shape == inputs.initial.shape == (*expected, 3)
     assert inputs.levels[-1].content.dtype == inputs.initial.dtype == np.float32
     # As `images.resize` gives it, on the 0..255 scale.
-    resized = 255.0 * reading.resize(CONTENT / 255, *expected)
+    resized = 255.0 * resize(CONTENT / 255, *expected)
     np.testing.assert_array_equal(inputs.levels[-1].content, resized)
 
 
@@ -59,13 +60,13 @@ def test_the_working_size_is_the_contents_scaled(settings, expected):
 def test_a_style_has_the_contents_area_or_its_exact_size(settings, expected):
     (style,) = prepared(CONTENT, [STYLE], size=45, **settings).levels[-1].styles
     assert style.shape == (*expected, 3)
-    np.testing.assert_array_equal(style, 255.0 * reading.resize(STYLE / 255, *expected))
+    np.testing.assert_array_equal(style, 255.0 * resize(STYLE / 255, *expected))
 
 
 def test_several_styles_keep_their_order():
     first, second = prepared(CONTENT, [STYLE, CONTENT], size=45).levels[-1].styles
     assert first.shape == (52, 26, 3)
-    np.testing.assert_array_equal(second, 255.0 * reading.resize(CONTENT / 255, 30, 45))
+    np.testing.assert_array_equal(second, 255.0 * resize(CONTENT / 255, 30, 45))
 
 
 def test_noise_is_seeded_and_standard_normal_about_the_mean_pixel():
@@ -99,7 +100,7 @@ def test_starts(tmp_path):
     }
     for init, source in starts.items():
         initial = prepared(CONTENT, [STYLE, start], size=45, init=init).initial
-        np.testing.assert_array_equal(initial, 255.0 * reading.resize(source / 255, 30, 45))
+        np.testing.assert_array_equal(initial, 255.0 * resize(source / 255, 30, 45))
 
 
 def test_a_start_does_not_share_the_contents_memory():
@@ -196,9 +197,7 @@ def test_each_level_has_its_pictures():
     assert inputs.initial.shape == (26, 40, 3)
     for level, (height, width) in zip(inputs.levels, [(26, 40), (53, 80)], strict=True):
         assert (level.level.height, level.level.width) == (height, width)
-        np.testing.assert_array_equal(
-            level.content, 255.0 * reading.resize(CONTENT / 255, height, width)
-        )
+        np.testing.assert_array_equal(level.content, 255.0 * resize(CONTENT / 255, height, width))
         area = level.styles[0].shape[0] * level.styles[0].shape[1]
         # Rounding of the two sides.
         assert abs(area / (height * width) - 1) < 1 / min(level.styles[0].shape[:2])

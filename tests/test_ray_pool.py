@@ -15,7 +15,8 @@ from tf_style.images import reading
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
 from tf_style.objective import ray_pool
-from tf_style.objective.tiled import LocalPool, TileWorker
+from tf_style.objective.tile_pool import LocalPool
+from tf_style.objective.tile_worker import TileWorker
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from tf_style.errors import InputError
 from tf_style.images import colour, reading
+from tf_style.images.picture import from_array, resize, working_size
 
 HEIGHT, WIDTH = 24, 36
 LEVEL = 1 / 255
@@ -588,16 +589,16 @@ def test_from_array(dtype):
     values = (np.random.default_rng(0).random((4, 5, 4)) * top).astype(dtype)
     before = values.copy()
     scaled = values.astype(np.float64) / top
-    np.testing.assert_allclose(reading.from_array(values[..., :3]).pixels, scaled[..., :3], atol=1e-7)
+    np.testing.assert_allclose(from_array(values[..., :3]).pixels, scaled[..., :3], atol=1e-7)
     grey = np.repeat(scaled[..., :1], 3, axis=2)
     for source in (values[..., 0], values[..., :1]):
-        np.testing.assert_allclose(reading.from_array(source).pixels, grey, atol=1e-7)
-    picture = reading.from_array(values, background=(0, 0, 0))
+        np.testing.assert_allclose(from_array(source).pixels, grey, atol=1e-7)
+    picture = from_array(values, background=(0, 0, 0))
     np.testing.assert_allclose(picture.alpha, scaled[..., 3], atol=1e-7)
     np.testing.assert_allclose(picture.pixels, scaled[..., :3] * scaled[..., 3:], atol=2e-7)
     assert picture.pixels.dtype == picture.alpha.dtype == np.float32
     picture.pixels[:] = 0
-    reading.from_array(values[..., :3]).pixels[:] = 0
+    from_array(values[..., :3]).pixels[:] = 0
     np.testing.assert_array_equal(values, before)
 
 
@@ -620,24 +621,24 @@ def test_from_array(dtype):
 )
 def test_from_array_refuses(array, message):
     with pytest.raises(InputError, match=message):
-        reading.from_array(array)
+        from_array(array)
 
 
 def test_resize_keeps_shape_range_and_mean():
     pixels = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
     for height, width in ((20, 30), (7, 11), (80, 121), (1, 1), (40, 10)):
-        resized = reading.resize(pixels, height, width)
+        resized = resize(pixels, height, width)
         assert resized.shape == (height, width, 3)
         assert resized.dtype == np.float32
         assert 0 <= resized.min() <= resized.max() <= 1
-        np.testing.assert_array_equal(reading.resize(pixels[..., 1], height, width), resized[..., 1])
+        np.testing.assert_array_equal(resize(pixels[..., 1], height, width), resized[..., 1])
     # Reduced without aliasing: one pixel of noise is near its mean, 0.5 +- 0.29 / sqrt(2400) * 4.
-    np.testing.assert_allclose(reading.resize(pixels, 1, 1), 0.5, atol=0.03)
+    np.testing.assert_allclose(resize(pixels, 1, 1), 0.5, atol=0.03)
 
 
 def test_resize_keeps_16_bits_and_ramps():
     ramp = np.tile(np.linspace(0.2, 0.21, 400, dtype=np.float32), (8, 1))
-    resized = reading.resize(ramp, 8, 200)
+    resized = resize(ramp, 8, 200)
     # A ramp's half-size samples lie between pairs; borders see a one-sided window.
     expected = ramp.reshape(8, 200, 2).mean(axis=2)
     np.testing.assert_allclose(resized[:, 8:-8], expected[:, 8:-8], atol=1e-6)
@@ -646,13 +647,13 @@ def test_resize_keeps_16_bits_and_ramps():
 
 def test_resize_to_the_same_size_is_a_copy():
     pixels = smooth().astype(np.float32) / 255
-    same = reading.resize(pixels, HEIGHT, WIDTH)
+    same = resize(pixels, HEIGHT, WIDTH)
     np.testing.assert_array_equal(same, pixels)
     assert not np.shares_memory(same, pixels)
     with pytest.raises(InputError, match="height=0"):
-        reading.resize(pixels, 0, 5)
+        resize(pixels, 0, 5)
     with pytest.raises(InputError, match="shape"):
-        reading.resize(pixels[0, 0], 2, 2)
+        resize(pixels[0, 0], 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -668,10 +669,10 @@ def test_resize_to_the_same_size_is_a_copy():
     ],
 )
 def test_working_size(arguments, expected):
-    assert reading.working_size(*arguments) == expected
+    assert working_size(*arguments) == expected
 
 
 @pytest.mark.parametrize("arguments", [(0, 5, 5, "long"), (5, 5, 0, "area"), (5, 5, 5, "width")])
 def test_working_size_refuses(arguments):
     with pytest.raises(InputError, match="Received"):
-        reading.working_size(*arguments)
+        working_size(*arguments)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_style import InputError, Settings, StyleTransfer, Stylizer, prepare, read_image, stylize_dataset
-from tf_style.images.reading import resize
+from tf_style.images.picture import resize
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.

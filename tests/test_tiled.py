@@ -14,7 +14,7 @@ from tf_style import PRESETS, Features, InputError, Objective, TiledObjective
 from tf_style.network import weights
 from tf_style.network.architecture import find_layer, layers_up_to, min_side_px
 from tf_style.objective.tile_plan import halo_px, plan_tiles
-from tf_style.objective.tiled import LocalPool
+from tf_style.objective.tile_pool import LocalPool
 
 ROOT = pathlib.Path(__file__).parent.parent
 PRESET = PRESETS["gatys2016"]
@@ -135,6 +135,6 @@ def test_the_program_makes_tiles_with_one_inter_op_thread_given(tmp_path):
 
 
 def test_the_library_refuses_tiles_with_one_inter_op_thread(monkeypatch):
-    monkeypatch.setattr("tf_style.objective.tiled.num_inter_op_threads", lambda: 1)
+    monkeypatch.setattr("tf_style.objective.tile_pool.num_inter_op_threads", lambda: 1)
     with pytest.raises(InputError, match="inter-op threads"):
         LocalPool(None)

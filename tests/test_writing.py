@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tf_style import files
 from tf_style.errors import InputError, TransferError
 from tf_style.images import colour, reading, writing
 
@@ -47,8 +48,8 @@ def noise(*shape):
 def test_lossless_round_trip(suffix, with_alpha, bit_depth, tmp_path):
     pixels, alpha = noise(9, 14, 3), noise(9, 14) if with_alpha else None
     path = tmp_path / f"out{suffix}"
-    reading.check_output(path, bit_depth=bit_depth, size=(9, 14))
-    reading.write(path, pixels, alpha=alpha, bit_depth=bit_depth)
+    writing.check_output(path, bit_depth=bit_depth, size=(9, 14))
+    writing.write(path, pixels, alpha=alpha, bit_depth=bit_depth)
     stored = np.asarray(Image.open(path)) / 255
     expected = pixels if alpha is None else np.dstack([pixels, alpha])
     # Pillow reads 16 bits by their high byte: up to 1 level less.
@@ -67,7 +68,7 @@ def test_png_of_16_bits_by_another_decoder(channels, tmp_path):
     values[0, 1] = 1
     path = tmp_path / "deep.png"
     alpha = values[..., 3] if channels == 4 else None
-    reading.write(path, values[..., :3], alpha=alpha, bit_depth=16)
+    writing.write(path, values[..., :3], alpha=alpha, bit_depth=16)
     decoded = tf.io.decode_png(path.read_bytes(), channels=channels, dtype=tf.uint16).numpy()
     np.testing.assert_allclose(decoded / 65535, values, atol=ROUNDING_16)
     assert decoded[0, 0].max() == 0
@@ -77,7 +78,7 @@ def test_png_of_16_bits_by_another_decoder(channels, tmp_path):
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
 def test_lossy_round_trip(suffix, tmp_path):
     path = tmp_path / f"out{suffix}"
-    reading.write(path, smooth() / 255)
+    writing.write(path, smooth() / 255)
     # Quality 95 on a smooth picture; WebP halves the resolution of colour.
     np.testing.assert_allclose(reading.read(path).pixels, smooth() / 255, atol=10 * LEVEL)
 
@@ -87,23 +88,23 @@ def test_jpeg_keeps_the_resolution_of_colour(tmp_path):
     stripes = np.zeros((16, 16, 3))
     stripes[:, ::2] = (1, 0, 0)
     stripes[:, 1::2] = (0, 0, 1)
-    reading.write(path, stripes)
+    writing.write(path, stripes)
     np.testing.assert_allclose(reading.read(path).pixels, stripes, atol=0.1)
 
 
 def test_alpha_in_webp_and_not_in_jpeg(tmp_path):
     alpha = noise(HEIGHT, WIDTH)
-    reading.write(tmp_path / "a.webp", smooth() / 255, alpha=alpha)
+    writing.write(tmp_path / "a.webp", smooth() / 255, alpha=alpha)
     stored = reading.read(tmp_path / "a.webp").alpha
     np.testing.assert_allclose(stored, alpha, atol=ROUNDING_8)
     with pytest.warns(UserWarning, match=r"a\.jpg: JPEG holds no alpha"):
-        reading.write(tmp_path / "a.jpg", smooth() / 255, alpha=alpha)
+        writing.write(tmp_path / "a.jpg", smooth() / 255, alpha=alpha)
     assert reading.read(tmp_path / "a.jpg").alpha is None
 
 
 def test_values_are_clipped_and_rounded(tmp_path):
     path = tmp_path / "out.png"
-    reading.write(path, np.array([[[-5, 0.4999 / 255, 0.5001 / 255], [9, 254.6 / 255, 1]]]))
+    writing.write(path, np.array([[[-5, 0.4999 / 255, 0.5001 / 255], [9, 254.6 / 255, 1]]]))
     assert np.asarray(Image.open(path)).tolist() == [[[0, 0, 1], [255, 255, 255]]]
 
 
@@ -113,7 +114,7 @@ def test_values_are_clipped_and_rounded(tmp_path):
 def test_profile_and_metadata(suffix, bit_depth, tmp_path):
     path = tmp_path / f"out{suffix}"
     description = "café\nseed 1 \N{HIRAGANA LETTER NO}"
-    reading.write(path, noise(8, 8, 3), bit_depth=bit_depth, description=description)
+    writing.write(path, noise(8, 8, 3), bit_depth=bit_depth, description=description)
     with Image.open(path) as image:
         assert image.info["icc_profile"] == colour.srgb_profile()
         exif = image.getexif()
@@ -121,9 +122,9 @@ def test_profile_and_metadata(suffix, bit_depth, tmp_path):
         assert exif[0x010E].encode("latin-1").decode() == description
         assert exif[0x0131].startswith("tf_style ")
     first = path.read_bytes()
-    reading.write(path, noise(8, 8, 3), bit_depth=bit_depth, description=description)
+    writing.write(path, noise(8, 8, 3), bit_depth=bit_depth, description=description)
     assert path.read_bytes() == first
-    reading.write(path, noise(8, 8, 3), bit_depth=bit_depth, description="é" * 70_000)
+    writing.write(path, noise(8, 8, 3), bit_depth=bit_depth, description="é" * 70_000)
     reading.read(path)
 
 
@@ -133,9 +134,9 @@ def test_pixels_that_are_not_finite(bad, tmp_path):
     pixels = noise(4, 4, 3)
     pixels[1, 2, 0] = bad
     with pytest.raises(TransferError, match="not finite"):
-        reading.write(path, pixels)
+        writing.write(path, pixels)
     with pytest.raises(TransferError, match="not finite"):
-        reading.write(path, noise(4, 4, 3), alpha=pixels[..., 0])
+        writing.write(path, noise(4, 4, 3), alpha=pixels[..., 0])
     assert os.listdir(tmp_path) == []
 
 
@@ -156,7 +157,7 @@ def test_pixels_that_are_not_finite(bad, tmp_path):
 def test_write_refuses(name, options, message, tmp_path):
     pixels = options.pop("pixels", np.zeros((4, 4, 3)))
     with pytest.raises(InputError, match=message) as error:
-        reading.write(tmp_path / name, pixels, **options)
+        writing.write(tmp_path / name, pixels, **options)
     assert_one_line(error)
     assert os.listdir(tmp_path) == []
 
@@ -165,10 +166,10 @@ def test_write_refuses(name, options, message, tmp_path):
 
 
 def test_check_output(tmp_path, monkeypatch):
-    reading.check_output(tmp_path / "out.png", bit_depth=16)
-    reading.check_output(str(tmp_path / "out.JPEG"), size=(65500, 10))
+    writing.check_output(tmp_path / "out.png", bit_depth=16)
+    writing.check_output(str(tmp_path / "out.JPEG"), size=(65500, 10))
     monkeypatch.chdir(tmp_path)
-    reading.check_output("out.tif")
+    writing.check_output("out.tif")
     assert os.listdir(tmp_path) == []
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
@@ -185,7 +186,7 @@ def test_check_output(tmp_path, monkeypatch):
         (tmp_path / "out.jpg", {"size": (70000, 10)}, "at most 65500"),
     ]:
         with pytest.raises(InputError, match=message) as error:
-            reading.check_output(path, **options)
+            writing.check_output(path, **options)
         assert_one_line(error)
 
 
@@ -193,9 +194,9 @@ def test_check_output_really_tries(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(writing, "open", refuse, raising=False)
+    monkeypatch.setattr(files, "open", refuse, raising=False)
     with pytest.raises(InputError, match=r"out\.png cannot be written: Permission denied"):
-        reading.check_output(tmp_path / "out.png")
+        writing.check_output(tmp_path / "out.png")
 
 
 @pytest.mark.parametrize("failure", ["write", "fsync", "replace"])
@@ -213,12 +214,12 @@ def test_the_old_file_survives_a_failure(failure, error, tmp_path, monkeypatch):
         write = fail
 
     if failure == "write":
-        monkeypatch.setattr(writing, "open", Full, raising=False)
+        monkeypatch.setattr(files, "open", Full, raising=False)
     else:
         monkeypatch.setattr(os, failure, fail)
     expected = TransferError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as caught:
-        reading.write(path, noise(4, 4, 3))
+        writing.write(path, noise(4, 4, 3))
     monkeypatch.undo()
     if expected is TransferError:
         assert_one_line(caught, "out.png was not written: No space left on device")
@@ -228,19 +229,19 @@ def test_the_old_file_survives_a_failure(failure, error, tmp_path, monkeypatch):
 
 def test_write_atomically(tmp_path):
     path = tmp_path / "trace.json"
-    reading.write_atomically(path, b"one")
-    reading.write_atomically(path, b"two")
+    files.write_atomically(path, b"one")
+    files.write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     stale = tmp_path / f".trace.json.{os.getpid()}.tmp"
     stale.write_bytes(b"left by a killed run")
-    reading.write_atomically(str(path), b"three")
+    files.write_atomically(str(path), b"three")
     assert path.read_bytes() == b"three"
     assert os.listdir(tmp_path) == ["trace.json"]
     with pytest.raises(TransferError, match="was not written"):
-        reading.write_atomically(tmp_path / "missing" / "x", b"")
-    writing.check_writable(path)
+        files.write_atomically(tmp_path / "missing" / "x", b"")
+    files.check_writable(path)
     with pytest.raises(InputError, match="folder does not exist"):
-        writing.check_writable(tmp_path / "missing" / "trace.json")
+        files.check_writable(tmp_path / "missing" / "trace.json")
     assert os.listdir(tmp_path) == ["trace.json"]
 
 
@@ -248,11 +249,11 @@ def test_permissions_and_links_as_open_would_leave_them(tmp_path):
     path, link = tmp_path / "out.bin", tmp_path / "link.bin"
     before = os.umask(0o027)
     try:
-        reading.write_atomically(path, b"one")
+        files.write_atomically(path, b"one")
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         path.chmod(0o604)
         link.symlink_to(path)
-        reading.write_atomically(link, b"two")
+        files.write_atomically(link, b"two")
     finally:
         os.umask(before)
     assert link.is_symlink()

@@ -13,17 +13,20 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.embed.layers import ContentLoss, GramMatrix, PerceptualLoss, StyleLoss, VggFeatures
     from tf_style.embed.stylizer import Stylizer, stylize_dataset
     from tf_style.errors import InputError, TransferError
-    from tf_style.images.reading import Limits, Picture
+    from tf_style.images.picture import Picture
+    from tf_style.images.reading import Limits
     from tf_style.images.reading import read as read_image
     from tf_style.images.writing import write as write_image
-    from tf_style.objective.objective import Features, Objective
+    from tf_style.network.features import Features
+    from tf_style.objective.objective import Objective
     from tf_style.objective.presets import PRESETS, Preset, Scale
     from tf_style.objective.tiled import TiledObjective
     from tf_style.ops.gram import KernelInfo, gram_loss, gram_matrix, kernel_info
     from tf_style.optimize.lbfgs import Lbfgs, Status
     from tf_style.serve.export import export_saved_model
     from tf_style.transfer.evaluation_log import EvaluationLog
-    from tf_style.transfer.prepare import Inputs, prepare
+    from tf_style.transfer.prepare import PreparedInputs, prepare
+    from tf_style.transfer.prepare import PreparedInputs as Inputs
     from tf_style.transfer.settings import Settings
     from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
 
@@ -31,17 +34,18 @@ _PLACES = {
     "ContentLoss": "embed.layers.ContentLoss",
     "Evaluation": "transfer.transfer.Evaluation",
     "EvaluationLog": "transfer.evaluation_log.EvaluationLog",
-    "Features": "objective.objective.Features",
+    "Features": "network.features.Features",
     "GramMatrix": "embed.layers.GramMatrix",
     "InputError": "errors.InputError",
-    "Inputs": "transfer.prepare.Inputs",
+    "Inputs": "transfer.prepare.PreparedInputs",  # Its former name.
     "KernelInfo": "ops.gram.KernelInfo",
     "Lbfgs": "optimize.lbfgs.Lbfgs",
     "Limits": "images.reading.Limits",
     "Objective": "objective.objective.Objective",
     "PRESETS": "objective.presets.PRESETS",
+    "PreparedInputs": "transfer.prepare.PreparedInputs",
     "PerceptualLoss": "embed.layers.PerceptualLoss",
-    "Picture": "images.reading.Picture",
+    "Picture": "images.picture.Picture",
     "Preset": "objective.presets.Preset",
     "Progress": "transfer.transfer.Progress",
     "Scale": "objective.presets.Scale",
@@ -80,6 +84,7 @@ __all__ = [
     "Objective",
     "PerceptualLoss",
     "Picture",
+    "PreparedInputs",
     "Preset",
     "Progress",
     "Scale",

@@ -18,7 +18,7 @@ from typing import Any
 
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
-from tf_style.images.writing import reason_of, shown
+from tf_style.files import reason_of, shown
 from tf_style.transfer.settings import fields_with_files
 
 # A job is given up when its process has died so often with no other job under way: a machine that ran
@@ -237,20 +237,21 @@ def run_on_ray(
 
 
 def _make(job: Job) -> str:
+    from tf_style import host
     from tf_style.commands import runner, sandbox
     from tf_style.images import writing
-    from tf_style.transfer import memory
     from tf_style.transfer.prepare import prepare
     from tf_style.transfer.settings import Settings
 
     inputs = prepare(job.content, [job.style], Settings(**job.settings), read=sandbox.read)
     writing.check_output(job.output, size=(inputs.height, inputs.width))
-    memory.check_import()
+    host.check_import()
     with runner.startup_noise_hidden():
-        from tf_style.transfer.devices import check_memory, provide_threads
+        from tf_style.objective.tile_threads import ensure_inter_op_threads
+        from tf_style.transfer import memory
 
-        provide_threads()
-        check_memory(inputs)
+        ensure_inter_op_threads()
+        memory.check(inputs)
         from tf_style.transfer.transfer import StyleTransfer
 
         transfer = StyleTransfer(inputs)

@@ -19,10 +19,10 @@ import rich.console
 import rich.progress
 import tensorflow as tf
 
+from tf_style import files
 from tf_style._version import __version__
 from tf_style.commands import messages, provenance
 from tf_style.commands.messages import say
-from tf_style.images import writing
 from tf_style.objective.objective import PARTS
 from tf_style.ops.gram import kernel_info
 from tf_style.transfer import memory
@@ -197,7 +197,7 @@ def print_summary(output: str, result: StylizeResult) -> None:
     """Says what came out, on stderr."""
     height, width, _ = result.image.shape
     say(
-        f"wrote {writing.shown(output)}, {width} x {height} pixels: "
+        f"wrote {files.shown(output)}, {width} x {height} pixels: "
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
         f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "
         f"style {result.final.style:.4g}), "
@@ -277,4 +277,4 @@ def write_trace(
         "final_evaluation": None if result.final is None else result.final.index,
         "evaluations": evaluations,
     }
-    writing.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())
+    files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())

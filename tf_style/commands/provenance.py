@@ -9,8 +9,8 @@ import pathlib
 from typing import Any
 
 from tf_style.errors import InputError
-from tf_style.images.writing import reason_of, shown
-from tf_style.transfer.prepare import Inputs
+from tf_style.files import reason_of, shown
+from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
 
 # How a run is told about or kept, not what it makes.
@@ -85,7 +85,7 @@ def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.
     return result
 
 
-def fingerprint(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
+def fingerprint(arguments: argparse.Namespace, inputs: PreparedInputs) -> dict[str, Any]:
     """SHA-256 of all that goes into a run: the files by their paths, and the weights."""
     paths = [arguments.content, *arguments.style]
     if is_file_name(inputs.preset.init):

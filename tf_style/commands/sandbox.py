@@ -17,12 +17,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tf_style import host
 from tf_style.errors import InputError
+from tf_style.files import shown
 from tf_style.images import reading
-from tf_style.images.reading import Picture
-from tf_style.images.writing import shown
+from tf_style.images.picture import Picture
 from tf_style.network import weights
-from tf_style.transfer import memory
 
 # The most pixels that are accepted take less in the usual modes.
 MAX_ADDRESS_SPACE = 16 * 2**30
@@ -111,7 +111,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = min(MAX_ADDRESS_SPACE, memory.address_space())
+    limit = min(MAX_ADDRESS_SPACE, host.address_space())
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from tf_style import files
     from tf_style.commands import jobs
-    from tf_style.images import writing
 
     fields = Settings.__dataclass_fields__
     settings = {name: value for name, value in vars(arguments).items() if name in fields}
@@ -35,9 +35,9 @@ def _run(arguments: argparse.Namespace) -> int:
     address = settings.pop("ray", None)
     _check(arguments, Settings(**settings), address)
     planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings)
-    writing.check_folder(arguments.output)
+    files.check_folder(arguments.output)
     report = os.path.join(arguments.output, "report.jsonl")
-    writing.check_writable(report)
+    files.check_writable(report)
     call = None
     if address is not None:
         from tf_style.objective import ray_pool

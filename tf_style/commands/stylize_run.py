@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from tf_style import files, host
 from tf_style.commands import provenance, runner, sandbox
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
 from tf_style.transfer import checkpoint, memory
-from tf_style.transfer.prepare import Inputs, prepare
+from tf_style.transfer.prepare import PreparedInputs, prepare
 from tf_style.transfer.settings import Settings
 
 START = time.time()
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
       The exit code.
     """
     if not arguments.force:
-        memory.check_import()
+        host.check_import()
     arguments, saved, source, state = _complete(arguments)
     settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
     _check(arguments, settings)
@@ -51,12 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     with runner.stop_on_signals() as stop:
         transfer = _make_transfer(arguments, inputs)
         from tf_style.commands import progress
-        from tf_style.transfer.devices import check_memory
 
         if arguments.dry_run:
             progress.print_plan(transfer)
             if not arguments.force:
-                check_memory(inputs)
+                memory.check(inputs)
             return stop.exit_code
         record["run_on"] = progress.run_on(transfer)
         # As it was chosen, for another choice would not give the same bits.
@@ -114,12 +114,12 @@ def _complete(
     if arguments.resume is not None:
         found = checkpoint.load(arguments.resume)
         saved, state = found.request, found.arrays
-        source = f"the checkpoint in {writing.shown(arguments.resume)}"
+        source = f"the checkpoint in {files.shown(arguments.resume)}"
         arguments = provenance.repeat(saved.get("arguments"), arguments, source)
         arguments.checkpoint = arguments.resume
     elif arguments.from_trace is not None:
         trace = provenance.read_trace(arguments.from_trace)
-        source = f"the trace {writing.shown(arguments.from_trace)}"
+        source = f"the trace {files.shown(arguments.from_trace)}"
         saved = {"inputs": trace["inputs"]}
         # A trace is not written over by the run that repeats it.
         stored = {name: value for name, value in trace["request"].items() if name != "trace"}
@@ -147,14 +147,14 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> None:
         if settings.optimizer == "tfp":
             raise InputError("--checkpoint and --optimizer tfp do not go together.")
         if arguments.resume is None and checkpoint.is_in(arguments.checkpoint):
-            folder = writing.shown(arguments.checkpoint)
+            folder = files.shown(arguments.checkpoint)
             raise InputError(
                 f"{folder} holds a run already: go on with it by --resume, or name another folder."
             )
-        writing.check_folder(arguments.checkpoint)
+        files.check_folder(arguments.checkpoint)
     _check_files_differ(arguments, settings)
     if arguments.trace is not None:
-        writing.check_writable(arguments.trace)
+        files.check_writable(arguments.trace)
 
 
 def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -165,22 +165,22 @@ def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> No
     files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
     for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
         if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
-            raise InputError(f"{flag} and {other} name the same file: {writing.shown(path)}")
+            raise InputError(f"{flag} and {other} name the same file: {files.shown(path)}")
 
 
-def _make_transfer(arguments: argparse.Namespace, inputs: Inputs) -> Any:
+def _make_transfer(arguments: argparse.Namespace, inputs: PreparedInputs) -> Any:
     if not arguments.force:
-        memory.check_import()  # Again, for the pictures have taken their part.
+        host.check_import()  # Again, for the pictures have taken their part.
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
         import tensorflow as tf
 
-        from tf_style.transfer.devices import check_memory, provide_threads
+        from tf_style.objective.tile_threads import ensure_inter_op_threads
 
-        provide_threads()
+        ensure_inter_op_threads()
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
         if not (arguments.force or arguments.dry_run):
-            check_memory(inputs)
+            memory.check(inputs)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 

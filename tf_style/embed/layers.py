@@ -12,15 +12,16 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_style.errors import InputError
-from tf_style.images import reading
+from tf_style.images.picture import resize, working_size
+from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to, min_side_px
+from tf_style.network.features import Features
 from tf_style.network.vgg19 import build_features, preprocess
-from tf_style.objective.objective import Features, Objective
+from tf_style.objective.objective import Objective
 from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, Scale
 from tf_style.ops.gram import gram_loss, gram_matrix
 from tf_style.transfer.devices import resolve_device, resolve_precision
-from tf_style.transfer.prepare import ImageSource, as_picture
 from tf_style.transfer.settings import Settings
 
 
@@ -268,14 +269,14 @@ class PerceptualLoss(keras.losses.Loss):
         chosen = Settings(size=size, precision=precision, **settings)
         preset = chosen.resolve(has_content=True, num_styles=1)
         picture = as_picture(style)
-        size = reading.working_size(picture.height, picture.width, size, "area")
+        size = working_size(picture.height, picture.width, size, "area")
         if min(size) < min_side_px(preset.layers):
             raise InputError(
                 f"A style image of {size[1]} x {size[0]} pixels is too small: the deepest layer used "
                 f"needs {min_side_px(preset.layers)} in each direction."
             )
         # Whole levels, so that what a configuration holds is exactly what was used.
-        pixels = np.round(255.0 * reading.resize(picture.pixels, *size)).astype(np.uint8)
+        pixels = np.round(255.0 * resize(picture.pixels, *size)).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
         self._style_png = file.getvalue()

@@ -6,14 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.errors import InputError
+from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to, min_side_px
-from tf_style.objective.objective import Features, Objective
+from tf_style.network.features import Features
+from tf_style.objective.objective import Objective
 from tf_style.objective.presets import Preset
 from tf_style.optimize.lbfgs_step import Method, State, minimize
-from tf_style.optimize.preconditioner import make_inverse_hessian
+from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer.devices import resolve_device, resolve_precision
-from tf_style.transfer.prepare import MEAN_RGB, NOISE_STDDEV, ImageSource, as_picture
+from tf_style.transfer.prepare import MEAN_RGB, NOISE_STDDEV
 from tf_style.transfer.settings import Settings, is_file_name
 
 MAX_PIXELS = 100_000_000
@@ -152,7 +154,7 @@ class Stylizer(tf.Module):
             evaluate,
             num_pairs=self.settings.pairs or NUM_PAIRS,
             pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
-            initial_inverse_hessian=make_inverse_hessian(height, width),
+            initial_inverse_hessian=fourier_preconditioner(height, width),
             kernel=self._kernel,
         )
         start = contents

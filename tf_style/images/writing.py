@@ -1,13 +1,10 @@
-"""Files that are complete or untouched, and pictures encoded into them. Imports no TensorFlow."""
+"""Encodes pictures into files. Imports no TensorFlow."""
 
-import contextlib
 import io
 import os
-import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from PIL import ExifTags, Image
 
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
+from tf_style.files import check_writable, reason_of, shown, write_atomically
 from tf_style.images.colour import srgb_profile
 
 _FORMAT_OF_SUFFIX = {
@@ -32,18 +30,6 @@ _MAX_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 _MAX_DESCRIPTION_BYTES = 60_000
 _PNG_CHUNK_BYTES = 2**24
 _STRIP_ROWS = 256
-
-
-def shown(path: Any) -> str:
-    """A path as a message names it: as it is if that is printable, else quoted and escaped."""
-    text = os.fsdecode(path)
-    return text if text.isprintable() and text else repr(text)
-
-
-def reason_of(error: BaseException) -> str:
-    """What an exception has to say, on one line."""
-    text = (isinstance(error, OSError) and error.strerror) or str(error)
-    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def check_output(
@@ -64,50 +50,6 @@ def check_output(
     """
     _check_size(path, _encoding(path, bit_depth), size)
     check_writable(path)
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Finds out, before heavy work, whether a file can be written to `path`, and changes nothing.
-
-    Args:
-      path: The file to be written or replaced.
-
-    Raises:
-      InputError: If it cannot be written.
-    """
-    name = shown(path)
-    try:
-        target = _target(path)
-        if target.exists() and not target.is_file():
-            kind = "a directory" if target.is_dir() else "no regular file"
-            raise InputError(f"{name} is {kind}. Expected a file to write or replace")
-        if not target.parent.is_dir():
-            raise InputError(f"{name} cannot be written: its folder does not exist. Create it first")
-        with _temporary(target):
-            pass
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{name} cannot be written: {reason_of(error)}. Expected a writable folder"
-        ) from error
-
-
-def check_folder(path: str | os.PathLike[str]) -> None:
-    """Finds out, before heavy work, whether files can be written to a folder, which is made.
-
-    Raises:
-      InputError: If they cannot.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(folder / "trial"):
-            pass
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{shown(path)} cannot be written: {reason_of(error)}. Expected a writable folder"
-        ) from error
 
 
 def write(
@@ -160,62 +102,6 @@ def write(
     except (OSError, ValueError, OverflowError, MemoryError, struct.error) as error:
         raise TransferError(f"{name} was not written: {reason_of(error)}") from error
     write_atomically(path, data)
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file so that it is complete or untouched, whatever happens.
-
-    The bytes go to `.<name>.<pid>.tmp` beside it, which takes its place once they are on the
-    disk. Its permissions are those that `open` would give. A symbolic link stays, and the file it
-    points to is replaced. Two threads of a process must not write the same path at once.
-
-    Args:
-      path: The file.
-      data: All that it is to hold.
-
-    Raises:
-      TransferError: If it cannot be written; what was there is as it was.
-    """
-    try:
-        target = _target(path)
-        with _temporary(target) as (file, temporary):
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except (OSError, ValueError) as error:
-        raise TransferError(f"{shown(path)} was not written: {reason_of(error)}") from error
-
-
-def _target(path: str | os.PathLike[str]) -> Path:
-    return Path(os.path.realpath(path))
-
-
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[tuple[io.BufferedWriter, Path]]:
-    """A new file beside `target`, which is gone afterwards unless it was moved away."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    # In a container each run has the same process id, so that an old one may lie there.
-    temporary.unlink(missing_ok=True)
-    try:
-        with open(temporary, "xb") as file:
-            yield file, temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    # The file is in place by now; not every system can sync a folder, and none needs to.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _encoding(path: str | os.PathLike[str], bit_depth: int) -> str:

@@ -7,6 +7,7 @@ Recognition" (2014), table 1, column E.
 import dataclasses
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
 from tf_style.errors import InputError
 
@@ -34,6 +35,26 @@ class ConvLayer:
     def stride(self) -> int:
         """Image pixels from one position of the layer to the next, in either direction."""
         return 2 ** (self.block - 1)
+
+
+class NetworkSpec(Protocol):
+    """What the network is to be, as a `Preset` says it.
+
+    Attributes:
+      layers: Names of those whose activations are wanted, in any of `find_layer`'s forms.
+      pooling: "average" or "max".
+      padding: Beyond the border of the first convolution's input, "replicate" or "zero".
+      normalize: Whether the filters are scaled to a mean activation of 1.
+    """
+
+    @property
+    def layers(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def pooling(self) -> str: ...  # noqa: D102
+    @property
+    def padding(self) -> str: ...  # noqa: D102
+    @property
+    def normalize(self) -> bool: ...  # noqa: D102
 
 
 def _layers() -> tuple[ConvLayer, ...]:

@@ -44,7 +44,7 @@ class _First:
         )
 
 
-class RectifiedConv2D(keras.layers.Conv2D):
+class ConvRelu2D(keras.layers.Conv2D):
     """Keras's layer with filters of 3 x 3 that do not change any more, and a rectification.
 
     The op needs 16 multiplications where the definition has 36 (Winograd's F(2 x 2, 3 x 3)), adds up

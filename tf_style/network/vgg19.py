@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_style.network.architecture import find_layer, layers_up_to
-from tf_style.network.conv_relu import RectifiedConv2D
+from tf_style.network.conv_relu import ConvRelu2D
 from tf_style.network.weights import Weights
 
 # The mean of ImageNet's training images in the order of the network's input channels, 0..255 scale.
@@ -30,12 +30,12 @@ def build_features(
 
     Args:
       layer_names: Names of the layers wanted, in any of `find_layer`'s forms.
-      weights: Of these layers at least, as from `tf_style.weights.load`.
+      weights: Of these layers at least, as from `network.weights.load`.
       pooling: "average" (the paper's) or "max" (the original network's).
       padding: What the first convolution sees beyond the border: "zero", the paper's, or "replicate",
         which repeats the edge and so avoids dark or frayed borders in the picture.
       precision: "float32" or "bfloat16", of the weights and all the activations.
-      kernel: As for `RectifiedConv2D`.
+      kernel: As for `ConvRelu2D`.
 
     Returns:
       A model from `preprocess`ed images to a dict of rectified activations,
@@ -56,7 +56,7 @@ def build_features(
         if layer.block > block:
             x = make_pooling(2, name=f"block{block}_pool", dtype=precision)(x)
             block = layer.block
-        convolution = RectifiedConv2D(
+        convolution = ConvRelu2D(
             layer.channels,
             # `preprocess` has padded the image for the first convolution when it replicates.
             padding="valid" if index == 0 and padding == "replicate" else "same",

@@ -5,51 +5,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tf_style.network.vgg19 import build_features, preprocess
-from tf_style.network.weights import Weights
+from tf_style.network.features import Features
 from tf_style.objective.presets import Preset, Scale
 from tf_style.ops.gram import gram_loss, gram_matrix
 
 # The parts of the loss, in the order in which `parts_and_gradient` returns them.
 PARTS = ("content", "style", "tv")
-
-
-class Features:
-    """VGG-19 from pixels to the activations that an objective reads."""
-
-    def __init__(
-        self, preset: Preset, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
-    ):
-        """Builds the network.
-
-        Args:
-          preset: Names the layers, the pooling and the padding.
-          weights: As from `tf_style.weights.load`, normalised or not.
-          precision: "float32" or "bfloat16".
-          kernel: For the convolutions, as for `RectifiedConv2D`.
-        """
-        self.precision = precision
-        self.padding = preset.padding
-        self.model = build_features(
-            preset.layers,
-            weights,
-            pooling=preset.pooling,
-            padding=preset.padding,
-            precision=precision,
-            kernel=kernel,
-        )
-
-    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Rectified activations by layer.
-
-        Args:
-          images: float32 [batch, height, width, 3], RGB, 0..255.
-
-        Returns:
-          For each of the preset's layer names [batch, height / stride, width / stride, channels] in
-          the network's precision.
-        """
-        return self.model(preprocess(images, padding=self.padding), training=False)
 
 
 class Objective:

@@ -125,8 +125,8 @@ def _compute(spec: tuple, weights: list, method: str, request: tuple) -> Any:
     """On a worker: builds the network at the first request, and computes one tile."""
     import ray
 
-    from tf_style.objective.objective import Features
-    from tf_style.objective.tiled import TileWorker
+    from tf_style.network.features import Features
+    from tf_style.objective.tile_worker import TileWorker
 
     preset, precision, _ = spec
     if spec not in _workers:

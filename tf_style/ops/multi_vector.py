@@ -9,7 +9,7 @@ from tf_style.ops.library import custom_ops
 Tensors = Sequence[tf.Tensor]
 
 
-def scalar_products(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> tf.Tensor:
+def multi_dot(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> tf.Tensor:
     """The scalar products of a vector with several others.
 
     Args:
@@ -26,16 +26,16 @@ def scalar_products(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> 
     return tf.cast(tf.stack(products, axis=1), tf.float64)
 
 
-def add_multiples(
+def multi_axpy(
     q: tf.Tensor, factors: tf.Tensor, vectors: Tensors, *, kernel: str = "auto"
 ) -> tf.Tensor:
     """A vector and multiples of several others.
 
     Args:
-      q: As for `scalar_products`.
+      q: As for `multi_dot`.
       factors: float64 [batch, number of vectors].
-      vectors: As for `scalar_products`; those whose factor is 0 are finite.
-      kernel: As for `scalar_products`.
+      vectors: As for `multi_dot`; those whose factor is 0 are finite.
+      kernel: As for `multi_dot`.
 
     Returns:
       q + sum over i of factors[:, i] * vectors[i], shaped as `q`.

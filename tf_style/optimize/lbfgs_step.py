@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_style.ops.multi_vector import add_multiples, column, dot, flat, scalar_products
+from tf_style.ops.multi_vector import column, dot, flat, multi_axpy, multi_dot
 
 # Nocedal and Wright's c1: the share of the slope's promise that a step must keep.
 SUFFICIENT_DECREASE = 1e-4
@@ -190,18 +190,18 @@ class Method:
         r = tf.where(are_there, state.products, tf.eye(self.num_pairs, dtype=tf.float64))
 
         def products_with(pairs: tuple[tf.Tensor, ...], vector: tf.Tensor) -> tf.Tensor:
-            found = scalar_products(vector, pairs, kernel=self.kernel)
+            found = multi_dot(vector, pairs, kernel=self.kernel)
             return tf.where(is_there, found, 0.0)[:, :, tf.newaxis]
 
         p = tf.linalg.triangular_solve(r, products_with(state.steps, g), lower=False)
-        q = add_multiples(g, -p[:, :, 0], state.differences, kernel=self.kernel)
+        q = multi_axpy(g, -p[:, :, 0], state.differences, kernel=self.kernel)
         y = tf.cast(state.differences[-1], q.dtype)
         newest = tf.cast(d[:, -1], q.dtype)
         scale = tf.math.divide_no_nan(newest, dot(y, self.initial_inverse_hessian(y)))
         q = column(scale, q) * self.initial_inverse_hessian(q)
         rest = d[:, :, tf.newaxis] * p - products_with(state.differences, q)
         factors = tf.linalg.triangular_solve(r, rest, lower=False, adjoint=True)
-        q = add_multiples(q, factors[:, :, 0], state.steps, kernel=self.kernel)
+        q = multi_axpy(q, factors[:, :, 0], state.steps, kernel=self.kernel)
         slope = -dot(g, q)
 
         def first():
@@ -225,7 +225,7 @@ class Method:
             tf.cast(each, self.pair_dtype or dtype) for each in (x - state.position, g - state.gradient)
         ]
         step, difference = (tf.cast(each, dtype) for each in kept)
-        curvature = scalar_products(difference, kept[:1], kernel=self.kernel)[:, 0]
+        curvature = multi_dot(difference, kept[:1], kernel=self.kernel)[:, 0]
         # Below rounding error a curvature's sign is chance, and dividing by it would be too.
         least = np.finfo(step.dtype.as_numpy_dtype).eps * tf.sqrt(
             dot(step, step) * dot(difference, difference)
@@ -238,7 +238,7 @@ class Method:
 
         def push():
             steps, differences = ((*ring[1:], new) for ring, new in zip(rings, kept, strict=True))
-            last = scalar_products(difference, steps, kernel=self.kernel)[:, :, tf.newaxis]
+            last = multi_dot(difference, steps, kernel=self.kernel)[:, :, tf.newaxis]
             kept_products = tf.pad(state.products[:, 1:, 1:], [[0, 0], [0, 1], [0, 0]])
             return steps, differences, tf.concat([kept_products, last], axis=2)
 

@@ -19,7 +19,7 @@ CURVATURES = (
 )
 
 
-def make_inverse_hessian(
+def fourier_preconditioner(
     height: int | tf.Tensor, width: int | tf.Tensor
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """An inverse Hessian for pictures, up to a factor, for L-BFGS to begin each direction with.

@@ -12,15 +12,15 @@ import tensorflow as tf
 
 from tf_style.embed.stylizer import Stylizer
 from tf_style.errors import InputError
-from tf_style.images import reading
-from tf_style.images.writing import shown
+from tf_style.files import shown
+from tf_style.images.picture import resize, working_size
+from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
+from tf_style.network.features import Features
 from tf_style.network.vgg19 import preprocess
-from tf_style.objective.objective import Features
 from tf_style.optimize.lbfgs_step import Status
 from tf_style.serve import decode, serving_files
-from tf_style.transfer.prepare import ImageSource, as_picture
 
 MAX_IMAGES = 64
 # What is kept of a style image, in whole levels; larger ones are scaled down first.
@@ -292,7 +292,7 @@ def _bounded(style: ImageSource) -> np.ndarray:
     height, width = pixels.shape[:2]
     if height * width > MAX_STYLE_PIXELS:
         side = int(MAX_STYLE_PIXELS**0.5)
-        pixels = reading.resize(pixels, *reading.working_size(height, width, side, "area"))
+        pixels = resize(pixels, *working_size(height, width, side, "area"))
     return np.uint8(np.round(255.0 * pixels))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tf_style.errors import InputError, TransferError
-from tf_style.images.writing import reason_of, shown, write_atomically
+from tf_style.files import reason_of, shown, write_atomically
 
 FORMAT = 1
 KEPT = 2

@@ -1,16 +1,10 @@
-"""Where the network runs, in which precision it is fast there, and whether a transfer can run."""
+"""Where the network runs, and in which precision it is fast there."""
 
-import os
 import pathlib
 
 import tensorflow as tf
 
 from tf_style.errors import InputError
-from tf_style.transfer import memory
-from tf_style.transfer.prepare import Inputs
-
-# An evaluation by tiles is one operation that calls functions of others, and waits for them.
-THREADS_FOR_TILES = 2
 
 
 def resolve_device(name: str | None) -> str:
@@ -56,36 +50,6 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if _has_fast_bfloat16(device) else "float32"
-
-
-def check_memory(inputs: Inputs) -> None:
-    """Refuses a transfer that would not fit in memory where it would run.
-
-    Raises:
-      InputError: It says what would fit.
-    """
-    device = resolve_device(inputs.settings.device)
-    memory.check(inputs, resolve_precision(inputs.settings.precision, device), device)
-
-
-def provide_threads() -> None:
-    """Makes TensorFlow run the operations at once that tiles need; for programs, before its first one.
-
-    On a machine of one core it would run one at a time.
-    """
-    if num_inter_op_threads() < THREADS_FOR_TILES:
-        tf.config.threading.set_inter_op_parallelism_threads(THREADS_FOR_TILES)
-
-
-def num_inter_op_threads() -> int:
-    """How many operations TensorFlow runs at once, as it decides that itself."""
-    configured = tf.config.threading.get_inter_op_parallelism_threads()
-    in_environment = os.environ.get("TF_NUM_INTEROP_THREADS", "")
-    if configured == 0 and in_environment.isdecimal():
-        configured = int(in_environment)
-    if configured == 0 and hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return configured or os.cpu_count() or 1
 
 
 def _has_fast_bfloat16(device: str) -> bool:

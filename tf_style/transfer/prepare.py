@@ -4,24 +4,20 @@ All that can be wrong with a request is found here, before heavy work starts.
 """
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
 
 import numpy as np
 
 from tf_style.errors import InputError
 from tf_style.images import reading
-from tf_style.images.reading import Picture
+from tf_style.images.picture import Picture, resize, working_size
+from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to, min_side_px
 from tf_style.network.weights import Weights
 from tf_style.objective.presets import Preset
 from tf_style.transfer import pyramid
 from tf_style.transfer.settings import Settings, is_file_name
-
-# A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
-ImageSource = str | os.PathLike | bytes | BinaryIO | np.ndarray | Picture
 
 # Noise starts as in the first author's released code, a standard normal about the mean pixel. White
 # noise of full contrast leaves its highest frequencies in the picture: average pooling hides them.
@@ -45,7 +41,7 @@ class LevelInputs:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Inputs:
+class PreparedInputs:
     """Pictures and weights, ready for the network.
 
     Attributes:
@@ -83,7 +79,7 @@ def prepare(
     settings: Settings,
     *,
     read: Callable[[ImageSource], Picture] | None = None,
-) -> Inputs:
+) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
     Args:
@@ -107,7 +103,7 @@ def prepare(
             _check_size(picture.height, picture.width, preset, "An image")
     # A texture has the proportions of what it is made from.
     frame = content_picture or style_pictures[0]
-    height, width = reading.working_size(frame.height, frame.width, settings.size, settings.size_of)
+    height, width = working_size(frame.height, frame.width, settings.size, settings.size_of)
     _check_size(height, width, preset, "The picture")
     plan = pyramid.plan(
         height,
@@ -129,7 +125,7 @@ def prepare(
     )
     alpha = None
     if content_picture is not None and content_picture.alpha is not None:
-        alpha = reading.resize(content_picture.alpha, height, width)
+        alpha = resize(content_picture.alpha, height, width)
     coarsest = plan[0]
     if preset.init == "noise":
         shape = (coarsest.height, coarsest.width, 3)
@@ -140,7 +136,7 @@ def prepare(
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
         initial = _resize(read(source), coarsest)
-    return Inputs(
+    return PreparedInputs(
         settings=settings,
         preset=preset,
         levels=levels,
@@ -158,29 +154,20 @@ def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
     return _levels(picture.pixels, level.height, level.width)
 
 
-def as_picture(source: ImageSource) -> Picture:
-    """Reads or takes over a picture, whatever form it has."""
-    if isinstance(source, Picture):
-        return source
-    if isinstance(source, np.ndarray):
-        return reading.from_array(source)
-    return reading.read(source)
-
-
 def _resize_style(
     pixels: np.ndarray, height: int, width: int, preset: Preset, settings: Settings
 ) -> np.ndarray:
     if preset.style_fit == "area":
         scale = settings.style_scale or 1.0
         side_px = max(1, round((height * width) ** 0.5 * scale))
-        height, width = reading.working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
+        height, width = working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
     _check_size(height, width, preset, "A style image")
     return _levels(pixels, height, width)
 
 
 def _levels(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resized, on the 0..255 scale."""
-    resized = reading.resize(pixels, height, width)
+    resized = resize(pixels, height, width)
     resized *= 255.0
     return resized
 

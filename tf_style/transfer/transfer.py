@@ -8,18 +8,22 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.errors import InputError
-from tf_style.images import reading
+from tf_style.images.picture import resize
+from tf_style.images.reading import ImageSource
+from tf_style.network.features import Features
 from tf_style.objective import ray_pool
-from tf_style.objective.objective import PARTS, Features, Objective
+from tf_style.objective.objective import PARTS, Objective
 from tf_style.objective.presets import Preset
 from tf_style.objective.tile_plan import halo_px
-from tf_style.objective.tiled import LocalPool, TiledObjective, TilePool, TileWorker
+from tf_style.objective.tile_pool import LocalPool, TilePool
+from tf_style.objective.tile_worker import TileWorker
+from tf_style.objective.tiled import TiledObjective
+from tf_style.optimize import make_minimizer
 from tf_style.optimize.lbfgs import Status
-from tf_style.optimize.minimizer import make_minimizer
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
-from tf_style.transfer.prepare import ImageSource, Inputs, LevelInputs, prepare
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.settings import Settings
 
@@ -118,7 +122,7 @@ class StyleTransfer:
       image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
     """
 
-    def __init__(self, inputs: Inputs):
+    def __init__(self, inputs: PreparedInputs):
         """Builds the network and computes the first level's targets.
 
         Args:
@@ -237,7 +241,7 @@ class StyleTransfer:
         """
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
-        return reading.resize(picture, self.inputs.height, self.inputs.width)
+        return resize(picture, self.inputs.height, self.inputs.width)
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""

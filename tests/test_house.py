@@ -1,0 +1,94 @@
+"""The package's layout: which folder may import which, and which modules do without TensorFlow."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "tf_style"
+# Each folder, or module of the package itself, imports from those after it alone, or from itself.
+# `network`, `optimize` and `images` stand on one floor and know nothing of each other.
+FLOORS = (
+    ("commands",),
+    ("serve",),
+    ("embed",),
+    ("transfer",),
+    ("objective",),
+    ("network", "optimize", "images"),
+    ("ops",),
+    ("files", "host"),
+    ("errors", "_version"),
+)
+# `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
+WITHOUT_TENSORFLOW = (
+    "commands.jobs",
+    "commands.provenance",
+    "commands.runner",
+    "commands.sandbox",
+    "commands.stylize",
+    "commands.stylize_batch",
+    "commands.stylize_export",
+    "commands.stylize_run",
+    "errors",
+    "files",
+    "host",
+    "images.colour",
+    "images.picture",
+    "images.reading",
+    "images.writing",
+    "network.architecture",
+    "network.weights",
+    "objective.presets",
+    "objective.tile_plan",
+    "transfer.checkpoint",
+    "transfer.memory",
+    "transfer.prepare",
+    "transfer.pyramid",
+    "transfer.settings",
+)
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    # The package's own names, and what the build writes.
+    if path != PACKAGE / "__init__.py" and path.name != "_build_info.py"
+}
+
+
+def imports(path):
+    """The package's modules that a file imports, anywhere in it, without the package's name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name.removeprefix("tf_style.") for name in names if name.startswith("tf_style."))
+
+
+def floor(room):
+    (found,) = (index for index, rooms in enumerate(FLOORS) if room in rooms)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_go_down(module):
+    room = module.split(".")[0]
+    for imported in imports(MODULES[module]):
+        other = imported.split(".")[0]
+        assert other == room or floor(other) > floor(room), f"{module} imports {imported}"
+
+
+def test_modules_without_tensorflow_load_without_it():
+    assert set(WITHOUT_TENSORFLOW) <= set(MODULES)
+    code = f"""
+import importlib, sys
+for module in {WITHOUT_TENSORFLOW!r}:
+    importlib.import_module("tf_style." + module)
+    if "tensorflow" in sys.modules or "keras" in sys.modules:
+        sys.exit(f"{{module}} imports TensorFlow")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

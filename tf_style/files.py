@@ -1,0 +1,123 @@
+"""Files that are complete or untouched, and paths in messages. Imports no TensorFlow."""
+
+import contextlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tf_style.errors import InputError, TransferError
+
+
+def shown(path: Any) -> str:
+    """A path as a message names it: as it is if that is printable, else quoted and escaped."""
+    text = os.fsdecode(path)
+    return text if text.isprintable() and text else repr(text)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception has to say, on one line."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Finds out, before heavy work, whether a file can be written to `path`, and changes nothing.
+
+    Args:
+      path: The file to be written or replaced.
+
+    Raises:
+      InputError: If it cannot be written.
+    """
+    name = shown(path)
+    try:
+        target = _target(path)
+        if target.exists() and not target.is_file():
+            kind = "a directory" if target.is_dir() else "no regular file"
+            raise InputError(f"{name} is {kind}. Expected a file to write or replace")
+        if not target.parent.is_dir():
+            raise InputError(f"{name} cannot be written: its folder does not exist. Create it first")
+        with _temporary(target):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{name} cannot be written: {reason_of(error)}. Expected a writable folder"
+        ) from error
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Finds out, before heavy work, whether files can be written to a folder, which is made.
+
+    Raises:
+      InputError: If they cannot.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary(folder / "trial"):
+            pass
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{shown(path)} cannot be written: {reason_of(error)}. Expected a writable folder"
+        ) from error
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file so that it is complete or untouched, whatever happens.
+
+    The bytes go to `.<name>.<pid>.tmp` beside it, which takes its place once they are on the
+    disk. Its permissions are those that `open` would give. A symbolic link stays, and the file it
+    points to is replaced. Two threads of a process must not write the same path at once.
+
+    Args:
+      path: The file.
+      data: All that it is to hold.
+
+    Raises:
+      TransferError: If it cannot be written; what was there is as it was.
+    """
+    try:
+        target = _target(path)
+        with _temporary(target) as (file, temporary):
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except (OSError, ValueError) as error:
+        raise TransferError(f"{shown(path)} was not written: {reason_of(error)}") from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[tuple[io.BufferedWriter, Path]]:
+    """A new file beside `target`, which is gone afterwards unless it was moved away."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # In a container each run has the same process id, so that an old one may lie there.
+    temporary.unlink(missing_ok=True)
+    try:
+        with open(temporary, "xb") as file:
+            yield file, temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The file is in place by now; not every system can sync a folder, and none needs to.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

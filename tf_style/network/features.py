@@ -1,0 +1,45 @@
+"""VGG-19 from pixels to named activations."""
+
+import tensorflow as tf
+
+from tf_style.network.architecture import NetworkSpec
+from tf_style.network.vgg19 import build_features, preprocess
+from tf_style.network.weights import Weights
+
+
+class Features:
+    """VGG-19 from pixels to the activations that an objective reads."""
+
+    def __init__(
+        self, spec: NetworkSpec, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
+    ):
+        """Builds the network.
+
+        Args:
+          spec: The layers, the pooling and the padding; a `Preset` is one.
+          weights: Of those layers, as from `network.weights.load`, normalised or not.
+          precision: "float32" or "bfloat16".
+          kernel: For the convolutions, as for `ConvRelu2D`.
+        """
+        self.precision = precision
+        self.padding = spec.padding
+        self.model = build_features(
+            spec.layers,
+            weights,
+            pooling=spec.pooling,
+            padding=spec.padding,
+            precision=precision,
+            kernel=kernel,
+        )
+
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rectified activations by layer.
+
+        Args:
+          images: float32 [batch, height, width, 3], RGB, 0..255.
+
+        Returns:
+          For each of the layers [batch, height / stride, width / stride, channels] in
+          the network's precision.
+        """
+        return self.model(preprocess(images, padding=self.padding), training=False)
