@@ -40,7 +40,8 @@ def test_each_style_is_what_its_command_paints(name, file, height, width, tmp_pa
     painted = reading.read(tmp_path / file).pixels
     assert painted.shape == (height, width, 3)
     difference = np.abs(painted - reading.read(EXAMPLES / file).pixels)
-    # 0 with the same NumPy and Pillow; the room is for other versions' JPEG and rounding.
+    # 0 with the same NumPy and Pillow. The room is for other versions' JPEG; rounding matters less:
+    # noise and angles off by 1e-6 changed the mean by 0.06 levels at most (measured before JPEG).
     assert difference.mean() < 8 * LEVEL
     assert np.quantile(difference, 0.99) < 30 * LEVEL
 
