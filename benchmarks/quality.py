@@ -69,15 +69,14 @@ def main() -> None:
             f"Expected finished pictures in {folder}/PAIR. Received: none; run without --score-only"
         )
     names = [peer.name for peer in peers.PEERS]
-    text = "\n\n".join(
-        [
-            f"{results.machine()}. Longer side {arguments.size} px.",
-            quality_table.LEGEND,
-            quality_table.table(scores),
-            quality_table.against_peers(scores, names),
-            quality_table.spreads(scores, names),
-        ]
+    blocks = (
+        f"{results.machine()}. Longer side {arguments.size} px.",
+        quality_table.LEGEND,
+        quality_table.table(scores),
+        quality_table.against_peers(scores, names),
+        quality_table.spreads(scores, names),
     )
+    text = "\n\n".join(block for block in blocks if block)
     print(text)
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     (folder / "table.md").write_text(text + "\n")

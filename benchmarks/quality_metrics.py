@@ -113,9 +113,18 @@ def sliced_wasserstein(a: Floats, b: Floats, directions: int = DIRECTIONS) -> fl
     """
     vectors = np.random.default_rng(SEED).normal(size=(a.shape[1], directions))
     vectors /= np.linalg.norm(vectors, axis=0)
-    places = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    ours, theirs = (np.quantile(points @ vectors, places, axis=0, method="hazen") for points in (a, b))
-    return float(np.abs(ours - theirs).mean())
+    return float(np.abs(_quantiles(a @ vectors) - _quantiles(b @ vectors)).mean())
+
+
+def _quantiles(values: Floats) -> Floats:
+    """`QUANTILES` evenly spaced ones of each column; the values themselves where they are as many."""
+    values = np.sort(values, axis=0)  # far faster than np.quantile with as many places
+    places = (np.arange(QUANTILES) + 0.5) / QUANTILES * len(values) - 0.5
+    places = np.clip(places, 0, len(values) - 1)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, len(values) - 1)
+    share = (places - below)[:, np.newaxis]
+    return values[below] * (1 - share) + values[above] * share
 
 
 def colour_distance(picture: ArrayLike, painting: ArrayLike) -> float:

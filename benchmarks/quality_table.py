@@ -101,5 +101,8 @@ def _labels(scores: Scores, peers: Collection[str]) -> list[str]:
 
 
 def _markdown(lines: list[list[str]]) -> str:
+    """The first line is the head; without others there is no table."""
+    if len(lines) == 1:
+        return ""
     head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
     return "\n".join([head, f"|{'---|' * len(lines[0])}", *rest])

@@ -133,7 +133,7 @@ def test_dots_are_a_peak_at_their_own_frequency(period):
     picture = photograph + rng.normal(0, 2, photograph.shape)
     before = metrics.flat_peaks(picture, photograph)
     dots = np.zeros((HEIGHT, WIDTH, 1))
-    dots[::period, ::period] = 2.0 * period
+    dots[::period, ::period] = period**2  # so that each of its waves has the same amplitude
     after = metrics.flat_peaks(picture + dots, photograph)
     assert list(after) == ["1/2", "1/4", "1/8"]
     assert after[f"1/{period}"] > 10 * before[f"1/{period}"]
@@ -238,6 +238,7 @@ def test_the_table_has_a_line_for_each_picture_and_blanks():
 def test_counts_against_each_peer():
     _, *lines = cells(quality_table.against_peers(SCORES, ["p", "q", "absent"]))
     assert lines == [["ours", "p", "2", "1", "1", "1"], ["ours", "q", "1", "0", "1", "0"]]
+    assert quality_table.against_peers(SCORES, ["absent"]) == ""
 
 
 def test_spreads():
