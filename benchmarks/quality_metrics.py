@@ -42,19 +42,23 @@ def _convolve(plane: Floats, kernel: Floats) -> Floats:
     return plane
 
 
-def gradient_magnitude(picture: ArrayLike) -> Floats:
-    """Length of luma's gradient, in levels a pixel, after a Gaussian of 1 pixel; borders reflect."""
-    blurred = _convolve(np.pad(luma(picture), 3, mode="reflect"), _gaussian(1.0, 3))
-    return np.hypot(*np.gradient(blurred))
+def gradient_magnitude(picture: ArrayLike, sigma_px: float = 1.0) -> Floats:
+    """Length of luma's gradient, in levels a pixel, after a Gaussian; borders reflect."""
+    radius = int(np.ceil(3 * sigma_px))
+    padded = np.pad(luma(picture), radius, mode="reflect")
+    return np.hypot(*np.gradient(_convolve(padded, _gaussian(sigma_px, radius))))
 
 
 def edge_correlation(picture: ArrayLike, photograph: ArrayLike) -> float:
     """Pearson's correlation of both pictures' `gradient_magnitude`, over all pixels.
 
+    The Gaussian's sigma is a 128th of the longer side, 2 pixels at 256, so that the same edges count at
+    each size. Finer ones are the brush's: with 1 pixel at 256 a cat that was gone outdid a painted one.
     1 where every edge lies as in the photograph, about 0 where none does. Blind to tone and colour.
     0 where a picture has no edge at all.
     """
-    ours, theirs = (gradient_magnitude(image).ravel() for image in (picture, photograph))
+    sigma_px = max(np.shape(picture)) / 128
+    ours, theirs = (gradient_magnitude(image, sigma_px).ravel() for image in (picture, photograph))
     ours, theirs = ours - ours.mean(), theirs - theirs.mean()
     scale = np.linalg.norm(ours) * np.linalg.norm(theirs)
     return float(ours @ theirs / scale) if scale > 1e-6 else 0.0  # Below, all is rounding.
