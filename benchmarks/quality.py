@@ -69,8 +69,10 @@ def main() -> None:
             f"Expected finished pictures in {folder}/PAIR. Received: none; run without --score-only"
         )
     names = [peer.name for peer in peers.PEERS]
+    sizes = sorted({max(read(folder / pair / "content.png").shape) for pair in scores})
+    size = " and ".join(map(str, sizes))
     blocks = (
-        f"{results.machine()}. Longer side {arguments.size} px.",
+        f"{results.machine()}. Longer side {size} px.",
         quality_table.LEGEND,
         quality_table.table(scores),
         quality_table.against_peers(scores, names),
@@ -86,7 +88,7 @@ def main() -> None:
     }
     blind.write(shown, folder / "blind", folder / "blind-key.json", arguments.seed)
     if arguments.write:
-        results.replace_section(arguments.section or f"quality at {arguments.size} px", text)
+        results.replace_section(arguments.section or f"quality at {size} px", text)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

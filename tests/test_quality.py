@@ -315,6 +315,7 @@ def test_finished_pictures_are_scored_without_a_run(folder, monkeypatch, capsys)
     assert "seconds" not in scores["one"]["pastiche"]
     text = capsys.readouterr().out
     assert text == (folder / "table.md").read_text()
+    assert f"Longer side {WIDTH} px." in text
     assert "| two | pastiche |" in text
     assert "| ours | pastiche | 2 |" in text
 
