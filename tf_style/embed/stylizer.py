@@ -7,15 +7,15 @@ import tensorflow as tf
 
 from tf_style.errors import InputError
 from tf_style.images.reading import ImageSource, as_picture
-from tf_style.network import weights
-from tf_style.network.architecture import layers_up_to, min_side_px
+from tf_style.network.architecture import MEAN_RGB, min_side_px
 from tf_style.network.features import Features
+from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
 from tf_style.objective.presets import Preset
 from tf_style.optimize.lbfgs_step import Method, State, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer.devices import resolve_device, resolve_precision
-from tf_style.transfer.prepare import MEAN_RGB, NOISE_STDDEV
+from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
 from tf_style.transfer.settings import Settings, is_file_name
 
 MAX_PIXELS = 100_000_000
@@ -53,10 +53,8 @@ class Stylizer(tf.Module):
         super().__init__(name="stylizer")
         self.settings = settings = Settings(size=size or Settings.size, **settings)
         _check(settings, has_size=size is not None)
-        sources = (
-            [style] if isinstance(style, str | bytes) or not isinstance(style, Sequence) else style
-        )
-        pictures = [as_picture(source).pixels for source in sources if source is not None]
+        sources = [] if style is None else as_sources(style)
+        pictures = [as_picture(source).pixels for source in sources]
         self.size = size
         self.preset: Preset = settings.resolve(has_content=True, num_styles=len(pictures) or 1)
         if is_file_name(self.preset.init) or self.preset.init == "style":
@@ -65,11 +63,7 @@ class Stylizer(tf.Module):
         self.own_styles = [tf.constant(255.0 * pixels[np.newaxis], tf.float32) for pixels in pictures]
         self.features = Features(
             self.preset,
-            weights.load(
-                settings.weights,
-                layers_up_to(self.preset.layers),
-                normalize_for=self.preset.pooling if self.preset.normalize else None,
-            ),
+            load_for(self.preset, settings.weights),
             precision=resolve_precision(settings.precision, resolve_device(settings.device)),
             kernel=kernel,
         )

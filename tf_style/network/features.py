@@ -1,5 +1,7 @@
 """VGG-19 from pixels to named activations."""
 
+import math
+
 import tensorflow as tf
 
 from tf_style.network.architecture import NetworkSpec
@@ -43,3 +45,18 @@ class Features:
           the network's precision.
         """
         return self.model(preprocess(images, padding=self.padding), training=False)
+
+
+def num_positions(activations: tf.Tensor) -> float | tf.Tensor:
+    """M, the number of positions of activations.
+
+    Args:
+      activations: [batch, height, width, channels].
+
+    Returns:
+      A float, or a scalar float32 tensor where the size is known only when the graph runs.
+    """
+    sides = activations.shape[1:-1]
+    if None in sides:
+        return tf.cast(tf.reduce_prod(tf.shape(activations)[1:-1]), tf.float32)
+    return float(math.prod(sides))

@@ -21,6 +21,7 @@ from tf_style.network.features import Features
 from tf_style.network.vgg19 import preprocess
 from tf_style.optimize.lbfgs_step import Status
 from tf_style.serve import decode, serving_files
+from tf_style.transfer.prepare import as_sources
 
 MAX_IMAGES = 64
 # What is kept of a style image, in whole levels; larger ones are scaled down first.
@@ -73,10 +74,8 @@ def export_saved_model(
             f"Received: iterations={iterations}, max_iterations={max_iterations}"
         )
     _check_version(folder, version)
-    is_several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
-    sources = style if is_several else [style]
     stylizer = Stylizer(
-        [_bounded(source) for source in sources],
+        [_bounded(source) for source in as_sources(style)],
         size=size,
         kernel="stock",
         iterations=iterations,

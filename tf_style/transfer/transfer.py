@@ -23,7 +23,7 @@ from tf_style.optimize.lbfgs import Status
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
-from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.settings import Settings
 
@@ -380,12 +380,8 @@ def stylize(
     Reference:
       Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
     """
-    chosen = Settings(**settings)
-    if not isinstance(styles, Sequence) or isinstance(styles, str | bytes):
-        styles = [styles]
-    return StyleTransfer(prepare(content, styles, chosen)).run(
-        callback=callback, should_stop=should_stop
-    )
+    inputs = prepare(content, as_sources(styles), Settings(**settings))
+    return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:
