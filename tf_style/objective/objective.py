@@ -1,6 +1,5 @@
 """The objective: content loss, style loss and total variation of images, and their gradient."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -52,16 +51,17 @@ class Objective:
           style_targets: Another objective's, in place of styles.
           kernel: For the Gram matrices, as in `gram_loss`.
         """
-        self._features, self._preset, self._kernel = features, preset, kernel
-        statistic = GramStyle(kernel)
+        self._features = features
+        self._preset = preset
+        self._kernel = kernel
+        self._style = GramStyle(kernel)
         if style_targets is None:
-            style_targets = _style_targets(features, preset, statistic, styles, blend)
+            style_targets = self._make_style_targets(styles, blend)
         self.style_targets = style_targets
-        content_targets = {}
+        self._content_targets = {}
         if content is not None and preset.content_layers:
             activations = features(content)
-            content_targets = {name: activations[name] for name in preset.content_layers}
-        self._loss = _Loss(features, preset, statistic, content_targets, style_targets)
+            self._content_targets = {name: activations[name] for name in preset.content_layers}
 
     def with_content(self, content: tf.Tensor) -> "Objective":
         """The same styles with other content images, [batch, height, width, 3]."""
@@ -82,69 +82,53 @@ class Objective:
         Returns:
           float32 [batch, 3], in the order of `PARTS`.
         """
-        return self._loss.parts(images)
+        activations = self._features(images)
+        content = style = tf.zeros_like(images[:, 0, 0, 0])
+        for name, target in self._content_targets.items():
+            layer = activations[name]
+            scale = content_scale(self._preset)(layer.shape[-1], num_positions(layer))
+            difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
+            content += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
+        for name, of_layer in style_scales(self._preset).items():
+            layer = activations[name]
+            scale = of_layer(layer.shape[-1], num_positions(layer))
+            style += self._style.loss(layer, self.style_targets[name], scale)
+        return tf.stack([content, style, total_variation(images, self._preset)], axis=1)
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """From images to the three parts of the loss of each, and the gradient of their sum.
+        """A tf.function from images to the parts of the loss of each, and the gradient of their sum.
 
-        A tf.function from float32 [batch, height, width, 3], RGB, 0..255, to float32 [batch, 3], in the
-        order of `PARTS`, and float32 [batch, height, width, 3].
+        From float32 [batch, height, width, 3], RGB, 0..255, to float32 [batch, 3], in the order of
+        `PARTS`, and float32 [batch, height, width, 3].
         """
         # Inlined, each call in an optimiser would be a copy of the network for TensorFlow to optimise.
-        return tf.function(self._loss.parts_and_gradient, experimental_attributes={"_noinline": True})
+        return tf.function(self._parts_and_gradient, experimental_attributes={"_noinline": True})
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Loss:
-    """The loss against given targets.
-
-    Apart from `Objective`, for a tf.function of its own method would make a reference cycle, and keep
-    the targets until Python's collector runs.
-    """
-
-    features: Features
-    preset: Preset
-    statistic: GramStyle
-    content_targets: Mapping[str, tf.Tensor]
-    style_targets: Mapping[str, tf.Tensor]
-
-    def parts(self, images: tf.Tensor) -> tf.Tensor:
-        activations = self.features(images)
-        content = style = tf.zeros_like(images[:, 0, 0, 0])
-        for name, target in self.content_targets.items():
-            difference = tf.cast(activations[name], tf.float32) - tf.cast(target, tf.float32)
-            scale = content_scale(self.preset)(target.shape[-1], num_positions(activations[name]))
-            content += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
-        for name, of_layer in style_scales(self.preset).items():
-            layer = activations[name]
-            scale = of_layer(layer.shape[-1], num_positions(layer))
-            style += self.statistic.loss(layer, self.style_targets[name], scale)
-        return tf.stack([content, style, total_variation(images, self.preset)], axis=1)
-
-    def parts_and_gradient(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _parts_and_gradient(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(images)
             parts = self.parts(images)
             loss = tf.reduce_sum(parts)
         return parts, tape.gradient(loss, images)
 
-
-def _style_targets(
-    features: Features,
-    preset: Preset,
-    statistic: GramStyle,
-    styles: Sequence[tf.Tensor],
-    blend: Sequence[float] | None,
-) -> dict[str, tf.Tensor]:
-    """The blend's target for each style layer."""
-    if preset.style_layers and not styles:
-        raise ValueError(f"The style layers {preset.style_layers} take one style or more.")
-    sums: dict[str, list[tf.Tensor]] = {name: [] for name in preset.style_layers}
-    positions: dict[str, list[float | tf.Tensor]] = {name: [] for name in preset.style_layers}
-    for style in styles if preset.style_layers else ():
-        activations = features(style)
-        for name in preset.style_layers:
-            sums[name].append(statistic.sums(activations[name]))
-            positions[name].append(num_positions(activations[name]))
-    return {name: statistic.target(sums[name], positions[name], blend) for name in sums}
+    def _make_style_targets(
+        self, styles: Sequence[tf.Tensor], blend: Sequence[float] | None
+    ) -> dict[str, tf.Tensor]:
+        """The blend's target for each style layer."""
+        names = self._preset.style_layers
+        if not names:
+            return {}
+        if not styles:
+            raise ValueError(f"The style layers {names} take one style or more.")
+        sums, positions = [], []
+        for style in styles:
+            activations = self._features(style)
+            sums.append({name: self._style.sums(activations[name]) for name in names})
+            positions.append({name: num_positions(activations[name]) for name in names})
+        return {
+            name: self._style.target(
+                [each[name] for each in sums], [each[name] for each in positions], blend
+            )
+            for name in names
+        }

@@ -45,22 +45,6 @@ def style_scales(preset: Preset) -> dict[str, LossScale]:
     }
 
 
-def variation_counts(preset: Preset, height: Any, width: Any) -> tuple[Any, Any]:
-    """What the sums of the differences down and across are divided by.
-
-    Args:
-      preset: It has sums or means.
-      height: Of the image, an int or a scalar int32 tensor.
-      width: Likewise.
-
-    Returns:
-      1 each, or how many differences there are in three channels: none down in an image of one row.
-    """
-    if preset.tv_scale == "sum":
-        return 1, 1
-    return 3 * (height - 1) * width, 3 * height * (width - 1)
-
-
 @dataclasses.dataclass(frozen=True)
 class TileScales:
     """What the sums over a whole image's positions are multiplied by, for tiles that know a part of it.
@@ -88,11 +72,13 @@ class TileScales:
         def scale(of_layer: LossScale, name: str) -> float:
             return of_layer(find_layer(name).channels, positions(name))
 
+        counts = (1, 1)
+        if preset.tv_scale == "mean":
+            counts = (3 * (height - 1) * width, 3 * height * (width - 1))
         return cls(
             content=tuple(scale(content_scale(preset), name) for name in preset.content_layers),
             style=tuple(scale(of_layer, name) for name, of_layer in style_scales(preset).items()),
             positions=tuple(positions(name) for name in preset.style_layers),
-            variation=tuple(
-                preset.tv_weight / max(1, count) for count in variation_counts(preset, height, width)
-            ),
+            # An image of one row has no difference down.
+            variation=tuple(preset.tv_weight / max(1, count) for count in counts),
         )

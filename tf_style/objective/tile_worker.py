@@ -11,7 +11,7 @@ from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
 from tf_style.objective.scales import TileScales
 from tf_style.objective.tile_plan import Tile
-from tf_style.objective.total_variation import ACROSS, DOWN, sum_of_differences
+from tf_style.objective.total_variation import ACROSS, DOWN, neighbour_terms
 
 # Top, bottom, left and right of what a tile owns: of the image, then of each layer.
 _BOUNDS = tf.TensorSpec([None, 4], tf.int32)
@@ -159,10 +159,9 @@ class TileWorker:
             DOWN: crop[:, top : bottom + 1, left:right],
             ACROSS: crop[:, top:bottom, left : right + 1],
         }
-        exponent = self._preset.tv_exponent
         return tf.add_n(
             [
-                scale * tf.reduce_sum(sum_of_differences(region, axis, exponent))
+                scale * tf.reduce_sum(neighbour_terms(region, axis, self._preset))
                 for (axis, region), scale in zip(regions.items(), tf.unstack(scales, 2), strict=True)
             ]
         )

@@ -3,28 +3,26 @@
 import tensorflow as tf
 
 from tf_style.objective.presets import Preset
-from tf_style.objective.scales import variation_counts
 
 DOWN, ACROSS = 1, 2
 
 
-def sum_of_differences(images: tf.Tensor, axis: int, exponent: int) -> tf.Tensor:
-    """The sum of |difference| ** exponent over all pairs of neighbours.
+def neighbour_terms(images: tf.Tensor, axis: int, preset: Preset) -> tf.Tensor:
+    """The terms |difference| ** exponent of all pairs of neighbours.
 
     Args:
       images: float32 [batch, height, width, channels].
-      axis: `DOWN` or `ACROSS`: where the neighbours lie.
-      exponent: 1 or 2.
+      axis: `DOWN` or `ACROSS`: where the second of a pair lies.
+      preset: It has the exponent.
 
     Returns:
-      float32 [batch].
+      float32 of the images' shape, with one row or one column less.
     """
     if axis == DOWN:
         differences = images[:, 1:] - images[:, :-1]
     else:
         differences = images[:, :, 1:] - images[:, :, :-1]
-    powers = tf.abs(differences) if exponent == 1 else tf.square(differences)
-    return tf.reduce_sum(powers, axis=[1, 2, 3])
+    return tf.abs(differences) if preset.tv_exponent == 1 else tf.square(differences)
 
 
 def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
@@ -40,12 +38,9 @@ def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
     total = tf.zeros_like(images[:, 0, 0, 0])
     if not preset.tv_weight:
         return total
-    height, width = (
-        tf.shape(images)[axis] if images.shape[axis] is None else images.shape[axis]
-        for axis in (DOWN, ACROSS)
-    )
-    counts = variation_counts(preset, height, width)
-    for axis, count in zip((DOWN, ACROSS), counts, strict=True):
-        count = tf.cast(tf.maximum(1, count), tf.float32)
-        total += sum_of_differences(images, axis, preset.tv_exponent) / count
+    reduce = tf.reduce_sum if preset.tv_scale == "sum" else tf.reduce_mean
+    for axis in (DOWN, ACROSS):
+        # An image of one row has no neighbours down, and the mean of nothing is NaN.
+        if images.shape[axis] != 1:
+            total += reduce(neighbour_terms(images, axis, preset), axis=[1, 2, 3])
     return preset.tv_weight * total

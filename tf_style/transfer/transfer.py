@@ -1,6 +1,7 @@
 """Style transfer from pictures to a picture: the parts put together."""
 
 import dataclasses
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -175,7 +176,9 @@ class StyleTransfer:
 
         with tf.device(self.device):
             while not self._run_level(report, callback_every, should_stop):
-                self._enter(self.level + 1, self._enlarged())
+                start = self._enlarged()
+                self._leave()
+                self._enter(self.level + 1, start)
         status = self._minimizer.status
         if status == Status.RUNNING:
             status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
@@ -226,6 +229,7 @@ class StyleTransfer:
         with tf.device(self.device):
             if level != self.level:
                 size = self.inputs.levels[level].level
+                self._leave()
                 self._enter(level, tf.zeros([1, size.height, size.width, 3]))
             self._minimizer.restore(of_minimizer)
         self._iterations_below = int(state["iterations_below"])
@@ -242,6 +246,12 @@ class StyleTransfer:
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
         return resize(picture, self.inputs.height, self.inputs.width)
+
+    def _leave(self) -> None:
+        """Frees what a level takes, before the next one takes its own."""
+        del self.objective, self.image, self._log, self._minimizer
+        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
+        gc.collect()
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
