@@ -90,7 +90,7 @@ def test_from_noise_pictures_of_a_batch_are_as_if_alone(contents):
     together = stylizer(contents)
     for index in range(len(contents)):
         alone = stylizer(contents[index : index + 1])
-        # MEASURED
+        # Measured: the same bits.
         np.testing.assert_allclose(together[index], alone[0], atol=1e-3, rtol=0)
 
 

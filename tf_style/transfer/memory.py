@@ -1,4 +1,4 @@
-"""How much memory a transfer takes, and what fits. Imports no TensorFlow."""
+"""How much memory a transfer takes, and what fits."""
 
 import functools
 import math
