@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from tf_style.errors import InputError
 
-# Address space that threads which TensorFlow is yet to start will reserve and never fill, for stacks and
-# arenas: some for all and some for each core. Measured on two cores.
+# Address space that the threads that TensorFlow is yet to start will reserve and never fill, for stacks
+# and arenas: some for all and some for each core. Measured on two cores.
 RESERVED_BYTES = 384 * 2**20
 RESERVED_BYTES_PER_CORE = 80 * 2**20
 # Address space that importing TensorFlow takes: 1450 MiB measured, and a margin.
@@ -43,8 +43,8 @@ def available() -> int | None:
     """Memory that this process can still take.
 
     Returns:
-      Bytes: the least that the machine, the control groups and the process's own limit leave; None where
-      none of them can be read.
+      Bytes: the least that the machine, the control groups and the process's own limit leave; None
+      where none of them can be read.
     """
     found = [*_machine_available(), *_group_available(), *_own_available()]
     return max(0, min(found)) if found else None

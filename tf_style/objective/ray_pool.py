@@ -34,8 +34,8 @@ def connect(address: str) -> None:
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray may miss a result's arrival until it polls again, by default after a whole second: measured
-        # on two nodes, once or twice in an evaluation.
+        # Ray may miss a result's arrival until it polls again, by default after a whole second:
+        # measured on two nodes, once or twice in an evaluation.
         os.environ.setdefault("RAY_get_check_signal_interval_milliseconds", "50")
         if address != "local" and _has_token():
             # Ray's head sets this itself; a driver that joins does not.
