@@ -36,7 +36,7 @@ _INSTRUCTION_SETS = {  # the first word of the functions that it defines, and it
     "Avx512": _AVX512,
     "Avx512Bf16": [*_AVX512, "-mavx512bf16"],
 }
-_OPS = ("gram_loss", "convolution", "first_convolution", "vectors")
+_OPS = ("gram_loss", "conv_relu", "rgb_conv_relu", "multi_vector")
 _TAKE_FLAGS = """
 import json, tensorflow as tf
 print(json.dumps([tf.__version__, tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()]))

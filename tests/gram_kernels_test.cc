@@ -1,6 +1,6 @@
 // Every instruction set of this processor, at sizes that are no multiple of
 // anything, against sums in double precision. Built with AddressSanitizer by
-// test_gram_kernels.py; the arrays end where their last element does.
+// test_kernels.py; the arrays end where their last element does.
 
 #include <cmath>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // Compiled once for each instruction set, with its flags and with TF_STYLE_ISA
 // set to the first word of the functions that it defines.
 
-#include "first_convolution_simd.h"
+#include "rgb_conv_relu_simd.h"
 
 #include "simd.h"
 

@@ -3,8 +3,8 @@
 // products with another one, and once for all their multiples to be added to
 // it, in pieces of which that other one's stay in the cache.
 
-#ifndef TF_STYLE_KERNELS_VECTORS_H_
-#define TF_STYLE_KERNELS_VECTORS_H_
+#ifndef TF_STYLE_KERNELS_MULTI_VECTOR_H_
+#define TF_STYLE_KERNELS_MULTI_VECTOR_H_
 
 #include <cstdint>
 #include <vector>
@@ -32,4 +32,4 @@ void AddMultiples(const Vectors& vectors, const float* factors,
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_VECTORS_H_
+#endif  // TF_STYLE_KERNELS_MULTI_VECTOR_H_

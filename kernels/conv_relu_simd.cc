@@ -1,7 +1,7 @@
 // Compiled once for each instruction set, with its flags and with TF_STYLE_ISA
 // set to the first word of the functions that it defines.
 
-#include "convolution_simd.h"
+#include "conv_relu_simd.h"
 
 #include "simd.h"
 

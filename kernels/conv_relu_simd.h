@@ -1,11 +1,11 @@
-// The inner products of convolution_cpu.cc, once for each instruction set.
+// The inner products of conv_relu_cpu.cc, once for each instruction set.
 
-#ifndef TF_STYLE_KERNELS_CONVOLUTION_SIMD_H_
-#define TF_STYLE_KERNELS_CONVOLUTION_SIMD_H_
+#ifndef TF_STYLE_KERNELS_CONV_RELU_SIMD_H_
+#define TF_STYLE_KERNELS_CONV_RELU_SIMD_H_
 
 #include <cstdint>
 
-#include "convolution.h"
+#include "conv_relu.h"
 
 namespace tf_style {
 
@@ -59,4 +59,4 @@ const ConvolutionKernels& Avx512Bf16ConvolutionKernels();
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_CONVOLUTION_SIMD_H_
+#endif  // TF_STYLE_KERNELS_CONV_RELU_SIMD_H_

@@ -10,8 +10,8 @@
 #include <random>
 #include <vector>
 
-#include "convolution.h"
-#include "first_convolution.h"
+#include "conv_relu.h"
+#include "rgb_conv_relu.h"
 #include "kernels_test.h"
 
 namespace {

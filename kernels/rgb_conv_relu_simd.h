@@ -1,12 +1,12 @@
-// The inner products of first_convolution_cpu.cc, once for each instruction
+// The inner products of rgb_conv_relu_cpu.cc, once for each instruction
 // set.
 
-#ifndef TF_STYLE_KERNELS_FIRST_CONVOLUTION_SIMD_H_
-#define TF_STYLE_KERNELS_FIRST_CONVOLUTION_SIMD_H_
+#ifndef TF_STYLE_KERNELS_RGB_CONV_RELU_SIMD_H_
+#define TF_STYLE_KERNELS_RGB_CONV_RELU_SIMD_H_
 
 #include <cstdint>
 
-#include "first_convolution.h"
+#include "rgb_conv_relu.h"
 
 namespace tf_style {
 
@@ -45,4 +45,4 @@ const FirstKernels& Avx512Bf16FirstKernels();
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_FIRST_CONVOLUTION_SIMD_H_
+#endif  // TF_STYLE_KERNELS_RGB_CONV_RELU_SIMD_H_

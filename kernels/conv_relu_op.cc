@@ -1,10 +1,10 @@
-// The TensorFlow side of convolution.h: ops, shape functions, kernels.
+// The TensorFlow side of conv_relu.h: ops, shape functions, kernels.
 
 #include <cstdint>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "convolution.h"
+#include "conv_relu.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"

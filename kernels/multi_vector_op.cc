@@ -1,4 +1,4 @@
-// The TensorFlow side of vectors.h: ops, shape functions, kernels.
+// The TensorFlow side of multi_vector.h: ops, shape functions, kernels.
 
 #include <cstdint>
 #include <cstring>
@@ -10,7 +10,7 @@
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow_workers.h"
-#include "vectors.h"
+#include "multi_vector.h"
 
 namespace tf_style {
 namespace {

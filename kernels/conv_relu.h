@@ -9,8 +9,8 @@
 // Reference: Lavin and Gray, "Fast Algorithms for Convolutional Neural
 // Networks", CVPR 2016, section 4.1.
 
-#ifndef TF_STYLE_KERNELS_CONVOLUTION_H_
-#define TF_STYLE_KERNELS_CONVOLUTION_H_
+#ifndef TF_STYLE_KERNELS_CONV_RELU_H_
+#define TF_STYLE_KERNELS_CONV_RELU_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -64,4 +64,4 @@ void Convolve(const ConvolutionShape& shape, Element element,
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_CONVOLUTION_H_
+#endif  // TF_STYLE_KERNELS_CONV_RELU_H_

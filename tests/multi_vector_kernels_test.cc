@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels_test.h"
-#include "vectors.h"
+#include "multi_vector.h"
 
 namespace {
 

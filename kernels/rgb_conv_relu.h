@@ -5,8 +5,8 @@
 // bfloat16, this one layer's filters and pixels made most of the error of late
 // gradients.
 
-#ifndef TF_STYLE_KERNELS_FIRST_CONVOLUTION_H_
-#define TF_STYLE_KERNELS_FIRST_CONVOLUTION_H_
+#ifndef TF_STYLE_KERNELS_RGB_CONV_RELU_H_
+#define TF_STYLE_KERNELS_RGB_CONV_RELU_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -49,4 +49,4 @@ void FirstGradient(const FirstShape& shape, Element element,
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_FIRST_CONVOLUTION_H_
+#endif  // TF_STYLE_KERNELS_RGB_CONV_RELU_H_

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "convolution.h"
-#include "convolution_simd.h"
+#include "conv_relu.h"
+#include "conv_relu_simd.h"
 #include "instruction_set.h"
 
 namespace tf_style {

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "instruction_set.h"
-#include "vectors.h"
-#include "vectors_simd.h"
+#include "multi_vector.h"
+#include "multi_vector_simd.h"
 
 namespace tf_style {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "first_convolution.h"
-#include "first_convolution_simd.h"
+#include "rgb_conv_relu.h"
+#include "rgb_conv_relu_simd.h"
 #include "instruction_set.h"
 
 namespace tf_style {

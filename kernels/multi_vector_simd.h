@@ -1,11 +1,11 @@
-// The inner loops of vectors_cpu.cc, once for each instruction set.
+// The inner loops of multi_vector_cpu.cc, once for each instruction set.
 
-#ifndef TF_STYLE_KERNELS_VECTORS_SIMD_H_
-#define TF_STYLE_KERNELS_VECTORS_SIMD_H_
+#ifndef TF_STYLE_KERNELS_MULTI_VECTOR_SIMD_H_
+#define TF_STYLE_KERNELS_MULTI_VECTOR_SIMD_H_
 
 #include <cstdint>
 
-#include "vectors.h"
+#include "multi_vector.h"
 
 namespace tf_style {
 
@@ -26,4 +26,4 @@ const VectorKernels& Avx512Bf16VectorKernels();
 
 }  // namespace tf_style
 
-#endif  // TF_STYLE_KERNELS_VECTORS_SIMD_H_
+#endif  // TF_STYLE_KERNELS_MULTI_VECTOR_SIMD_H_
