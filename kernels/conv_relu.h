@@ -1,10 +1,10 @@
-// Convolutions with filters of 3 x 3, rectified, and their gradients with
+// Convolutions with 3 x 3 filters followed by ReLU, and their gradients with
 // respect to the input, on plain pointers: no TensorFlow here.
 //
-// Four outputs, 2 x 2, take 16 multiplications for each pair of an input and an
-// output channel, not 36: Winograd's F(2 x 2, 3 x 3). The 4 x 4 inputs d become
-// B^T d B, the filter g becomes G g G^T, these are multiplied point by point
-// and summed over the input channels, and A^T m A are the outputs.
+// Winograd's F(2 x 2, 3 x 3): 2 x 2 outputs take 16 multiplications for each
+// pair of an input and an output channel, not 36. The 4 x 4 inputs d become
+// B^T d B and the filter g becomes G g G^T; these are multiplied point by point
+// and summed over the input channels to m, and A^T m A are the outputs.
 //
 // Reference: Lavin and Gray, "Fast Algorithms for Convolutional Neural
 // Networks", CVPR 2016, section 4.1.
@@ -19,12 +19,12 @@
 
 namespace tf_style {
 
-// Channels are multiples of this.
-constexpr int64_t kConvolutionChannels = 16;
+// All numbers of channels are multiples of this.
+constexpr int64_t kConvChannels = 16;
 
 // Of inputs [batch, height, width, in] and outputs [batch, height, width, out]:
-// the stride is 1, and zeros are what is seen beyond the border.
-struct ConvolutionShape {
+// the stride is 1, and the border is padded with zeros.
+struct ConvShape {
   int64_t batch;
   int64_t height;
   int64_t width;
@@ -32,35 +32,37 @@ struct ConvolutionShape {
   int64_t out_channels;
 };
 
-// Bytes of a filter in the form that is multiplied.
-size_t PackedFilterBytes(int64_t in_channels, int64_t out_channels,
-                         Element element);
+// Bytes of a transformed filter, G g G^T, packed for this processor.
+int64_t PackedFilterBytes(int64_t in_channels, int64_t out_channels,
+                          Element element);
 
-// Brings filter [3, 3, in, out] into that form, which is this processor's own.
-// With `for_gradient` it is turned by half a turn and its channels are swapped:
-// the filter that takes the outputs' gradient to the inputs'.
+// Bytes of scratch memory for `PackFilter`, with any alignment.
+size_t PackFilterScratchBytes(int64_t in_channels, int64_t out_channels,
+                              const Workers& workers);
+
+// Transforms and packs filter [3, 3, in, out]. With `for_gradient` it is
+// rotated by 180 degrees and its channels are swapped: the filter that maps the
+// outputs' gradient to the inputs'.
 void PackFilter(const float* filter, int64_t in_channels, int64_t out_channels,
-                bool for_gradient, Element element, const Workers& workers,
-                void* packed);
+                bool for_gradient, Element element, void* scratch,
+                const Workers& workers, void* packed);
 
-// Bytes of scratch memory, with any alignment.
-size_t ConvolutionScratchBytes(const ConvolutionShape& shape,
-                               const Workers& workers);
+// Bytes of scratch memory for `Convolve`, with any alignment.
+size_t ConvScratchBytes(const ConvShape& shape, const Workers& workers);
 
 // What a convolution reads.
-struct ConvolutionInputs {
+struct ConvInputs {
   const void* input;
-  const void* mask;    // of the input's shape: 0 or less makes its element 0;
-                       // null for none
+  const void* mask;    // of the input's shape; the input counts where this is
+                       // above 0; null for everywhere
   const void* packed;  // as from PackFilter
-  const float* bias;   // [out]; null for none and no rectification
+  const float* bias;   // [out]; null for neither bias nor ReLU
 };
 
-// Writes output, in the input's element; sums are in float32. The result has
-// the same bits whatever the number of workers.
-void Convolve(const ConvolutionShape& shape, Element element,
-              const ConvolutionInputs& inputs, void* scratch,
-              const Workers& workers, void* output);
+// Writes output, of the input's element type; sums are in float32. The result
+// has the same bits whatever the number of workers.
+void Convolve(const ConvShape& shape, Element element, const ConvInputs& inputs,
+              void* scratch, const Workers& workers, void* output);
 
 }  // namespace tf_style
 

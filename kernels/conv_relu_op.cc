@@ -1,47 +1,20 @@
 // The TensorFlow side of conv_relu.h: ops, shape functions, kernels.
 
-#include <cstdint>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "conv_relu.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/framework/tensor.h"
-#include "tensorflow_workers.h"
+#include "tensorflow_op.h"
 
 namespace tf_style {
 namespace {
 
-using tensorflow::DT_UINT8;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
-template <typename T>
-constexpr Element kElement =
-    sizeof(T) == sizeof(float) ? Element::kFloat32 : Element::kBfloat16;
-
-int64_t Multiplications(const ConvolutionShape& shape) {
-  return 4 * shape.batch * shape.height * shape.width * shape.in_channels *
-         shape.out_channels;
-}
-
-absl::Status CheckShape(const ConvolutionShape& shape, const Tensor& packed,
+absl::Status CheckShape(const ConvShape& shape, const Tensor& packed,
                         Element element) {
   if (shape.height < 1 || shape.width < 1) {
     return absl::InvalidArgumentError("input must have at least 1 position");
   }
-  for (int64_t channels : {shape.in_channels, shape.out_channels}) {
-    if (channels < 1 || channels % kConvolutionChannels != 0) {
+  for (const int64_t channels : {shape.in_channels, shape.out_channels}) {
+    if (channels < 1 || channels % kConvChannels != 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("channels must be a multiple of ", kConvolutionChannels,
+          absl::StrCat("channels must be a multiple of ", kConvChannels,
                        ". Received: ", channels));
     }
   }
@@ -56,96 +29,92 @@ absl::Status CheckShape(const ConvolutionShape& shape, const Tensor& packed,
   return absl::OkStatus();
 }
 
-absl::Status Run(OpKernelContext* context, const ConvolutionShape& shape,
-                 Element element, const ConvolutionInputs& inputs,
-                 void* output) {
+// Checks the shape and computes output 0.
+absl::Status Run(OpKernelContext* context, const ConvShape& shape,
+                 const Tensor& packed, ConvInputs inputs) {
+  const Element element = ElementOf(context->input(0).dtype());
+  TF_RETURN_IF_ERROR(CheckShape(shape, packed, element));
+  Tensor* output;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, {shape.batch, shape.height, shape.width, shape.out_channels},
+      &output));
   if (shape.batch == 0) return absl::OkStatus();
-  const Workers workers = MakeWorkers(context, Multiplications(shape));
+  const Workers workers =
+      MakeWorkers(context, 4 * shape.batch * shape.height * shape.width *
+                               shape.in_channels * shape.out_channels);
   Tensor scratch;
-  TF_RETURN_IF_ERROR(context->allocate_temp(
-      DT_UINT8,
-      TensorShape(
-          {static_cast<int64_t>(ConvolutionScratchBytes(shape, workers))}),
-      &scratch));
-  Convolve(shape, element, inputs, scratch.flat<uint8_t>().data(), workers,
-           output);
+  TF_RETURN_IF_ERROR(
+      AllocateScratch(context, ConvScratchBytes(shape, workers), &scratch));
+  inputs.packed = packed.data();
+  Convolve(shape, element, inputs, scratch.data(), workers, output->data());
   return absl::OkStatus();
 }
 
-template <typename T>
 class PackFilterOp : public OpKernel {
  public:
   explicit PackFilterOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("T", &type_));
     OP_REQUIRES_OK(context, context->GetAttr("for_gradient", &for_gradient_));
   }
 
   void Compute(OpKernelContext* context) override {
     const Tensor& filter = context->input(0);
-    OP_REQUIRES(context,
-                filter.dims() == 4 && filter.dim_size(0) == 3 &&
-                    filter.dim_size(1) == 3 &&
-                    filter.dim_size(2) % kConvolutionChannels == 0 &&
-                    filter.dim_size(3) % kConvolutionChannels == 0,
-                absl::InvalidArgumentError(absl::StrCat(
-                    "filter must have shape [3, 3, in, out] with channels that "
-                    "are multiples of ",
-                    kConvolutionChannels,
-                    ". Received: ", filter.shape().DebugString())));
+    OP_REQUIRES(
+        context,
+        filter.dims() == 4 && filter.dim_size(0) == 3 &&
+            filter.dim_size(1) == 3 &&
+            filter.dim_size(2) % kConvChannels == 0 &&
+            filter.dim_size(3) % kConvChannels == 0,
+        absl::InvalidArgumentError(absl::StrCat(
+            "filter must have shape [3, 3, in, out] with channels that "
+            "are multiples of ",
+            kConvChannels, ". Received: ", filter.shape().DebugString())));
     const int64_t in = filter.dim_size(2);
     const int64_t out = filter.dim_size(3);
+    const Element element = ElementOf(type_);
     Tensor* packed;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                0,
-                                TensorShape({static_cast<int64_t>(
-                                    PackedFilterBytes(in, out, kElement<T>))}),
-                                &packed));
-    PackFilter(filter.flat<float>().data(), in, out, for_gradient_, kElement<T>,
-               MakeWorkers(context, 16 * 9 * in * out),
-               packed->flat<uint8_t>().data());
+    OP_REQUIRES_OK(context,
+                   context->allocate_output(
+                       0, {PackedFilterBytes(in, out, element)}, &packed));
+    const Workers workers = MakeWorkers(context, 16 * 9 * in * out);
+    Tensor scratch;
+    OP_REQUIRES_OK(
+        context,
+        AllocateScratch(context, PackFilterScratchBytes(in, out, workers),
+                        &scratch));
+    PackFilter(filter.flat<float>().data(), in, out, for_gradient_, element,
+               scratch.data(), workers, packed->data());
   }
 
  private:
+  DataType type_;
   bool for_gradient_;
 };
 
-template <typename T>
-class ConvolveOp : public OpKernel {
+class ConvReluOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& input = context->input(0);
-    const Tensor& packed = context->input(1);
     const Tensor& bias = context->input(3);
     OP_REQUIRES(context, input.dims() == 4 && bias.dims() == 1,
                 absl::InvalidArgumentError(absl::StrCat(
                     "input must have rank 4 and bias rank 1. Received: ",
                     input.dims(), " and ", bias.dims())));
-    const ConvolutionShape shape = {input.dim_size(0), input.dim_size(1),
-                                    input.dim_size(2), input.dim_size(3),
-                                    bias.dim_size(0)};
-    OP_REQUIRES_OK(context, CheckShape(shape, packed, kElement<T>));
-    Tensor* output;
-    OP_REQUIRES_OK(
-        context,
-        context->allocate_output(
-            0, {shape.batch, shape.height, shape.width, shape.out_channels},
-            &output));
-    const ConvolutionInputs inputs = {input.flat<T>().data(), nullptr,
-                                      packed.flat<uint8_t>().data(),
-                                      bias.flat<float>().data()};
-    OP_REQUIRES_OK(context, Run(context, shape, kElement<T>, inputs,
-                                output->flat<T>().data()));
+    const ConvShape shape = {input.dim_size(0), input.dim_size(1),
+                             input.dim_size(2), input.dim_size(3),
+                             bias.dim_size(0)};
+    ConvInputs inputs = {};
+    inputs.input = input.data();
+    inputs.bias = bias.flat<float>().data();
+    OP_REQUIRES_OK(context, Run(context, shape, context->input(1), inputs));
   }
 };
 
-template <typename T>
-class ConvolveGradientOp : public OpKernel {
+class ConvReluGradientOp : public OpKernel {
  public:
-  explicit ConvolveGradientOp(OpKernelConstruction* context)
-      : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("channels", &channels_));
-  }
+  using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& upstream = context->input(0);
@@ -158,52 +127,28 @@ class ConvolveGradientOp : public OpKernel {
                     "Received: ",
                     upstream.shape().DebugString(), " and ",
                     output.shape().DebugString())));
-    const ConvolutionShape shape = {upstream.dim_size(0), upstream.dim_size(1),
-                                    upstream.dim_size(2), upstream.dim_size(3),
-                                    channels_};
-    OP_REQUIRES_OK(context, CheckShape(shape, packed, kElement<T>));
-    Tensor* gradient;
-    OP_REQUIRES_OK(
-        context,
-        context->allocate_output(
-            0, {shape.batch, shape.height, shape.width, channels_}, &gradient));
-    const ConvolutionInputs inputs = {upstream.flat<T>().data(),
-                                      output.flat<T>().data(),
-                                      packed.flat<uint8_t>().data(), nullptr};
-    OP_REQUIRES_OK(context, Run(context, shape, kElement<T>, inputs,
-                                gradient->flat<T>().data()));
+    ConvShape shape = {upstream.dim_size(0), upstream.dim_size(1),
+                       upstream.dim_size(2), upstream.dim_size(3), 0};
+    // The filter's size tells the other number of channels, which a graph may
+    // not know.
+    const int64_t channel_bytes =
+        PackedFilterBytes(shape.in_channels, 1, ElementOf(upstream.dtype()));
+    if (channel_bytes > 0) {
+      shape.out_channels = packed.NumElements() / channel_bytes;
+    }
+    ConvInputs inputs = {};
+    inputs.input = upstream.data();
+    inputs.mask = output.data();
+    OP_REQUIRES_OK(context, Run(context, shape, packed, inputs));
   }
-
- private:
-  int64_t channels_;
 };
 
-#define TF_STYLE_REGISTER(T)                                           \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>PackFilter")                   \
-                              .Device(tensorflow::DEVICE_CPU)          \
-                              .TypeConstraint<T>("T"),                 \
-                          PackFilterOp<T>);                            \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolution")         \
-                              .Device(tensorflow::DEVICE_CPU)          \
-                              .TypeConstraint<T>("T"),                 \
-                          ConvolveOp<T>);                              \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>RectifiedConvolutionGradient") \
-                              .Device(tensorflow::DEVICE_CPU)          \
-                              .TypeConstraint<T>("T"),                 \
-                          ConvolveGradientOp<T>)
-
-TF_STYLE_REGISTER(float);
-TF_STYLE_REGISTER(tensorflow::bfloat16);
-
-// The picture's shape with other channels.
-absl::Status SetOutput(InferenceContext* context, DimensionHandle channels) {
-  ShapeHandle input;
-  TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 4, &input));
-  ShapeHandle output;
-  TF_RETURN_IF_ERROR(context->ReplaceDim(input, 3, channels, &output));
-  context->set_output(0, output);
-  return absl::OkStatus();
-}
+REGISTER_KERNEL_BUILDER(Name("TfStyle>PackFilter").Device(DEVICE_CPU),
+                        PackFilterOp);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>ConvRelu").Device(DEVICE_CPU),
+                        ConvReluOp);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>ConvReluGradient").Device(DEVICE_CPU),
+                        ConvReluGradientOp);
 
 }  // namespace
 
@@ -215,9 +160,20 @@ REGISTER_OP("TfStyle>PackFilter")
     .SetShapeFn([](InferenceContext* context) {
       context->set_output(0, context->UnknownShapeOfRank(1));
       return absl::OkStatus();
-    });
+    })
+    .Doc(R"doc(
+Transforms a filter for Winograd's F(2 x 2, 3 x 3) and packs it for this processor.
 
-REGISTER_OP("TfStyle>RectifiedConvolution")
+CPU only. The form depends on the processor and must not be saved.
+
+T: The type of the activations that the filter is to be multiplied with.
+for_gradient: Whether to pack the filter that maps the outputs' gradient to the inputs': rotated
+  by 180 degrees, its channels swapped.
+filter: [3, 3, in, out]. The numbers of channels are multiples of 16.
+packed: For ConvRelu and ConvReluGradient.
+)doc");
+
+REGISTER_OP("TfStyle>ConvRelu")
     .Attr("T: {float, bfloat16}")
     .Input("input: T")
     .Input("filter: uint8")
@@ -227,20 +183,38 @@ REGISTER_OP("TfStyle>RectifiedConvolution")
     .SetShapeFn([](InferenceContext* context) {
       ShapeHandle bias;
       TF_RETURN_IF_ERROR(context->WithRank(context->input(3), 1, &bias));
-      return SetOutput(context, context->Dim(bias, 0));
-    });
+      return SetPictureShape(context, 0, context->Dim(bias, 0));
+    })
+    .Doc(R"doc(
+Computes max(conv2d(input, filter) + bias, 0) with 3 x 3 filters, stride 1 and zero padding.
 
-REGISTER_OP("TfStyle>RectifiedConvolutionGradient")
+CPU only. Sums are in float32. The result has the same bits whatever the number of threads.
+
+input: [batch, height, width, in].
+filter: As PackFilter packs filter [3, 3, in, out].
+gradient_filter: The same packed for the gradient, which alone uses it.
+bias: [out].
+output: [batch, height, width, out].
+)doc");
+
+REGISTER_OP("TfStyle>ConvReluGradient")
     .Attr("T: {float, bfloat16}")
-    .Attr("channels: int")
     .Input("upstream: T")
     .Input("output: T")
     .Input("filter: uint8")
     .Output("gradient: T")
     .SetShapeFn([](InferenceContext* context) {
-      int64_t channels;
-      TF_RETURN_IF_ERROR(context->GetAttr("channels", &channels));
-      return SetOutput(context, context->MakeDim(channels));
-    });
+      return SetPictureShape(context, 0, context->UnknownDim());
+    })
+    .Doc(R"doc(
+The gradient of ConvRelu with respect to its input.
+
+CPU only. There is no gradient with respect to filter and bias, and no second derivative.
+
+upstream: The gradient with respect to the output, [batch, height, width, out].
+output: ConvRelu's output, [batch, height, width, out].
+filter: The filter packed for the gradient.
+gradient: [batch, height, width, in].
+)doc");
 
 }  // namespace tf_style

@@ -1,4 +1,4 @@
-// The inner products of conv_relu_cpu.cc, once for each instruction set.
+// The inner loops of conv_relu_cpu.cc.
 
 #ifndef TF_STYLE_KERNELS_CONV_RELU_SIMD_H_
 #define TF_STYLE_KERNELS_CONV_RELU_SIMD_H_
@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "conv_relu.h"
+#include "instruction_set.h"
 
 namespace tf_style {
 
@@ -16,8 +17,8 @@ constexpr int64_t kPoints = 16;
 // at most.
 constexpr int64_t kGroupChannels = 48;
 
-// Tiles come in multiples of this, for no product of matrices to have fewer
-// rows; what the last ones hold goes nowhere.
+// The number of tiles is rounded up to a multiple of this, so that each product
+// of matrices has whole rows; the padding rows are computed and discarded.
 constexpr int64_t kTileAlignment = 8;
 
 // Some tiles of one picture, in the order of its rows of tiles.
@@ -26,36 +27,32 @@ struct TileRange {
   int64_t count;
 };
 
-// Some output channels, a multiple of kConvolutionChannels.
+// Some output channels, a multiple of kConvChannels.
 struct ChannelRange {
   int64_t first;
   int64_t count;
 };
 
 // One worker's memory, for tiles rounded up to kTileAlignment.
-struct ConvolutionScratch {
-  void* zeros;      // [in] elements
-  float* inputs;    // [kPoints, tiles, in]
-  float* products;  // [kPoints, tiles, kGroupChannels]
+struct ConvScratch {
+  const void* zeros;  // [in] elements
+  float* inputs;      // [kPoints, tiles, in]
+  float* products;    // [kPoints, tiles, kGroupChannels]
 };
 
-struct ConvolutionKernels {
-  // Packs one point's matrix [in, out], of `element`, whose place in `packed`
-  // is that of [kPoints, out, in] words.
-  void (*pack)(Element element, const void* matrix, int64_t point,
-               int64_t in_channels, int64_t out_channels, void* packed);
+struct ConvKernels {
+  // Packs one point's matrix [in, out] into its place in `packed`
+  // [kPoints, out, in].
+  void (*pack)(const void* matrix, int64_t point, int64_t in_channels,
+               int64_t out_channels, void* packed);
 
   // Convolves some tiles of one picture for some output channels.
-  void (*convolve)(const ConvolutionShape& shape, Element element,
-                   const ConvolutionInputs& inputs, const TileRange& tiles,
-                   const ChannelRange& channels,
-                   const ConvolutionScratch& scratch, void* output);
+  void (*convolve)(const ConvShape& shape, const ConvInputs& inputs,
+                   const TileRange& tiles, const ChannelRange& channels,
+                   const ConvScratch& scratch, void* output);
 };
 
-const ConvolutionKernels& PortableConvolutionKernels();
-const ConvolutionKernels& Avx2ConvolutionKernels();
-const ConvolutionKernels& Avx512ConvolutionKernels();
-const ConvolutionKernels& Avx512Bf16ConvolutionKernels();
+TF_STYLE_DECLARE_KERNELS(ConvKernels);
 
 }  // namespace tf_style
 

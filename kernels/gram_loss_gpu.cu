@@ -32,8 +32,6 @@ constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
 constexpr int kThreads = kTile * kTileRows;
 constexpr int64_t kAlignment = 256;
 
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 struct Plan {
   explicit Plan(const GramShape& shape)
       : elements(shape.channels * shape.channels),

@@ -1,4 +1,4 @@
-// How the vectors are cut into tasks.
+// Cuts the vectors into tasks.
 
 #include <algorithm>
 
@@ -9,23 +9,8 @@
 namespace tf_style {
 namespace {
 
-// Elements of a piece: of q's, 16 KiB stay in a first-level cache.
+// Elements of a piece: q's part of 16 KiB stays in a first-level cache.
 constexpr int64_t kPiece = 4096;
-
-const VectorKernels& Kernels() {
-  switch (CurrentInstructionSet()) {
-#if defined(__x86_64__)
-    case InstructionSet::kAvx2:
-      return Avx2VectorKernels();
-    case InstructionSet::kAvx512:
-      return Avx512VectorKernels();
-    case InstructionSet::kAvx512Bf16:
-      return Avx512Bf16VectorKernels();
-#endif
-    default:
-      return PortableVectorKernels();
-  }
-}
 
 // Calls visit(piece, start, size) for every piece.
 template <typename Visit>
@@ -43,32 +28,40 @@ const char* At(const Vectors& vectors, int64_t index, int64_t start) {
 
 }  // namespace
 
-void ScalarProducts(const Vectors& vectors, const float* q,
-                    const Workers& workers, double* products) {
+size_t MultiDotScratchBytes(const Vectors& vectors) {
+  return CeilDivide(vectors.size, kPiece) * vectors.data.size() *
+             sizeof(double) +
+         kMemoryAlignment;
+}
+
+void MultiDot(const Vectors& vectors, const float* q, void* scratch,
+              const Workers& workers, double* products) {
   const int64_t count = vectors.data.size();
-  std::vector<double> parts(CeilDivide(vectors.size, kPiece) * count);
+  const auto& kernels = CurrentKernels<VectorKernels>(vectors.element);
+  const int64_t num_parts = CeilDivide(vectors.size, kPiece) * count;
+  double* parts = Arena(scratch).Take<double>(num_parts);
   ForEachPiece(vectors.size, workers,
                [&](int64_t piece, int64_t start, int64_t size) {
                  for (int64_t i = 0; i < count; ++i) {
-                   parts[piece * count + i] = Kernels().multiply(
-                       vectors.element, size, q + start, At(vectors, i, start));
+                   parts[piece * count + i] =
+                       kernels.dot(size, q + start, At(vectors, i, start));
                  }
                });
   std::fill_n(products, count, 0.0);
-  for (size_t i = 0; i < parts.size(); ++i) products[i % count] += parts[i];
+  for (int64_t i = 0; i < num_parts; ++i) products[i % count] += parts[i];
 }
 
-void AddMultiples(const Vectors& vectors, const float* factors,
-                  const Workers& workers, float* q) {
+void MultiAxpy(const Vectors& vectors, const float* factors,
+               const Workers& workers, float* q) {
   const int64_t count = vectors.data.size();
-  ForEachPiece(vectors.size, workers,
-               [&](int64_t, int64_t start, int64_t size) {
-                 for (int64_t i = 0; i < count; ++i) {
-                   if (factors[i] == 0) continue;
-                   Kernels().add(vectors.element, size, factors[i],
-                                 At(vectors, i, start), q + start);
-                 }
-               });
+  const auto& kernels = CurrentKernels<VectorKernels>(vectors.element);
+  ForEachPiece(
+      vectors.size, workers, [&](int64_t, int64_t start, int64_t size) {
+        for (int64_t i = 0; i < count; ++i) {
+          if (factors[i] == 0) continue;
+          kernels.axpy(size, factors[i], At(vectors, i, start), q + start);
+        }
+      });
 }
 
 }  // namespace tf_style

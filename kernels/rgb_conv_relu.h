@@ -1,8 +1,9 @@
-// The network's first convolution, from the three colours, rectified, and its
-// gradient with respect to the picture, on plain pointers: no TensorFlow here.
+// The network's first convolution, from the three colours, followed by ReLU,
+// and its gradient with respect to the picture, on plain pointers: no
+// TensorFlow here.
 //
-// All is multiplied in float32, whatever the outputs' element. Rounded to
-// bfloat16, this one layer's filters and pixels made most of the error of late
+// Products are in float32, whatever the outputs' element type: rounding this
+// one layer's filters and pixels to bfloat16 made most of the error of late
 // gradients.
 
 #ifndef TF_STYLE_KERNELS_RGB_CONV_RELU_H_
@@ -17,12 +18,12 @@ namespace tf_style {
 
 constexpr int64_t kColours = 3;
 
-// Products that make an output.
-constexpr int64_t kFirstTaps = 9 * kColours;
+// Products that are summed to one output.
+constexpr int64_t kRgbTaps = 9 * kColours;
 
 // Of pictures [batch, height + 2, width + 2, 3] with a border of one pixel, and
-// outputs [batch, height, width, channels], a multiple of 16.
-struct FirstShape {
+// outputs [batch, height, width, channels]; channels are a multiple of 16.
+struct RgbShape {
   int64_t batch;
   int64_t height;
   int64_t width;
@@ -30,22 +31,21 @@ struct FirstShape {
 };
 
 // Bytes of scratch memory for the two functions below, with any alignment.
-size_t FirstScratchBytes(const FirstShape& shape, const Workers& workers);
+size_t RgbScratchBytes(const RgbShape& shape, const Workers& workers);
 
-// Writes output, in `element`, of picture, filter [3, 3, 3, channels] and bias
-// [channels].
-void FirstConvolution(const FirstShape& shape, Element element,
-                      const float* picture, const float* filter,
-                      const float* bias, void* scratch, const Workers& workers,
-                      void* output);
+// Writes output, of type `element`, of picture, filter [3, 3, 3, channels] and
+// bias [channels].
+void RgbConvRelu(const RgbShape& shape, Element element, const float* picture,
+                 const float* filter, const float* bias, void* scratch,
+                 const Workers& workers, void* output);
 
-// Writes gradient [batch, height + 2, width + 2, 3] of the outputs' gradient
-// `upstream`, in `element`, which counts where `output` is above 0. The result
-// has the same bits whatever the number of workers.
-void FirstGradient(const FirstShape& shape, Element element,
-                   const void* upstream, const void* output,
-                   const float* filter, void* scratch, const Workers& workers,
-                   float* gradient);
+// Writes gradient [batch, height + 2, width + 2, 3] from the outputs' gradient
+// `upstream`, of type `element`, which counts where `output` is above 0. The
+// result has the same bits whatever the number of workers.
+void RgbConvReluGradient(const RgbShape& shape, Element element,
+                         const void* upstream, const void* output,
+                         const float* filter, void* scratch,
+                         const Workers& workers, float* gradient);
 
 }  // namespace tf_style
 

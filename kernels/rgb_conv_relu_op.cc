@@ -1,31 +1,10 @@
 // The TensorFlow side of rgb_conv_relu.h: ops, shape functions, kernels.
 
-#include <cstdint>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "rgb_conv_relu.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/framework/tensor.h"
-#include "tensorflow_workers.h"
+#include "tensorflow_op.h"
 
 namespace tf_style {
 namespace {
-
-using tensorflow::DT_UINT8;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
-template <typename T>
-constexpr Element kElement =
-    sizeof(T) == sizeof(float) ? Element::kFloat32 : Element::kBfloat16;
 
 absl::Status CheckFilter(const Tensor& filter) {
   if (filter.dims() == 4 && filter.dim_size(0) == 3 &&
@@ -39,21 +18,12 @@ absl::Status CheckFilter(const Tensor& filter) {
                    filter.shape().DebugString()));
 }
 
-absl::Status MakeScratch(OpKernelContext* context, const FirstShape& shape,
-                         const Workers& workers, Tensor* scratch) {
-  return context->allocate_temp(
-      DT_UINT8,
-      TensorShape({static_cast<int64_t>(FirstScratchBytes(shape, workers))}),
-      scratch);
-}
-
-Workers MakeWorkersFor(OpKernelContext* context, const FirstShape& shape) {
+Workers MakeWorkersFor(OpKernelContext* context, const RgbShape& shape) {
   return MakeWorkers(context, shape.batch * shape.height * shape.width *
-                                  shape.channels * kFirstTaps);
+                                  shape.channels * kRgbTaps);
 }
 
-template <typename T>
-class FirstConvolutionOp : public OpKernel {
+class RgbConvReluOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
@@ -73,8 +43,8 @@ class FirstConvolutionOp : public OpKernel {
                     "Received: ",
                     picture.shape().DebugString(), " and ",
                     bias.shape().DebugString())));
-    const FirstShape shape = {picture.dim_size(0), picture.dim_size(1) - 2,
-                              picture.dim_size(2) - 2, filter.dim_size(3)};
+    const RgbShape shape = {picture.dim_size(0), picture.dim_size(1) - 2,
+                            picture.dim_size(2) - 2, filter.dim_size(3)};
     Tensor* output;
     OP_REQUIRES_OK(
         context,
@@ -84,16 +54,16 @@ class FirstConvolutionOp : public OpKernel {
     if (shape.batch == 0) return;
     const Workers workers = MakeWorkersFor(context, shape);
     Tensor scratch;
-    OP_REQUIRES_OK(context, MakeScratch(context, shape, workers, &scratch));
-    FirstConvolution(shape, kElement<T>, picture.flat<float>().data(),
-                     filter.flat<float>().data(), bias.flat<float>().data(),
-                     scratch.flat<uint8_t>().data(), workers,
-                     output->flat<T>().data());
+    OP_REQUIRES_OK(
+        context,
+        AllocateScratch(context, RgbScratchBytes(shape, workers), &scratch));
+    RgbConvRelu(shape, ElementOf(output->dtype()), picture.flat<float>().data(),
+                filter.flat<float>().data(), bias.flat<float>().data(),
+                scratch.data(), workers, output->data());
   }
 };
 
-template <typename T>
-class FirstGradientOp : public OpKernel {
+class RgbConvReluGradientOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
@@ -110,8 +80,8 @@ class FirstGradientOp : public OpKernel {
                     "filter's channels. Received: ",
                     upstream.shape().DebugString(), " and ",
                     output.shape().DebugString())));
-    const FirstShape shape = {upstream.dim_size(0), upstream.dim_size(1),
-                              upstream.dim_size(2), upstream.dim_size(3)};
+    const RgbShape shape = {upstream.dim_size(0), upstream.dim_size(1),
+                            upstream.dim_size(2), upstream.dim_size(3)};
     Tensor* gradient;
     OP_REQUIRES_OK(
         context,
@@ -121,48 +91,24 @@ class FirstGradientOp : public OpKernel {
     if (shape.batch == 0) return;
     const Workers workers = MakeWorkersFor(context, shape);
     Tensor scratch;
-    OP_REQUIRES_OK(context, MakeScratch(context, shape, workers, &scratch));
-    FirstGradient(shape, kElement<T>, upstream.flat<T>().data(),
-                  output.flat<T>().data(), filter.flat<float>().data(),
-                  scratch.flat<uint8_t>().data(), workers,
-                  gradient->flat<float>().data());
+    OP_REQUIRES_OK(
+        context,
+        AllocateScratch(context, RgbScratchBytes(shape, workers), &scratch));
+    RgbConvReluGradient(shape, ElementOf(upstream.dtype()), upstream.data(),
+                        output.data(), filter.flat<float>().data(),
+                        scratch.data(), workers,
+                        gradient->flat<float>().data());
   }
 };
 
-#define TF_STYLE_REGISTER(T)                                       \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolution")         \
-                              .Device(tensorflow::DEVICE_CPU)      \
-                              .TypeConstraint<T>("T"),             \
-                          FirstConvolutionOp<T>);                  \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>FirstConvolutionGradient") \
-                              .Device(tensorflow::DEVICE_CPU)      \
-                              .TypeConstraint<T>("T"),             \
-                          FirstGradientOp<T>)
-
-TF_STYLE_REGISTER(float);
-TF_STYLE_REGISTER(tensorflow::bfloat16);
-
-// The shape of input 0, larger by `border` each way, with other channels.
-absl::Status SetOutput(InferenceContext* context, int64_t border,
-                       DimensionHandle channels) {
-  ShapeHandle output;
-  TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 4, &output));
-  for (int axis : {1, 2}) {
-    DimensionHandle side;
-    TF_RETURN_IF_ERROR(
-        border > 0
-            ? context->Add(context->Dim(output, axis), border, &side)
-            : context->Subtract(context->Dim(output, axis), -border, &side));
-    TF_RETURN_IF_ERROR(context->ReplaceDim(output, axis, side, &output));
-  }
-  TF_RETURN_IF_ERROR(context->ReplaceDim(output, 3, channels, &output));
-  context->set_output(0, output);
-  return absl::OkStatus();
-}
+REGISTER_KERNEL_BUILDER(Name("TfStyle>RgbConvRelu").Device(DEVICE_CPU),
+                        RgbConvReluOp);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>RgbConvReluGradient").Device(DEVICE_CPU),
+                        RgbConvReluGradientOp);
 
 }  // namespace
 
-REGISTER_OP("TfStyle>FirstConvolution")
+REGISTER_OP("TfStyle>RgbConvRelu")
     .Attr("T: {float, bfloat16}")
     .Input("picture: float")
     .Input("filter: float")
@@ -171,17 +117,38 @@ REGISTER_OP("TfStyle>FirstConvolution")
     .SetShapeFn([](InferenceContext* context) {
       ShapeHandle bias;
       TF_RETURN_IF_ERROR(context->WithRank(context->input(2), 1, &bias));
-      return SetOutput(context, -2, context->Dim(bias, 0));
-    });
+      return SetPictureShape(context, -2, context->Dim(bias, 0));
+    })
+    .Doc(R"doc(
+Computes max(conv2d(picture, filter) + bias, 0) with 3 x 3 filters and stride 1, without padding.
 
-REGISTER_OP("TfStyle>FirstConvolutionGradient")
+CPU only. Products and sums are in float32, and only the output is rounded to T. The result has the
+same bits whatever the number of threads.
+
+picture: [batch, height, width, 3], of 3 or more pixels each way.
+filter: [3, 3, 3, channels], with a multiple of 16 channels.
+bias: [channels].
+output: [batch, height - 2, width - 2, channels].
+)doc");
+
+REGISTER_OP("TfStyle>RgbConvReluGradient")
     .Attr("T: {float, bfloat16}")
     .Input("upstream: T")
     .Input("output: T")
     .Input("filter: float")
     .Output("gradient: float")
     .SetShapeFn([](InferenceContext* context) {
-      return SetOutput(context, 2, context->MakeDim(kColours));
-    });
+      return SetPictureShape(context, 2, context->MakeDim(kColours));
+    })
+    .Doc(R"doc(
+The gradient of RgbConvRelu with respect to the picture.
+
+CPU only. There is no gradient with respect to filter and bias, and no second derivative.
+
+upstream: The gradient with respect to the output, [batch, height - 2, width - 2, channels].
+output: RgbConvRelu's output, of the same shape.
+filter: [3, 3, 3, channels], with a multiple of 16 channels.
+gradient: [batch, height, width, 3].
+)doc");
 
 }  // namespace tf_style
