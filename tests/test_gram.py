@@ -39,7 +39,7 @@ def kernel(request):
 
 
 def random_features(shape, dtype, seed=0):
-    """Rectified activations, as the network's are: half zeros."""
+    """Activations after ReLU, as the network's are: half zeros."""
     values = np.random.default_rng(seed).normal(size=shape).clip(min=0) * 100
     return tf.cast(tf.constant(values, tf.float32), dtype)
 

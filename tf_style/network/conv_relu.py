@@ -153,11 +153,8 @@ class ConvRelu2D(keras.layers.Conv2D):
         if self._channels[0] == COLOURS:
             return _Rgb(filters, bias)
         dtype = tf.dtypes.as_dtype(self._precision)
-        packed = (
-            ops.tf_style_pack_filter(filter=filters, T=dtype, for_gradient=for_gradient)
-            for for_gradient in (False, True)
-        )
-        return _Packed(*packed, bias)
+        pack = functools.partial(ops.tf_style_pack_filter, filter=filters, T=dtype)
+        return _Packed(pack(for_gradient=False), pack(for_gradient=True), bias)
 
 
 def _refuse(name: str, *_: Any, **__: Any) -> None:

@@ -95,7 +95,7 @@ def _stock_gram_loss_gradient(op: tf.Operation, *upstream: tf.Tensor):
 
 
 def _stock_gradients(inputs: Sequence[tf.Tensor], upstream: tf.Tensor, *_: tf.Tensor | None):
-    _, features, difference, scale = inputs
+    features, difference, scale = inputs[1:]
     derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
     product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
     return [None, _scaled(tf.reshape(product, tf.shape(features)), upstream), None, None]
