@@ -19,13 +19,13 @@ from tf_style.optimize.preconditioner import fourier_preconditioner
 
 PRESET = PRESETS["gatys2016"]
 ITERATIONS = 4
-# The first that is in an operation's type names its kind.
+# A kind, and words of which one is in an operation's type; the first kind that fits counts.
 KINDS = {
-    "convolutions": ("Conv", "Convolution"),
+    "convolutions": ("Conv",),
     "Gram matrices": ("Gram", "BatchMatMul"),
     "pooling": ("Pool",),
-    "rectification and bias": ("Relu", "BiasAdd"),
-    "L-BFGS's pairs": ("ScalarProducts", "AddMultiples"),
+    "ReLU and bias": ("Relu", "BiasAdd"),
+    "L-BFGS's history": ("MultiDot", "MultiAxpy"),
     "Fourier transforms": ("FFT",),
     "sums": ("AddN", "AddV2", "Sub", "Mul", "MatMul", "Sum", "Max", "Abs", "Square", "Einsum"),
     "copies and casts": ("Cast", "Transpose", "Pad", "Slice", "Concat", "Pack", "Assign", "Reverse"),

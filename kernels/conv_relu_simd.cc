@@ -1,27 +1,20 @@
-// Compiled once for each instruction set, with its flags and with TF_STYLE_ISA
-// set to the first word of the functions that it defines.
+// The inner loops of the convolutions, compiled once for each instruction set.
 
-#include "convolution_simd.h"
+#include "conv_relu_simd.h"
 
 #include "simd.h"
 
 namespace tf_style {
 namespace {
 
-static_assert(kConvolutionChannels % kWidth == 0, "channels fill vectors");
+static_assert(kConvChannels % kWidth == 0, "channels fill vectors");
 static_assert(kGroupChannels % kWidth == 0, "groups have whole panels");
 static_assert(kTileAlignment % kTileRows == 0, "tiles fill products");
 
-// Bytes of a transformed input: where bfloat16 cannot be multiplied as it is,
-// it is widened.
+// Bytes of a transformed input's element: bfloat16 is widened where the
+// processor cannot multiply it directly.
 template <typename Type>
 constexpr int64_t kTransformedBytes = 4 / Type::kRowsPerWord;
-
-template <typename Type>
-inline Vector LoadElements(const char* source) {
-  if (Type::kBytes == 4) return Load<Vector>(source);
-  return ToFloat(Load<Halves>(source));
-}
 
 template <typename Type>
 inline void StoreTransformed(Vector value, char* target) {
@@ -32,19 +25,19 @@ inline void StoreTransformed(Vector value, char* target) {
   }
 }
 
-// The products' floats of one row of transformed inputs.
+// The 32-bit words of one row of transformed inputs.
 template <typename Type>
 inline int64_t Depth(int64_t in_channels) {
   return in_channels / Type::kRowsPerWord;
 }
 
-// The elements around a tile, 4 x 4, at their first channel; those beyond the
-// border are zeros.
+// The 4 x 4 inputs of a tile, at their first channel; those beyond the border
+// are zeros.
 struct Window {
   const char* elements[4][4];
 };
 
-inline Window FindWindow(const ConvolutionShape& shape, const void* picture,
+inline Window FindWindow(const ConvShape& shape, const void* picture,
                          const void* zeros, int64_t pixel_bytes, int64_t tile) {
   const int64_t tiles_across = CeilDivide(shape.width, 2);
   const int64_t top = tile / tiles_across * 2 - 1;
@@ -65,7 +58,7 @@ inline Window FindWindow(const ConvolutionShape& shape, const void* picture,
   return window;
 }
 
-// Writes B^T d B of all channels, a point's `point_bytes` after the last one's.
+// Writes B^T d B of all channels; the points are `point_bytes` apart.
 template <typename Type, bool kMasked>
 inline void TransformInput(const Window& input, const Window& mask,
                            int64_t channels, int64_t point_bytes,
@@ -80,7 +73,7 @@ inline void TransformInput(const Window& input, const Window& mask,
         d[i][j] = LoadElements<Type>(input.elements[i][j] + offset);
         if (kMasked) {
           const Vector gate = LoadElements<Type>(mask.elements[i][j] + offset);
-          d[i][j] = (Vector)((Bits)d[i][j] & (Bits)(gate > 0));
+          d[i][j] = ReluGradient(d[i][j], gate);
         }
       }
     }
@@ -106,9 +99,9 @@ inline void TransformInput(const Window& input, const Window& mask,
 
 // Multiplies all points of some tiles with some panels of the filter.
 template <typename Type>
-inline void MultiplyPoints(const ConvolutionShape& shape, const float* packed,
+inline void MultiplyPoints(const ConvShape& shape, const float* packed,
                            int64_t panel, int64_t num_panels, int64_t num_tiles,
-                           const ConvolutionScratch& scratch) {
+                           const ConvScratch& scratch) {
   const int64_t depth = Depth<Type>(shape.in_channels);
   const int64_t panel_floats = depth * kWidth;
   const int64_t point_floats = shape.out_channels / kWidth * panel_floats;
@@ -129,8 +122,8 @@ inline void MultiplyPoints(const ConvolutionShape& shape, const float* packed,
   }
 }
 
-// Writes A^T m A of one tile's vector of output channels, with bias and
-// rectification where there is a bias.
+// Writes A^T m A of one tile's vector of output channels, plus bias and through
+// ReLU if there is a bias.
 template <typename Type>
 inline void TransformOutput(const float* products, int64_t point_floats,
                             const float* bias, int64_t rows, int64_t columns,
@@ -152,11 +145,7 @@ inline void TransformOutput(const float* products, int64_t point_floats,
     Vector y[2] = {s[0][j] + s[1][j] + s[2][j], s[1][j] - s[2][j] - s[3][j]};
 #pragma GCC unroll 2
     for (int i = 0; i < 2; ++i) {
-      if (bias != nullptr) {
-        y[i] += Load<Vector>(bias);
-        // What is no number stays none.
-        y[i] = (Vector)((Bits)y[i] & ~(Bits)(y[i] < 0));
-      }
+      if (bias != nullptr) y[i] = Relu(y[i] + Load<Vector>(bias));
       if (i < rows && j < columns) {
         Type::Store(y[i], kWidth, target + i * row_bytes + j * pixel_bytes);
       }
@@ -165,10 +154,10 @@ inline void TransformOutput(const float* products, int64_t point_floats,
 }
 
 template <typename Type>
-void ConvolveTiles(const ConvolutionShape& shape,
-                   const ConvolutionInputs& inputs, const TileRange& tiles,
-                   const ChannelRange& channels,
-                   const ConvolutionScratch& scratch, char* output) {
+void ConvolveTiles(const ConvShape& shape, const ConvInputs& inputs,
+                   const TileRange& tiles, const ChannelRange& channels,
+                   const ConvScratch& scratch, void* result) {
+  char* output = static_cast<char*>(result);
   const int64_t in_bytes = shape.in_channels * Type::kBytes;
   const int64_t transformed_bytes = shape.in_channels * kTransformedBytes<Type>;
   const int64_t num_tiles =
@@ -216,43 +205,24 @@ void ConvolveTiles(const ConvolutionShape& shape,
   }
 }
 
-void ConvolveTilesOf(const ConvolutionShape& shape, Element element,
-                     const ConvolutionInputs& inputs, const TileRange& tiles,
-                     const ChannelRange& channels,
-                     const ConvolutionScratch& scratch, void* output) {
-  char* target = static_cast<char*>(output);
-  if (element == Element::kFloat32) {
-    ConvolveTiles<Float32>(shape, inputs, tiles, channels, scratch, target);
-  } else {
-    ConvolveTiles<Bfloat16Pairs>(shape, inputs, tiles, channels, scratch,
-                                 target);
-  }
+template <typename Type>
+void PackPoint(const void* matrix, int64_t point, int64_t in_channels,
+               int64_t out_channels, void* packed) {
+  const int64_t depth = Depth<Type>(in_channels);
+  PackPanels<Type>(matrix, in_channels, out_channels * Type::kBytes,
+                   out_channels, depth,
+                   static_cast<float*>(packed) + point * out_channels * depth);
 }
 
 template <typename Type>
-void PackPoint(const char* matrix, int64_t point, int64_t in_channels,
-               int64_t out_channels, float* packed) {
-  const int64_t depth = Depth<Type>(in_channels);
-  PackPanels<Type>(matrix, in_channels, out_channels * Type::kBytes,
-                   out_channels, depth, packed + point * out_channels * depth);
-}
-
-void PackPointOf(Element element, const void* matrix, int64_t point,
-                 int64_t in_channels, int64_t out_channels, void* packed) {
-  const char* rows = static_cast<const char*>(matrix);
-  float* target = static_cast<float*>(packed);
-  if (element == Element::kFloat32) {
-    PackPoint<Float32>(rows, point, in_channels, out_channels, target);
-  } else {
-    PackPoint<Bfloat16Pairs>(rows, point, in_channels, out_channels, target);
-  }
-}
+constexpr ConvKernels kKernels = {PackPoint<Type>, ConvolveTiles<Type>};
 
 }  // namespace
 
-const ConvolutionKernels& TF_STYLE_FUNCTION(ConvolutionKernels)() {
-  static const ConvolutionKernels kernels = {PackPointOf, ConvolveTilesOf};
-  return kernels;
+template <>
+const ConvKernels& KernelsFor<ConvKernels, kInstructionSet>(Element element) {
+  return element == Element::kFloat32 ? kKernels<Float32>
+                                      : kKernels<Bfloat16Pairs>;
 }
 
 }  // namespace tf_style

@@ -10,25 +10,25 @@
 #include <random>
 #include <vector>
 
-#include "convolution.h"
-#include "first_convolution.h"
+#include "conv_relu.h"
 #include "kernels_test.h"
+#include "rgb_conv_relu.h"
 
 namespace {
 
 using tf_style::Array;
-using tf_style::ConvolutionInputs;
-using tf_style::ConvolutionShape;
+using tf_style::ConvInputs;
+using tf_style::ConvShape;
 using tf_style::CurrentName;
 using tf_style::Element;
-using tf_style::FirstShape;
+using tf_style::RgbShape;
 using tf_style::Rounding;
 using tf_style::Threads;
 using tf_style::Workers;
 
 int num_failures = 0;
 
-void Check(const char* what, const ConvolutionShape& shape, Element element,
+void Check(const char* what, const ConvShape& shape, Element element,
            double actual, double expected, double bound) {
   if (std::abs(actual - expected) <= bound) return;
   ++num_failures;
@@ -39,16 +39,19 @@ void Check(const char* what, const ConvolutionShape& shape, Element element,
          static_cast<int>(shape.out_channels), what, actual, expected, bound);
 }
 
-Array Compute(const ConvolutionShape& shape, Element element,
-              const ConvolutionInputs& inputs, int num_workers) {
+Array Compute(const ConvShape& shape, Element element, const ConvInputs& inputs,
+              int num_workers) {
   const Workers workers = Threads(num_workers);
-  const size_t bytes = tf_style::ConvolutionScratchBytes(shape, workers);
+  const size_t bytes = tf_style::ConvScratchBytes(shape, workers);
   std::unique_ptr<char[]> scratch(new char[bytes]);
   // Not-a-number wherever the code reads what it has not written.
   memset(scratch.get(), 0xff, bytes);
   Array output(shape.batch * shape.height * shape.width * shape.out_channels,
                element);
-  Convolve(shape, element, inputs, scratch.get(), workers, output.memory.get());
+  tf_style::RunKernel([&] {
+    Convolve(shape, element, inputs, scratch.get(), workers,
+             output.memory.get());
+  });
   return output;
 }
 
@@ -65,9 +68,9 @@ struct Expected {
   double terms;
 };
 
-Expected Find(const ConvolutionShape& shape, const Array& input,
-              const Array* mask, const std::vector<float>& filter,
-              bool for_gradient, int64_t b, int64_t y, int64_t x, int64_t out) {
+Expected Find(const ConvShape& shape, const Array& input, const Array* mask,
+              const std::vector<float>& filter, bool for_gradient, int64_t b,
+              int64_t y, int64_t x, int64_t out) {
   Expected expected = {0, 0};
   const auto at = [&](int64_t i, int64_t j, int64_t in) {
     if (i < 0 || i >= shape.height || j < 0 || j >= shape.width) return 0.0;
@@ -117,7 +120,7 @@ Expected Find(const ConvolutionShape& shape, const Array& input,
   return expected;
 }
 
-void Run(const ConvolutionShape& shape, Element element) {
+void Run(const ConvShape& shape, Element element) {
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
   const int64_t positions = shape.batch * shape.height * shape.width;
@@ -136,11 +139,16 @@ void Run(const ConvolutionShape& shape, Element element) {
         shape.in_channels, shape.out_channels, element)]);
     // The gradient's filter is packed from the forward one, whose input
     // channels are this convolution's outputs.
-    PackFilter(filter.data(),
-               for_gradient ? shape.out_channels : shape.in_channels,
-               for_gradient ? shape.in_channels : shape.out_channels,
-               for_gradient, element, Threads(2), packed.get());
-    const ConvolutionInputs inputs = {
+    const Workers workers = Threads(2);
+    std::unique_ptr<char[]> scratch(new char[tf_style::PackFilterScratchBytes(
+        shape.in_channels, shape.out_channels, workers)]);
+    tf_style::RunKernel([&] {
+      PackFilter(filter.data(),
+                 for_gradient ? shape.out_channels : shape.in_channels,
+                 for_gradient ? shape.in_channels : shape.out_channels,
+                 for_gradient, element, scratch.get(), workers, packed.get());
+    });
+    const ConvInputs inputs = {
         input.memory.get(), for_gradient ? mask.memory.get() : nullptr,
         packed.get(), for_gradient ? nullptr : bias.data()};
     const Array output = Compute(shape, element, inputs, 1);
@@ -174,13 +182,13 @@ void Run(const ConvolutionShape& shape, Element element) {
   }
 }
 
-void CheckFirst(const char* what, const FirstShape& shape, Element element,
-                double actual, double expected, double bound) {
+void CheckRgb(const char* what, const RgbShape& shape, Element element,
+              double actual, double expected, double bound) {
   Check(what, {shape.batch, shape.height, shape.width, 3, shape.channels},
         element, actual, expected, bound);
 }
 
-void RunFirst(const FirstShape& shape, Element element) {
+void RunRgb(const RgbShape& shape, Element element) {
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
   const int64_t height = shape.height + 2;
@@ -200,21 +208,25 @@ void RunFirst(const FirstShape& shape, Element element) {
   std::vector<float> gradients[2];
   for (const int i : {0, 1}) {
     const Workers workers = Threads(1 + 2 * i);
-    const size_t bytes = tf_style::FirstScratchBytes(shape, workers);
+    const size_t bytes = tf_style::RgbScratchBytes(shape, workers);
     std::unique_ptr<char[]> scratch(new char[bytes]);
     memset(scratch.get(), 0xff, bytes);
-    FirstConvolution(shape, element, picture.data(), filter.data(), bias.data(),
-                     scratch.get(), workers, outputs[i].memory.get());
+    tf_style::RunKernel([&] {
+      RgbConvRelu(shape, element, picture.data(), filter.data(), bias.data(),
+                  scratch.get(), workers, outputs[i].memory.get());
+    });
     memset(scratch.get(), 0xff, bytes);
     gradients[i].resize(picture.size());
-    FirstGradient(shape, element, upstream.memory.get(),
-                  outputs[i].memory.get(), filter.data(), scratch.get(),
-                  workers, gradients[i].data());
+    tf_style::RunKernel([&] {
+      RgbConvReluGradient(shape, element, upstream.memory.get(),
+                          outputs[i].memory.get(), filter.data(), scratch.get(),
+                          workers, gradients[i].data());
+    });
   }
   const bool is_same = memcmp(outputs[0].memory.get(), outputs[1].memory.get(),
                               outputs[0].bytes) == 0 &&
                        gradients[0] == gradients[1];
-  CheckFirst("other bits from other threads", shape, element, !is_same, 0, 0);
+  CheckRgb("other bits from other threads", shape, element, !is_same, 0, 0);
 
   // 27 products of numbers below 1, and as many for each channel; rounded once.
   const double sum_error = 28 * 28 * std::ldexp(1.0, -24);
@@ -234,17 +246,17 @@ void RunFirst(const FirstShape& shape, Element element) {
             sum += weight * picture[place];
             if (counts) gradient[place] += weight * upstream.Get(index);
           }
-          CheckFirst("first output", shape, element, outputs[0].Get(index),
-                     std::max(sum, 0.0),
-                     sum_error + 1.1 * Rounding(element) * std::abs(sum));
+          CheckRgb("rgb output", shape, element, outputs[0].Get(index),
+                   std::max(sum, 0.0),
+                   sum_error + 1.1 * Rounding(element) * std::abs(sum));
           ++index;
         }
       }
     }
   }
   for (size_t i = 0; i < gradient.size(); ++i) {
-    CheckFirst("first gradient", shape, element, gradients[0][i], gradient[i],
-               shape.channels * sum_error);
+    CheckRgb("rgb gradient", shape, element, gradients[0][i], gradient[i],
+             shape.channels * sum_error);
   }
 }
 
@@ -259,10 +271,9 @@ int main() {
     Run({3, 7, 6, 16, 32}, element);
     Run({1, 2, 2, 192, 16}, element);
     Run({1, 3, 2, 16, 128}, element);
-    RunFirst({1, 1, 1, 16}, element);
-    RunFirst({2, 5, 37, 64}, element);
-    RunFirst({1, 19, 32, 48}, element);
+    RunRgb({1, 1, 1, 16}, element);
+    RunRgb({2, 5, 37, 64}, element);
+    RunRgb({1, 19, 32, 48}, element);
   }
-  printf("%s: %d failures\n", CurrentName(), num_failures);
-  return num_failures == 0 ? 0 : 1;
+  return tf_style::Report(num_failures);
 }

@@ -1,24 +1,24 @@
-// Compiled once for each instruction set, with its flags and with TF_STYLE_ISA
-// set to the first word of the functions that it defines.
+// The inner loops of multi_vector.h, compiled once for each instruction set.
 
-#include "vectors_simd.h"
+#include "multi_vector_simd.h"
 
 #include "simd.h"
 
 namespace tf_style {
 namespace {
 
-// Sums that go on side by side, for one alone would wait for each addition.
+// Independent sums: a single one would wait for each addition.
 constexpr int kSums = 4;
 
-// Widened: no instruction multiplies bfloat16 with float32.
+// bfloat16 is widened: no instruction multiplies it with float32.
 template <typename Type>
 inline Vector LoadWidened(const char* source, int64_t count) {
   return Type::Pack(source, 1, 0, count);
 }
 
 template <typename Type>
-double Multiply(int64_t size, const float* q, const char* vector) {
+double Dot(int64_t size, const float* q, const void* data) {
+  const char* vector = static_cast<const char*>(data);
   Vector sums[kSums] = {};
   int64_t i = 0;
   for (; i + kSums * kWidth <= size; i += kSums * kWidth) {
@@ -41,7 +41,8 @@ double Multiply(int64_t size, const float* q, const char* vector) {
 }
 
 template <typename Type>
-void Add(int64_t size, float factor, const char* vector, float* q) {
+void Axpy(int64_t size, float factor, const void* data, float* q) {
+  const char* vector = static_cast<const char*>(data);
   int64_t i = 0;
   for (; i + kWidth <= size; i += kWidth) {
     const Vector sum =
@@ -56,29 +57,16 @@ void Add(int64_t size, float factor, const char* vector, float* q) {
                count, q + i);
 }
 
-double MultiplyOf(Element element, int64_t size, const float* q,
-                  const void* vector) {
-  const char* source = static_cast<const char*>(vector);
-  return element == Element::kFloat32
-             ? Multiply<Float32>(size, q, source)
-             : Multiply<WidenedBfloat16>(size, q, source);
-}
-
-void AddOf(Element element, int64_t size, float factor, const void* vector,
-           float* q) {
-  const char* source = static_cast<const char*>(vector);
-  if (element == Element::kFloat32) {
-    Add<Float32>(size, factor, source, q);
-  } else {
-    Add<WidenedBfloat16>(size, factor, source, q);
-  }
-}
+template <typename Type>
+constexpr VectorKernels kKernels = {Dot<Type>, Axpy<Type>};
 
 }  // namespace
 
-const VectorKernels& TF_STYLE_FUNCTION(VectorKernels)() {
-  static const VectorKernels kernels = {MultiplyOf, AddOf};
-  return kernels;
+template <>
+const VectorKernels& KernelsFor<VectorKernels, kInstructionSet>(
+    Element element) {
+  return element == Element::kFloat32 ? kKernels<Float32>
+                                      : kKernels<WidenedBfloat16>;
 }
 
 }  // namespace tf_style

@@ -4,11 +4,13 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <memory>
 #include <random>
 #include <vector>
 
 #include "kernels_test.h"
-#include "vectors.h"
+#include "multi_vector.h"
 
 namespace {
 
@@ -49,8 +51,15 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
   const double unit = Rounding(Element::kFloat32);
 
   std::vector<double> products(count), of_one(count);
-  ScalarProducts(vectors, values, Threads(3), products.data());
-  ScalarProducts(vectors, values, Threads(1), of_one.data());
+  const size_t bytes = tf_style::MultiDotScratchBytes(vectors);
+  std::unique_ptr<char[]> scratch(new char[bytes]);
+  // Not-a-number wherever the code reads what it has not written.
+  memset(scratch.get(), 0xff, bytes);
+  const tf_style::Workers three = Threads(3), one = Threads(1);
+  tf_style::RunKernel([&] {
+    MultiDot(vectors, values, scratch.get(), three, products.data());
+    MultiDot(vectors, values, scratch.get(), one, of_one.data());
+  });
   for (int i = 0; i < count; ++i) {
     double sum = 0, magnitude = 0;
     for (int64_t k = 0; k < size; ++k) {
@@ -71,7 +80,8 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
       magnitudes[k] += std::abs(factors[i] * arrays[i].Get(k));
     }
   }
-  AddMultiples(vectors, factors.data(), Threads(3), values);
+  tf_style::RunKernel(
+      [&] { MultiAxpy(vectors, factors.data(), three, values); });
   for (int64_t k = 0; k < size; ++k) {
     Check("sum", size, element, q.Get(k), sums[k],
           (count + 1) * unit * magnitudes[k]);
@@ -87,6 +97,5 @@ int main() {
       for (const int count : {1, 3}) Test(size, count, element, random);
     }
   }
-  printf("%s: %d failures\n", CurrentName(), num_failures);
-  return num_failures > 0;
+  return tf_style::Report(num_failures);
 }

@@ -1,42 +1,25 @@
-// How a convolution is cut into tasks, and how its filter is transformed.
+// Cuts a convolution into tasks, and transforms its filter.
 
 #include <algorithm>
-#include <vector>
+#include <utility>
 
-#include "convolution.h"
-#include "convolution_simd.h"
+#include "conv_relu.h"
+#include "conv_relu_simd.h"
 #include "instruction_set.h"
 
 namespace tf_style {
 namespace {
 
-// Tiles of a task: their transformed inputs and products stay in a second-level
-// cache, and they are worth the reading of a filter.
+// Tiles of a task: few enough for their transformed inputs and products to stay
+// in a second-level cache, and enough to be worth reading a filter for.
 constexpr int64_t kTaskTiles = 32;
 
 static_assert(kTaskTiles % kTileAlignment == 0);
 
-// Tasks for each worker, at least, where there is work for so many.
+// Tasks for each worker, at least, where there is enough work.
 constexpr int64_t kTasksPerWorker = 4;
 
-const ConvolutionKernels& Kernels() {
-  switch (CurrentInstructionSet()) {
-#if defined(__x86_64__)
-    case InstructionSet::kAvx2:
-      return Avx2ConvolutionKernels();
-    case InstructionSet::kAvx512:
-      return Avx512ConvolutionKernels();
-    case InstructionSet::kAvx512Bf16:
-      return Avx512Bf16ConvolutionKernels();
-#endif
-    default:
-      return PortableConvolutionKernels();
-  }
-}
-
-int64_t ZerosFloats(const ConvolutionShape& shape) { return shape.in_channels; }
-
-int64_t InputsFloats(const ConvolutionShape& shape) {
+int64_t InputsFloats(const ConvShape& shape) {
   return kPoints * kTaskTiles * shape.in_channels;
 }
 
@@ -70,92 +53,94 @@ void TransformFilter(const float* filter, int64_t in_channels,
   }
 }
 
-// The filter of the gradient: [3, 3, out, in] from [3, 3, in, out].
-std::vector<float> Turned(const float* filter, int64_t in_channels,
-                          int64_t out_channels) {
-  std::vector<float> turned(9 * in_channels * out_channels);
+// Writes the gradient's filter [3, 3, out, in], of filter [3, 3, in, out].
+void RotateFilter(const float* filter, int64_t in_channels,
+                  int64_t out_channels, float* rotated) {
   for (int64_t tap = 0; tap < 9; ++tap) {
     const float* source = filter + tap * in_channels * out_channels;
-    float* target = turned.data() + (8 - tap) * in_channels * out_channels;
+    float* target = rotated + (8 - tap) * in_channels * out_channels;
     for (int64_t in = 0; in < in_channels; ++in) {
       for (int64_t out = 0; out < out_channels; ++out) {
         target[out * in_channels + in] = source[in * out_channels + out];
       }
     }
   }
-  return turned;
 }
 
 }  // namespace
 
-size_t PackedFilterBytes(int64_t in_channels, int64_t out_channels,
-                         Element element) {
-  // Where bfloat16 cannot be multiplied as it is, it is widened.
+int64_t PackedFilterBytes(int64_t in_channels, int64_t out_channels,
+                          Element element) {
+  // bfloat16 is widened where the processor cannot multiply it directly.
   const bool is_short = element == Element::kBfloat16 &&
                         CurrentInstructionSet() == InstructionSet::kAvx512Bf16;
   return kPoints * in_channels * out_channels * (is_short ? 2 : 4);
 }
 
+size_t PackFilterScratchBytes(int64_t in_channels, int64_t out_channels,
+                              const Workers& workers) {
+  return (9 + workers.num_workers) * in_channels * out_channels *
+             sizeof(float) +
+         2 * kMemoryAlignment;
+}
+
 void PackFilter(const float* filter, int64_t in_channels, int64_t out_channels,
-                bool for_gradient, Element element, const Workers& workers,
-                void* packed) {
-  std::vector<float> turned;
+                bool for_gradient, Element element, void* scratch,
+                const Workers& workers, void* packed) {
+  const int64_t count = in_channels * out_channels;
+  Arena arena(scratch);
+  float* rotated = arena.Take(9 * count);
+  float* matrices = arena.Take(workers.num_workers * count);
   if (for_gradient) {
-    turned = Turned(filter, in_channels, out_channels);
-    filter = turned.data();
+    RotateFilter(filter, in_channels, out_channels, rotated);
+    filter = rotated;
     std::swap(in_channels, out_channels);
   }
-  RunTasks(workers, kPoints, [&](int64_t point, int) {
-    const int64_t count = in_channels * out_channels;
-    std::vector<float> matrix(count);
+  RunTasks(workers, kPoints, [&](int64_t point, int worker) {
+    float* matrix = matrices + worker * count;
     if (element == Element::kFloat32) {
-      TransformFilter(filter, in_channels, out_channels, point, matrix.data());
+      TransformFilter(filter, in_channels, out_channels, point, matrix);
     } else {
       TransformFilter(filter, in_channels, out_channels, point,
-                      reinterpret_cast<Bfloat16*>(matrix.data()));
+                      reinterpret_cast<Bfloat16*>(matrix));
     }
-    Kernels().pack(element, matrix.data(), point, in_channels, out_channels,
-                   packed);
+    CurrentKernels<ConvKernels>(element).pack(matrix, point, in_channels,
+                                              out_channels, packed);
   });
 }
 
-size_t ConvolutionScratchBytes(const ConvolutionShape& shape,
-                               const Workers& workers) {
-  const int64_t floats =
-      ZerosFloats(shape) + InputsFloats(shape) + kProductsFloats;
-  return workers.num_workers * (floats * sizeof(float) + 4 * kMemoryAlignment);
+size_t ConvScratchBytes(const ConvShape& shape, const Workers& workers) {
+  const int64_t of_worker = InputsFloats(shape) + kProductsFloats;
+  return (shape.in_channels + workers.num_workers * of_worker) * sizeof(float) +
+         3 * kMemoryAlignment;
 }
 
-void Convolve(const ConvolutionShape& shape, Element element,
-              const ConvolutionInputs& inputs, void* scratch,
-              const Workers& workers, void* output) {
+void Convolve(const ConvShape& shape, Element element, const ConvInputs& inputs,
+              void* scratch, const Workers& workers, void* output) {
   Arena arena(scratch);
-  std::vector<ConvolutionScratch> of_worker(workers.num_workers);
-  for (ConvolutionScratch& memory : of_worker) {
-    memory.zeros = arena.Take(ZerosFloats(shape));
-    std::fill_n(static_cast<float*>(memory.zeros), ZerosFloats(shape), 0.0f);
-    memory.inputs = arena.Take(InputsFloats(shape));
-    memory.products = arena.Take(kProductsFloats);
-  }
+  float* zeros = arena.Take(shape.in_channels);
+  std::fill_n(zeros, shape.in_channels, 0.0f);
+  float* transformed = arena.Take(workers.num_workers * InputsFloats(shape));
+  float* products = arena.Take(workers.num_workers * kProductsFloats);
   const int64_t picture_bytes =
       shape.height * shape.width * ElementBytes(element);
   const int64_t num_tiles =
       CeilDivide(shape.height, 2) * CeilDivide(shape.width, 2);
   const int64_t num_blocks = CeilDivide(num_tiles, kTaskTiles);
-  // Small pictures are cut by channels too; each part transforms its inputs
-  // again.
+  // Small pictures are also cut by channels; each part transforms its inputs
+  // anew.
   int64_t num_parts = 1;
   while (num_blocks * shape.batch * num_parts <
              kTasksPerWorker * workers.num_workers &&
-         shape.out_channels / (2 * num_parts) >= 4 * kConvolutionChannels &&
-         shape.out_channels % (2 * num_parts * kConvolutionChannels) == 0) {
+         shape.out_channels / (2 * num_parts) >= 4 * kConvChannels &&
+         shape.out_channels % (2 * num_parts * kConvChannels) == 0) {
     num_parts *= 2;
   }
   RunTasks(workers, shape.batch * num_blocks * num_parts,
            [&](int64_t index, int worker) {
              const int64_t block = index / num_parts;
              const int64_t picture = block / num_blocks;
-             ConvolutionInputs source = inputs;
+             ConvInputs source = inputs;
              const int64_t in_offset =
                  picture * picture_bytes * shape.in_channels;
              source.input = static_cast<const char*>(inputs.input) + in_offset;
@@ -166,8 +151,11 @@ void Convolve(const ConvolutionShape& shape, Element element,
              tiles.count = std::min(tiles.count, num_tiles - tiles.first);
              const int64_t count = shape.out_channels / num_parts;
              const ChannelRange channels = {index % num_parts * count, count};
-             Kernels().convolve(
-                 shape, element, source, tiles, channels, of_worker[worker],
+             const ConvScratch memory = {
+                 zeros, transformed + worker * InputsFloats(shape),
+                 products + worker * kProductsFloats};
+             CurrentKernels<ConvKernels>(element).convolve(
+                 shape, source, tiles, channels, memory,
                  static_cast<char*>(output) +
                      picture * picture_bytes * shape.out_channels);
            });

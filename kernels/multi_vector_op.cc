@@ -1,39 +1,21 @@
-// The TensorFlow side of vectors.h: ops, shape functions, kernels.
+// The TensorFlow side of multi_vector.h: ops, shape functions, kernels.
 
-#include <cstdint>
 #include <cstring>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/framework/tensor.h"
-#include "tensorflow_workers.h"
-#include "vectors.h"
+#include "multi_vector.h"
+#include "tensorflow_op.h"
 
 namespace tf_style {
 namespace {
 
-using tensorflow::OpInputList;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-
-// The vectors of every position of a batch, each of the shape of input 0.
-template <typename T>
+// The input "vectors" of a batch, each of input 0's shape.
 struct Batch {
   absl::Status Read(OpKernelContext* context) {
     const Tensor& q = context->input(0);
     if (q.dims() == 0) {
       return absl::InvalidArgumentError("vector must have a batch's dimension");
     }
-    const absl::Status status = context->input_list("vectors", &list);
-    if (!status.ok()) return status;
+    TF_RETURN_IF_ERROR(context->input_list("vectors", &list));
     for (const Tensor& vector : list) {
       if (vector.shape() != q.shape()) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -47,49 +29,51 @@ struct Batch {
     return absl::OkStatus();
   }
 
-  // Those of one position.
+  // The vectors of one element of the batch.
   Vectors At(int64_t index) const {
-    Vectors vectors = {size, Element::kFloat32, {}};
-    if (sizeof(T) != sizeof(float)) vectors.element = Element::kBfloat16;
+    Vectors vectors = {size, ElementOf(list[0].dtype()), {}};
+    const int64_t offset = index * size * ElementBytes(vectors.element);
     for (const Tensor& vector : list) {
-      vectors.data.push_back(vector.flat<T>().data() + index * size);
+      vectors.data.push_back(static_cast<const char*>(vector.data()) + offset);
     }
     return vectors;
   }
 
-  OpInputList list;
+  tensorflow::OpInputList list;
   int64_t count;
   int64_t batch;
   int64_t size;
 };
 
-template <typename T>
-class ScalarProductsOp : public OpKernel {
+class MultiDotOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    Batch<T> batch;
+    Batch batch;
     OP_REQUIRES_OK(context, batch.Read(context));
     Tensor* products;
     OP_REQUIRES_OK(context, context->allocate_output(
                                 0, {batch.batch, batch.count}, &products));
+    Tensor scratch;
+    OP_REQUIRES_OK(
+        context,
+        AllocateScratch(context, MultiDotScratchBytes(batch.At(0)), &scratch));
     const Workers workers = MakeWorkers(context, batch.size * batch.count);
     const float* q = context->input(0).flat<float>().data();
     for (int64_t index = 0; index < batch.batch; ++index) {
-      ScalarProducts(batch.At(index), q + index * batch.size, workers,
-                     products->flat<double>().data() + index * batch.count);
+      MultiDot(batch.At(index), q + index * batch.size, scratch.data(), workers,
+               products->flat<double>().data() + index * batch.count);
     }
   }
 };
 
-template <typename T>
-class AddMultiplesOp : public OpKernel {
+class MultiAxpyOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    Batch<T> batch;
+    Batch batch;
     OP_REQUIRES_OK(context, batch.Read(context));
     const Tensor& input = context->input(0);
     const Tensor& factors = context->input(1);
@@ -107,29 +91,21 @@ class AddMultiplesOp : public OpKernel {
     }
     const Workers workers = MakeWorkers(context, batch.size * batch.count);
     for (int64_t index = 0; index < batch.batch; ++index) {
-      AddMultiples(batch.At(index),
-                   factors.flat<float>().data() + index * batch.count, workers,
-                   q + index * batch.size);
+      MultiAxpy(batch.At(index),
+                factors.flat<float>().data() + index * batch.count, workers,
+                q + index * batch.size);
     }
   }
 };
 
-#define TF_STYLE_REGISTER(T)                                  \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>ScalarProducts")      \
-                              .Device(tensorflow::DEVICE_CPU) \
-                              .TypeConstraint<T>("T"),        \
-                          ScalarProductsOp<T>);               \
-  REGISTER_KERNEL_BUILDER(Name("TfStyle>AddMultiples")        \
-                              .Device(tensorflow::DEVICE_CPU) \
-                              .TypeConstraint<T>("T"),        \
-                          AddMultiplesOp<T>)
-
-TF_STYLE_REGISTER(float);
-TF_STYLE_REGISTER(tensorflow::bfloat16);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiDot").Device(DEVICE_CPU),
+                        MultiDotOp);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiAxpy").Device(DEVICE_CPU),
+                        MultiAxpyOp);
 
 }  // namespace
 
-REGISTER_OP("TfStyle>ScalarProducts")
+REGISTER_OP("TfStyle>MultiDot")
     .Attr("T: {float, bfloat16}")
     .Attr("m: int >= 1")
     .Input("vector: float")
@@ -142,9 +118,19 @@ REGISTER_OP("TfStyle>ScalarProducts")
       }
       context->set_output(0, context->Matrix(batch, context->num_inputs() - 1));
       return absl::OkStatus();
-    });
+    })
+    .Doc(R"doc(
+The scalar products of a vector with m others, for each element of a batch.
 
-REGISTER_OP("TfStyle>AddMultiples")
+CPU only. Reads each of the m vectors once. Sums are in float32 within pieces of 4096 elements and in
+float64 over the pieces. The result has the same bits whatever the number of threads.
+
+vector: [batch, ...].
+vectors: m tensors of the same shape.
+products: [batch, m].
+)doc");
+
+REGISTER_OP("TfStyle>MultiAxpy")
     .Attr("T: {float, bfloat16}")
     .Attr("m: int >= 1")
     .Input("vector: float")
@@ -154,6 +140,17 @@ REGISTER_OP("TfStyle>AddMultiples")
     .SetShapeFn([](InferenceContext* context) {
       context->set_output(0, context->input(0));
       return absl::OkStatus();
-    });
+    })
+    .Doc(R"doc(
+Computes vector + sum over i of factors[:, i] * vectors[i], for each element of a batch.
+
+CPU only. Skips vectors whose factor is 0. Sums are in float32. The result has the same bits whatever
+the number of threads.
+
+vector: [batch, ...].
+factors: [batch, m].
+vectors: m tensors of the vector's shape.
+result: Of the vector's shape; in its memory if nothing else uses that.
+)doc");
 
 }  // namespace tf_style
