@@ -25,6 +25,8 @@ FLOORS = (
 WITHOUT_TENSORFLOW = (
     "commands.jobs",
     "commands.provenance",
+    "commands.records",
+    "commands.request",
     "commands.runner",
     "commands.sandbox",
     "commands.stylize",

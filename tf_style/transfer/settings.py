@@ -173,13 +173,16 @@ class Settings:
         """
         return self.pairs or (40 if self.optimizer == "lbfgs" else 10)
 
-    def resolve(self, *, has_content: bool, num_styles: int) -> Preset:
+    def resolve(
+        self, *, has_content: bool, num_styles: int, presets: Mapping[str, Preset] = PRESETS
+    ) -> Preset:
         """The objective that these settings mean for given inputs.
 
         Args:
           has_content: Whether there is a content image; without one the style's texture is
             synthesised.
           num_styles: How many style images there are; with none the content is reconstructed.
+          presets: The presets by name; other ones for a stored request, whose presets may have changed.
 
         Returns:
           The preset with every field that was given in its place; `content_layers` or `style_layers`
@@ -189,7 +192,7 @@ class Settings:
           InputError: If the inputs and settings contradict each other, or a setting would have no
             effect.
         """
-        preset = PRESETS[self.preset]
+        preset = presets[self.preset]
         changes = {field: getattr(self, field) for field in _PRESET_FIELDS}
         changes = {field: value for field, value in changes.items() if value is not None}
         preset = dataclasses.replace(preset, **changes)
