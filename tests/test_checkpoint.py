@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -96,6 +97,25 @@ def test_pickles_and_compressed_arrays_are_refused(tmp_path):
             checkpoint.read(path.with_suffix(".json"))
         for file in tmp_path.iterdir():
             file.unlink()
+
+
+def test_saving_and_loading_take_no_second_copy(tmp_path):
+    size = 2**27
+    arrays = {"a": np.zeros(size // 8), "b": np.ones((2, size // 8), np.float32)}
+    whole = sum(array.nbytes for array in arrays.values())
+    tracemalloc.start()
+    try:
+        checkpoint.save(tmp_path, arrays, REQUEST)
+        _, peak = tracemalloc.get_traced_memory()
+        # NumPy writes pieces of 16 MiB.
+        assert peak < 2**25
+        tracemalloc.reset_peak()
+        found = checkpoint.load(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        assert whole <= peak < whole + 2**25
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found.arrays["b"], arrays["b"])
 
 
 def test_none_is_an_error(tmp_path):

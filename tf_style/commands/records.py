@@ -75,7 +75,7 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
     Args:
       record: As from `as_dict`, through JSON, or of format 1.
       source: What holds the record, for messages.
-      **known: Settings of a run that a record of format 1 left to be chosen, by their names.
+      **known: What was chosen for settings that a record of format 1 leaves open, by their names.
 
     Raises:
       InputError: If it is no record, or of an unknown format.
@@ -120,7 +120,8 @@ def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
     )
     own = {**meaning["settings"], **given}
     own.setdefault("pairs", meaning["pairs"][own["optimizer"]])
-    return _request(values, Settings(**{**own, **known}), objective)
+    own |= {name: value for name, value in known.items() if own[name] in (None, "auto")}
+    return _request(values, Settings(**own), objective)
 
 
 @functools.cache
