@@ -551,7 +551,7 @@ def test_verbose_says_where_and_how(folder, capsys):
     assert "style_weight=" in text
 
 
-def progress(iteration):
+def progress_at(iteration):
     evaluations = [
         Evaluation(index, 0, 100.0 + index / 2, 5.0, 2.0, 3.0, 0.0) for index in range(iteration + 1)
     ]
@@ -577,7 +577,7 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
         monkeypatch.setenv("NO_COLOR", "1")
     with progress.progress_display(quiet=False) as display:
         for iteration in (1, 10, 20, 30, 60):
-            display(progress(iteration))
+            display(progress_at(iteration))
     text = stderr.getvalue()
     assert "loss 5" in text
     assert "2.00 evaluations/s" in text
@@ -590,6 +590,20 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
         assert "48 x 32" in text
         assert "nan" not in text
         assert ("\x1b[3" in text) == (kind == "terminal")
+
+
+def test_a_run_stopped_as_it_enters_a_level_has_a_summary(capsys):
+    """It has no evaluation at that level, and so no loss to tell."""
+    from tf_style.commands import progress
+    from tf_style.optimize.lbfgs import Status
+    from tf_style.transfer.transfer import StylizeResult
+
+    evaluations = progress_at(3).evaluations
+    result = StylizeResult(np.zeros((4, 6, 3)), None, Status.INTERRUPTED, 2, evaluations, None, 1.5)
+    progress.print_summary("o.png", result)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "wrote o.png, 6 x 4 pixels: 2 iterations, 4 evaluations, 1.5 s" in line
+    assert "loss" not in line
 
 
 def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import time
 import pytest
 from PIL import Image
 
-from tf_style import InputError, Settings
+from tf_style import PRESETS, InputError, Settings
 from tf_style.commands import jobs, stylize_batch
 from tf_style.commands.request import Request
 
@@ -182,6 +183,22 @@ def test_names_tell_contents_styles_and_settings_apart(folder):
     assert fourth.output != fifth.output
     assert os.path.isabs(fifth.content)
     assert os.path.isabs(fifth.settings.init)
+
+
+def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
+    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+
+    def name(**settings):
+        (job,) = jobs.make_jobs(pairs, "made", Settings(**settings))
+        return job.output
+
+    first = name()
+    # A default that is given is no other picture.
+    assert name(size=Settings.size, content_weight=PRESETS[Settings.preset].content_weight) == first
+    # The same words with another meaning are.
+    changed = dataclasses.replace(PRESETS[Settings.preset], tv_exponent=1)
+    monkeypatch.setitem(PRESETS, Settings.preset, changed)
+    assert name() != first
 
 
 def test_names_that_are_too_long_or_no_files(folder):

@@ -17,7 +17,7 @@ from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
 from tf_style.transfer import checkpoint, memory
 from tf_style.transfer.prepare import PreparedInputs, prepare
-from tf_style.transfer.settings import Settings
+from tf_style.transfer.settings import Settings, fields_with_files
 
 if TYPE_CHECKING:
     from tf_style.transfer.transfer import Progress, StyleTransfer, StylizeResult
@@ -194,7 +194,8 @@ def check(request: Request, earlier: Earlier | None) -> None:
 def _check_files_differ(request: Request, earlier: Earlier | None) -> None:
     """Refuses to write over what is read, such as the one copy of a photograph."""
     inputs = [("--content", request.content), *(("--style", style) for style in request.styles)]
-    inputs += [("--init", request.objective.init), ("--weights", request.settings.weights)]
+    of_settings = {"init": request.objective.init, "weights": request.settings.weights}
+    inputs += [(f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)]
     inputs += [("--from-trace", earlier.path if earlier is not None else None)]
     taken = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
     for flag, path in (("--output", request.output), ("--trace", request.trace)):
