@@ -158,12 +158,6 @@ def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer):
         assert losses[0] == losses[1]
 
 
-def test_tfp_cannot_be_saved():
-    settings = Settings(size=32, iterations=1, optimizer="tfp", precision="float32")
-    with pytest.raises(InputError, match="tfp"):
-        StyleTransfer(prepare(CONTENT, [STYLE], settings)).state()
-
-
 def command(*extra: str) -> list[str]:
     return [sys.executable, str(ROOT / "bin" / "stylize"), *extra]
 
@@ -254,7 +248,6 @@ def test_other_inputs_or_settings_are_refused(tmp_path, capsys, monkeypatch):
     [
         (["--checkpoint-every", "5"], "no --checkpoint"),
         (["--checkpoint", "c", "--checkpoint-every", "-1"], "0 or more seconds"),
-        (["--checkpoint", "c", "--optimizer", "tfp"], "do not go together"),
         (["--checkpoint", CONTENT], "cannot be written"),
         (["--resume", "a", "--from-trace", "b"], "not allowed with"),
         (["--from-trace", "missing.json"], "is no trace"),

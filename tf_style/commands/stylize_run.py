@@ -177,8 +177,6 @@ def check(request: Request, earlier: Earlier | None) -> None:
                 f"--checkpoint-every is 0 or more seconds. Received: {request.checkpoint_every}"
             )
     if request.checkpoint is not None:
-        if request.settings.optimizer == "tfp":
-            raise InputError("--checkpoint and --optimizer tfp do not go together.")
         is_resumed = earlier is not None and earlier.path == request.checkpoint
         if not is_resumed and checkpoint.is_in(request.checkpoint):
             folder = files.shown(request.checkpoint)
