@@ -23,7 +23,9 @@ FLOORS = (
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
 WITHOUT_TENSORFLOW = (
+    "commands.flags",
     "commands.jobs",
+    "commands.messages",
     "commands.provenance",
     "commands.runner",
     "commands.sandbox",
@@ -46,6 +48,7 @@ WITHOUT_TENSORFLOW = (
     "transfer.memory",
     "transfer.prepare",
     "transfer.pyramid",
+    "transfer.setting_fields",
     "transfer.settings",
 )
 MODULES = {

@@ -11,11 +11,11 @@ from typing import Any
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
 from tf_style.transfer.prepare import PreparedInputs
-from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
+from tf_style.transfer.settings import ALIASES, Settings, fields_with_files, is_file_name
 
 # How a run is told about or kept, not what it makes.
 _ASIDE = (
-    *("debug", "quiet", "verbose", "json", "force", "dry_run"),
+    *("debug", "quiet", "verbose", "json", "memory_check", "dry_run"),
     *("checkpoint", "checkpoint_every", "resume", "from_trace"),
 )
 _FILES = ("content", "output", "trace")
@@ -58,9 +58,10 @@ def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.
     Raises:
       InputError: If the stored request is not one, or the two differ.
     """
-    known = {*_FILES, *_SETTINGS, "style", "bit_depth", "save_every", "deterministic"}
+    known = {*_FILES, *_SETTINGS, *ALIASES, "style", "bit_depth", "save_every", "deterministic"}
     if not isinstance(stored, dict) or not set(stored) <= known:
         raise InputError(f"{source} holds no request that this version knows.")
+    stored = {ALIASES.get(name, name): value for name, value in stored.items()}
     result = argparse.Namespace(**vars(arguments))
     for name, value in stored.items():
         if isinstance(value, list) and name != "style":

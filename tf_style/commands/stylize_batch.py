@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 
 from tf_style.commands import runner
+from tf_style.commands.flags import add_settings
 from tf_style.commands.messages import say
-from tf_style.commands.stylize import add_settings
 from tf_style.errors import InputError
 from tf_style.transfer.settings import Settings, fields_with_files
 

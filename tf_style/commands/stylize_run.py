@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
       The exit code.
     """
-    if not arguments.force:
+    if arguments.memory_check:
         host.check_import()
     arguments, saved, source, state = _complete(arguments)
     settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         if arguments.dry_run:
             progress.print_plan(transfer)
-            if not arguments.force:
+            if arguments.memory_check:
                 memory.check(inputs)
             return stop.exit_code
         record["run_on"] = progress.run_on(transfer)
@@ -169,7 +169,7 @@ def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> No
 
 
 def _make_transfer(arguments: argparse.Namespace, inputs: PreparedInputs) -> Any:
-    if not arguments.force:
+    if arguments.memory_check:
         host.check_import()  # Again, for the pictures have taken their part.
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
         import tensorflow as tf
@@ -179,7 +179,7 @@ def _make_transfer(arguments: argparse.Namespace, inputs: PreparedInputs) -> Any
         ensure_inter_op_threads()
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
-        if not (arguments.force or arguments.dry_run):
+        if arguments.memory_check and not arguments.dry_run:
             memory.check(inputs)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
