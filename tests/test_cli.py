@@ -569,8 +569,9 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("kind", ["terminal", "no colour", "dumb", "file"])
 def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
-    from tf_style.commands import progress
+    from tf_style.commands import messages, progress
 
+    messages.configure_output("stylize")
     stderr = io.StringIO() if kind == "file" else Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):

@@ -22,7 +22,7 @@ import tensorflow as tf
 from tf_style import files
 from tf_style._version import __version__
 from tf_style.commands import messages, provenance
-from tf_style.commands.messages import say
+from tf_style.commands.messages import emit
 from tf_style.objective.objective import PARTS
 from tf_style.ops.gram import kernel_info
 from tf_style.transfer import memory
@@ -88,7 +88,7 @@ class _LinePrinter:
             return
         self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations} "
             f"at {progress.width} x {progress.height}, "
             f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
@@ -105,9 +105,9 @@ class _ObjectPrinter:
         if progress.level != self._level:
             self._level = progress.level
             of = f"level {progress.level + 1} of {progress.num_levels}"
-            say(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
+            emit(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations}",
             "progress",
             iteration=progress.iteration,
@@ -138,14 +138,14 @@ def _rate(progress: Progress) -> float:
 def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     """Says where and how the run will go, to those who asked."""
     text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
-    if messages.is_json():
-        say(text, "start", version=__version__, **run_on(transfer))
+    if messages.json_output():
+        emit(text, "start", version=__version__, **run_on(transfer))
     if not verbose:
         return
     kernel = kernel_info()
-    say(text)
-    say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
-    say(f"{transfer.inputs.preset}")
+    emit(text)
+    emit(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
+    emit(f"{transfer.inputs.preset}")
 
 
 def _sizes(transfer: StyleTransfer) -> str:
@@ -174,8 +174,8 @@ def print_plan(transfer: StyleTransfer) -> None:
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
     ]
     for line in lines:
-        if messages.is_json():
-            say(line, "plan")
+        if messages.json_output():
+            emit(line, "plan")
         else:
             print(line)
 
@@ -196,7 +196,7 @@ def run_on(transfer: StyleTransfer) -> dict[str, str]:
 def print_summary(output: str, result: StylizeResult) -> None:
     """Says what came out, on stderr."""
     height, width, _ = result.image.shape
-    say(
+    emit(
         f"wrote {files.shown(output)}, {width} x {height} pixels: "
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
         f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "

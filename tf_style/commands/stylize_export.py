@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tf_style._version import __version__
 from tf_style.commands import flags, runner
-from tf_style.commands.messages import say
+from tf_style.commands.messages import emit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,9 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.output,
             **{name: value for name, value in vars(arguments).items() if name in known},
         )
-    if not arguments.quiet:
-        size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
-        say(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
+    size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
+    emit(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
     return 0
 
 

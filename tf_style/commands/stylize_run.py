@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     # The output's name before the inputs are read, and its size once that is known.
     writing.check_output(arguments.output, bit_depth=arguments.bit_depth)
     if os.path.isfile(settings.weights):
-        sandbox.check_weights(settings.weights)
+        sandbox.probe_weights(settings.weights)
     inputs = prepare(arguments.content, arguments.style, settings, read=sandbox.read)
     size = (inputs.height, inputs.width)
     writing.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
