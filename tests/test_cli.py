@@ -569,7 +569,8 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("kind", ["terminal", "no colour", "dumb", "file"])
 def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
-    from tf_style.commands import messages, progress
+    from tf_style.commands import messages
+    from tf_style.commands.progress import progress_display
 
     messages.configure_output("stylize")
     stderr = io.StringIO() if kind == "file" else Terminal()
@@ -580,7 +581,7 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
     monkeypatch.setenv("TERM", "dumb" if kind == "dumb" else "xterm")
     if kind == "no colour":
         monkeypatch.setenv("NO_COLOR", "1")
-    with progress.progress_display(quiet=False) as display:
+    with progress_display(quiet=False) as display:
         for iteration in (1, 10, 20, 30, 60):
             display(progress(iteration))
     text = stderr.getvalue()

@@ -66,13 +66,11 @@ def configure_output(program: str, *, as_json: bool = False, verbosity: int = lo
         handler.close()
     lines = _LineHandler()
     _handlers[:] = [_ObjectHandler()] if as_json else [lines]
-    # Its value alone does not tell: it is set below.
-    to_stderr = FLAGS["logtostderr"].present and FLAGS.logtostderr
-    if as_json and (FLAGS.log_dir or to_stderr):
+    if as_json and (FLAGS.log_dir or FLAGS.logtostderr):
         _handlers.append(lines)
     for handler in _handlers:
         root.addHandler(handler)
-    if FLAGS.log_dir and not to_stderr:
+    if FLAGS.log_dir and not FLAGS.logtostderr:
         try:
             lines.start_logging_to_file(program)
         except OSError as error:
@@ -82,7 +80,6 @@ def configure_output(program: str, *, as_json: bool = False, verbosity: int = lo
     for name in ("alsologtostderr", "stderrthreshold"):
         if FLAGS[name].present:
             raise InputError(f"--{name} would have no effect: there is no log file (--log_dir).")
-    FLAGS.logtostderr = True
 
 
 def ensure_stderr() -> None:
@@ -97,6 +94,17 @@ def ensure_stderr() -> None:
 
 class _LineHandler(logging.PythonHandler):
     """absl's, with lines of the program's own form on stderr. A log file keeps absl's."""
+
+    _file: Any = None
+
+    @property
+    def stream(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The log file, or what stderr is by now: it is redirected now and then."""
+        return self._file or sys.stderr
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        self._file = None if stream is sys.stderr else stream
 
     def format(self, record: standard_logging.LogRecord) -> str:
         if self.stream is not sys.stderr:

@@ -89,14 +89,14 @@ def run(
 
 def _configure(program: str, arguments: argparse.Namespace) -> None:
     """Makes one of --quiet, --verbose and --verbosity: each of them says what the others would."""
-    flag = flags.FLAGS["verbosity"]
-    if flag.present and (arguments.quiet or arguments.verbose):
+    if flags.FLAGS["verbosity"].present and (arguments.quiet or arguments.verbose):
         raise InputError("--verbosity says what --quiet and --verbose say: give one of them.")
     verbosity = (
         logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
     )
     configure_output(program, as_json=getattr(arguments, "json", False), verbosity=verbosity)
-    arguments.quiet, arguments.verbose = flag.value < logging.INFO, flag.value > logging.INFO
+    arguments.quiet = logging.get_verbosity() < logging.INFO
+    arguments.verbose = logging.get_verbosity() > logging.INFO
 
 
 def fail(message: str, code: int) -> int:

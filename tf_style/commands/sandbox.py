@@ -4,6 +4,7 @@ Run as a module it is that process. Imports no TensorFlow.
 """
 
 import contextlib
+import io
 import os
 import pathlib
 import resource
@@ -15,7 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def probe_weights(path: str) -> None:
 class _Pipe:
     """What the child writes, up to a point in time."""
 
-    def __init__(self, file: IO[bytes], end: float):
+    def __init__(self, file: io.FileIO, end: float):
         self._file, self._end = file, end
         self._poll = select.poll()
         self._poll.register(file, select.POLLIN)
@@ -106,8 +107,9 @@ def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any]) ->
             stderr=errors,
             bufsize=0,
         )
+        stdout = cast(io.FileIO, child.stdout)
         try:
-            pipe = _Pipe(child.stdout, end)
+            pipe = _Pipe(stdout, end)
             received = receive(pipe)
             pipe.read_into(bytearray(1))  # Nothing comes: until the child closes it.
             child.wait(max(0.0, end - time.monotonic()))
@@ -118,7 +120,7 @@ def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any]) ->
             ) from None
         finally:
             child.kill()
-            child.stdout.close()
+            stdout.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(_GRACE_SECONDS)
         errors.seek(0)
@@ -140,12 +142,11 @@ def _receive(pipe: _Pipe) -> Picture | None:
     if not pipe.read_into(header):
         return None
     height, width, has_alpha = _HEADER.unpack(header)
-    arrays = [np.empty((height, width, 3), np.float32)]
-    if has_alpha:
-        arrays.append(np.empty((height, width), np.float32))
-    if not all(pipe.read_into(array) for array in arrays):
+    pixels = np.empty((height, width, 3), np.float32)
+    alpha = np.empty((height, width), np.float32) if has_alpha else None
+    if not pipe.read_into(pixels) or (alpha is not None and not pipe.read_into(alpha)):
         return None
-    return Picture(*arrays)
+    return Picture(pixels, alpha)
 
 
 def main() -> None:
@@ -154,7 +155,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = min(MAX_ADDRESS_SPACE, host.address_space())
+    limit = int(min(MAX_ADDRESS_SPACE, host.address_space()))
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -173,5 +174,5 @@ def main() -> None:
     out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
     for array in (picture.pixels, picture.alpha):
         if array is not None:
-            out.write(np.ascontiguousarray(array, np.float32))
+            out.write(np.ascontiguousarray(array, np.float32).data)
     out.flush()

@@ -162,9 +162,9 @@ def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> No
     inputs = [("--content", arguments.content), *(("--style", style) for style in arguments.style)]
     inputs += [("--init", settings.init), ("--weights", settings.weights)]
     inputs += [("--from-trace", arguments.from_trace)]
-    files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
+    named = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
     for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
-        if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
+        if path is not None and (other := named.setdefault(os.path.realpath(path), flag)) != flag:
             raise InputError(f"{flag} and {other} name the same file: {files.shown(path)}")
 
 

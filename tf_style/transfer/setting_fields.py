@@ -38,12 +38,13 @@ def whole_number(least: int, most: int, of: str = "") -> Rule:
 def number_above_0(text: str, most: float = math.inf) -> Rule:
     """A finite number above 0 and at most `most`."""
     return Rule(
-        text, lambda value: isinstance(value, Real) and 0 < value <= most and math.isfinite(value)
+        text,
+        lambda value: isinstance(value, Real) and 0 < float(value) <= most and math.isfinite(value),
     )
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, Real) and 0 <= value < math.inf
+    return isinstance(value, Real) and 0 <= float(value) < math.inf
 
 
 def _are_layers(names: Any) -> bool:
