@@ -408,7 +408,7 @@ def test_a_warning_arrives_although_tensorflows_start_up_is_hidden(tmp_path):
     package = tmp_path / "checkout" / "tf_style"
     shutil.copytree(ROOT / "tf_style", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     shutil.copytree(ROOT / "bin", tmp_path / "checkout" / "bin")
-    (package / "_build_info.py").write_text(
+    (package / "ops" / "_build_info.py").write_text(
         "TENSORFLOW = ''\nBINARY = ''\nCUDA_ARCHITECTURES = ()\nPROBLEM = 'no compiler'\n"
     )
     arguments = request(*SHALLOW, "--quiet", content=None, output=str(tmp_path / "o.png"))
