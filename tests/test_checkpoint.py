@@ -233,7 +233,8 @@ def test_other_inputs_or_settings_are_refused(tmp_path, capsys, monkeypatch):
 
     assert "holds a run already" in refusal(*arguments, "--checkpoint", "run")
     assert "--size differs" in refusal("--resume", "run", "--size", "64")
-    assert "--pairs differs" in refusal("--resume", "run", "--pairs", "5")
+    assert "--history differs" in refusal("--resume", "run", "--history", "5")
+    assert "--history differs" in refusal("--resume", "run", "--pairs", "5")
     assert "--content differs" in refusal("--resume", "run", "--content", STYLE)
     assert "no whole checkpoint" in refusal("--resume", ".")
     assert "cannot be read" in refusal("--resume", "missing")

@@ -23,7 +23,9 @@ FLOORS = (
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
 WITHOUT_TENSORFLOW = (
+    "commands.flags",
     "commands.jobs",
+    "commands.messages",
     "commands.provenance",
     "commands.records",
     "commands.request",
@@ -48,6 +50,7 @@ WITHOUT_TENSORFLOW = (
     "transfer.memory",
     "transfer.prepare",
     "transfer.pyramid",
+    "transfer.setting_fields",
     "transfer.settings",
 )
 MODULES = {

@@ -282,5 +282,5 @@ def test_metadata_names_no_folder_and_all_values():
     assert described["format"] == 2
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
-    assert described["pairs"] == 40
+    assert described["history"] == 40
     assert "trace" not in described

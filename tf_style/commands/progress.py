@@ -10,7 +10,7 @@ import rich.progress
 from tf_style import files
 from tf_style._version import __version__
 from tf_style.commands import messages, provenance
-from tf_style.commands.messages import say
+from tf_style.commands.messages import emit
 from tf_style.commands.provenance import losses
 from tf_style.ops.gram import kernel_info
 from tf_style.transfer import memory
@@ -76,7 +76,7 @@ class _LinePrinter:
             return
         self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations} "
             f"at {progress.width} x {progress.height}, "
             f"{_loss_text(last)}, {_rate(progress):.2f} evaluations/s"
@@ -92,9 +92,9 @@ class _ObjectPrinter:
         if progress.level != self._level:
             self._level = progress.level
             of = f"level {progress.level + 1} of {progress.num_levels}"
-            say(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
+            emit(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations}",
             "progress",
             iteration=progress.iteration,
@@ -117,15 +117,15 @@ def _rate(progress: Progress) -> float:
 def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     """Says where and how the run will go, to those who asked."""
     text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
-    if messages.is_json():
+    if messages.json_output():
         on = {**provenance.run_on(transfer), "device": transfer.device}
-        say(text, "start", version=__version__, **on)
+        emit(text, "start", version=__version__, **on)
     if not verbose:
         return
     kernel = kernel_info()
-    say(text)
-    say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
-    say(f"{transfer.inputs.preset}")
+    emit(text)
+    emit(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
+    emit(f"{transfer.inputs.preset}")
 
 
 def _sizes(transfer: StyleTransfer) -> str:
@@ -154,8 +154,8 @@ def print_plan(transfer: StyleTransfer) -> None:
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
     ]
     for line in lines:
-        if messages.is_json():
-            say(line, "plan")
+        if messages.json_output():
+            emit(line, "plan")
         else:
             print(line)
 
@@ -165,7 +165,7 @@ def print_summary(output: str, result: StylizeResult) -> None:
     height, width, _ = result.image.shape
     # A run that was stopped as it entered a level has no evaluation there.
     final = result.final
-    say(
+    emit(
         f"wrote {files.shown(output)}, {width} x {height} pixels: "
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
         + ("" if final is None else f"{_loss_text(final)}, ")

@@ -15,7 +15,7 @@ from typing import Any
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
 from tf_style.objective.presets import Preset, Scale
-from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.settings import ALIASES, Settings, fields_with_files
 
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: what the
 # others mean there is in data/requests_format_1.json. A field that is added gets a new format, and
@@ -56,7 +56,7 @@ def as_dict(request: Request) -> dict[str, Any]:
         "style_scale": settings.style_scale or 1.0,
         "style_blend": settings.style_blend or (1.0,) * len(request.styles) or None,
         "seed": settings.seed or 0,
-        "pairs": settings.num_pairs,
+        "history": settings.num_pairs,
         **{name: objective[name] for name in sorted(_OVERRIDES)},
         "objective": {name: objective[name] for name in sorted(_PRESET_ONLY)},
     }
@@ -109,6 +109,7 @@ def _from_format_2(values: dict[str, Any]) -> Request:
 
 
 def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
+    values = {ALIASES.get(name, name): value for name, value in values.items()}
     given = {name: value for name, value in values.items() if name in _SETTINGS}
     if set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"style"}:
         raise KeyError
@@ -119,7 +120,7 @@ def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
         has_content=values.get("content") is not None, num_styles=len(values["style"]), presets=presets
     )
     own = {**meaning["settings"], **given}
-    own.setdefault("pairs", meaning["pairs"][own["optimizer"]])
+    own.setdefault("history", meaning["pairs"][own["optimizer"]])
     own |= {name: value for name, value in known.items() if own[name] in (None, "auto")}
     return _request(values, Settings(**own), objective)
 

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from tf_style.commands import runner
-from tf_style.commands.messages import say
-from tf_style.commands.stylize import add_settings
+from tf_style.commands.flags import add_settings
+from tf_style.commands.messages import emit
 from tf_style.errors import InputError
 from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
 
@@ -63,11 +63,11 @@ def _run(arguments: argparse.Namespace) -> int:
             print(json.dumps(record), file=file, flush=True)
             if record["status"] == "error":
                 pair = f"{record['content']} in {record['style']}"
-                say(f"{pair}: {record['message']}", "error", **record)
+                emit(f"{pair}: {record['message']}", "error", **record)
             advance()
     if not arguments.quiet:
         text = f"{counts['made']} made, {counts['there']} there already, {counts['error']} failed"
-        say(f"{text}; {report} has each", "done", **counts)
+        emit(f"{text}; {report} has each", "done", **counts)
     return stop.exit_code or (runner.EXIT_FAILED if counts["error"] else 0)
 
 
@@ -86,7 +86,7 @@ def _check(arguments: argparse.Namespace, settings: Settings, address: str | Non
             raise InputError("--output and --contents are the same folder: its pictures would be both.")
     if "weights" in fields_with_files(vars(settings)):
         if os.path.isfile(settings.weights):
-            sandbox.check_weights(settings.weights)
+            sandbox.probe_weights(settings.weights)
         weights.load(settings.weights)
     if settings.init is not None and is_file_name(settings.init):
         sandbox.read(settings.init)

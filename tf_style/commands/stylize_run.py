@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
       InputError: If it cannot be done as it is asked for.
       TransferError: If the run failed.
     """
-    if not arguments.force:
+    if arguments.memory_check:
         host.check_import()
     display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
     return carry_out(*_read(arguments), display)
@@ -132,7 +132,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
         request,
         checkpoint=arguments.resume if arguments.resume is not None else arguments.checkpoint,
         checkpoint_every=arguments.checkpoint_every,
-        check_memory=not arguments.force,
+        check_memory=arguments.memory_check,
         dry_run=arguments.dry_run,
     )
     return request, earlier
@@ -212,7 +212,7 @@ def prepare_inputs(request: Request) -> PreparedInputs:
     # The output's name before the inputs are read, and its size once that is known.
     writing.check_output(request.output, bit_depth=request.bit_depth)
     if os.path.isfile(request.settings.weights):
-        sandbox.check_weights(request.settings.weights)
+        sandbox.probe_weights(request.settings.weights)
     inputs = prepare(
         request.content,
         request.styles,
