@@ -45,6 +45,7 @@ WITHOUT_TENSORFLOW = (
     "network.architecture",
     "network.weights",
     "objective.presets",
+    "objective.scales",
     "objective.tile_plan",
     "transfer.checkpoint",
     "transfer.memory",

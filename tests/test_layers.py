@@ -1,5 +1,7 @@
 """Keras layers and losses: values, conventions, training."""
 
+import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -141,6 +143,89 @@ def test_gradients_come_by_autodiff(features, pictures):
     scale = 255 * np.abs(expected).max()
     # The same operations; the factor 255 is inside the one and outside the other.
     np.testing.assert_allclose(tape.gradient(value, made), 255 * expected, atol=1e-5 * scale)
+
+
+# As the version before wrote them, which gave no format, and the losses that it computed.
+EARLIER = json.loads((ROOT / "tests" / "data" / "keras_configs_format_1.json").read_text())
+SHALLOW = {"content_layers": ("conv2_2",), "style_layers": ("conv1_1", "conv2_1")}
+
+
+def value(loss) -> float:
+    contents, made = np.random.default_rng(1).uniform(0, 1, (2, 1, 16, 20, 3)).astype(np.float32)
+    return float(loss(contents, made))
+
+
+@pytest.mark.parametrize("name", EARLIER["values"])
+def test_losses_of_the_earlier_format_mean_what_they_meant(name):
+    loss = keras.losses.deserialize(EARLIER[name])
+    # Measured: the same bits on one machine; others sum in another order.
+    assert value(loss) == pytest.approx(EARLIER["values"][name], rel=1e-5)
+    assert value(remade(loss)) == value(loss)
+
+
+def test_layers_of_the_earlier_format_are_what_they_were():
+    assert keras.layers.deserialize(EARLIER["vgg"]).get_config() == (
+        VggFeatures(("conv1_1", "relu2_1"), name="vgg").get_config()
+    )
+    gram = keras.layers.deserialize(EARLIER["gram"])
+    assert gram.get_config() == GramMatrix(name="gram").get_config()
+    for name, same in (("content", ContentLoss()), ("style", StyleLoss(0.2))):
+        assert keras.losses.deserialize(EARLIER[name]).get_config() == same.get_config()
+    scaled = keras.losses.deserialize(EARLIER["style_scaled"]).get_config()
+    assert (scaled["weight"], scaled["scale"]["factor"]) == (2.0, 0.25)
+
+
+def test_a_stored_loss_stays_what_it_was_when_a_preset_changes(monkeypatch):
+    style = np.uint8(255 * resize(read_image(STYLE).pixels, 32, 32))
+    loss = PerceptualLoss(style, size=32, **SHALLOW)
+    stored = json.loads(json.dumps(keras.losses.serialize(loss)))
+    changed = dataclasses.replace(PRESET, style_weight=1.0, pooling="max", normalize=False)
+    monkeypatch.setitem(PRESETS, "gatys2016", changed)
+    assert value(keras.losses.deserialize(stored)) == value(loss)
+    assert value(PerceptualLoss(style, size=32, **SHALLOW)) != value(loss)
+
+
+def test_a_stored_style_is_not_resized_again():
+    """A picture of 78 x 9 pixels has an area of 27 * 27 rather than the 26 * 26 that were asked for."""
+    style = np.uint8(np.random.default_rng(2).integers(0, 256, (770, 86, 3)))
+    layers = {"content_layers": ("conv1_1",), "style_layers": ("conv1_2",)}
+    loss = PerceptualLoss(style, size=26, **layers)
+    assert remade(loss).get_config() == loss.get_config()
+    assert value(remade(loss)) == value(loss)
+
+
+def test_a_later_format_is_refused():
+    for thing in (GramMatrix(), ContentLoss(), PerceptualLoss(STYLE, size=32, **SHALLOW)):
+        config = thing.get_config()
+        assert config["format"] == 2
+        with pytest.raises(InputError, match="format=3"):
+            type(thing).from_config({**config, "format": 3})
+
+
+def test_a_preset_of_ones_own():
+    style = np.uint8(255 * resize(read_image(STYLE).pixels, 32, 32))
+    preset = dataclasses.replace(PRESET, **SHALLOW, style_weight=3e9)
+    own = PerceptualLoss(style, size=32, preset=preset)
+    assert value(own) == value(PerceptualLoss(style, size=32, style_weight=3e9, **SHALLOW))
+    with pytest.raises(InputError, match="style_weight beside preset"):
+        PerceptualLoss(style, size=32, preset=preset, style_weight=1.0)
+
+
+def test_a_style_that_is_too_small_is_refused():
+    with pytest.raises(InputError, match="A style image of 8 x 8 pixels is too small"):
+        PerceptualLoss(np.zeros((20, 20, 3)), size=8)
+
+
+def test_asking_for_one_registers_all_with_keras():
+    code = f"""
+import json, keras, tf_style
+tf_style.VggFeatures
+stored = json.load(open({str(ROOT / "tests" / "data" / "keras_configs_format_1.json")!r}))
+keras.losses.deserialize(stored["style"])
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def transformer():

@@ -252,3 +252,28 @@ def test_unknown_sizes_and_other_contents_change_nothing(network, pictures):
     received = evaluate(batch(pictures["content"]), batch(pictures["image"]))
     np.testing.assert_allclose(received[0], expected[0], rtol=RTOL)
     np.testing.assert_allclose(received[1], expected[1], rtol=0, atol=RTOL * np.abs(expected[1]).max())
+
+
+@pytest.mark.parametrize("scale", ["sum", "mean"])
+def test_an_image_of_one_row_has_no_variation_down(network, scale):
+    row = np.random.default_rng(5).uniform(0, 255, (1, 16, 3))
+    preset = dataclasses.replace(
+        PRESET, content_layers=(), style_layers=("first",), style_layer_weights=(1.0,)
+    )
+    preset = dataclasses.replace(preset, tv_weight=3.0, tv_scale=scale)
+
+    class OneLayer:
+        def __call__(self, images):
+            return {"first": tf.nn.relu(images @ tf.constant(network.filters[0], tf.float32))}
+
+    objective = Objective(OneLayer(), preset, content=None, styles=[batch(row)])
+    parts, gradient = objective.parts_and_gradient(batch(row))
+    differences = np.diff(row.astype(np.float32).astype(np.float64), axis=1) ** 2
+    expected = 3.0 * (differences.sum() if scale == "sum" else differences.mean())
+    np.testing.assert_allclose(parts[0, 2], expected, rtol=RTOL)
+    assert np.isfinite(gradient).all()
+
+
+def test_style_layers_without_a_style_are_refused(network, pictures):
+    with pytest.raises(ValueError, match="one style or more"):
+        make(network, pictures, styles=())

@@ -1,5 +1,7 @@
 """Transfers through the library, with few and shallow layers of the real network at small sizes."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -172,3 +174,24 @@ def test_unknown_settings_and_devices_are_refused(content, style):
         tf_style.stylize(content, style, sise=48)
     with pytest.raises(tf_style.InputError, match="GPU:7"):
         tf_style.stylize(content, style, **(SMALL | {"device": "/GPU:7"}))
+
+
+def test_a_level_is_freed_before_the_next_one_is_made(content, style, monkeypatch):
+    settings = tf_style.Settings(**(SMALL | {"iterations": 6, "levels": 3}))
+    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings))
+    make, made, alive = type(transfer)._make_objective, [], []
+
+    def callback(progress):
+        # The variable is one of those that the minimiser's graph holds.
+        made.extend(map(weakref.ref, (transfer.image, transfer.objective, transfer._minimizer)))
+        made.append(weakref.ref(transfer.objective.style_targets["conv1_1"]))
+
+    def spied(self, pictures):
+        alive.append([reference() for reference in made])
+        made.clear()
+        return make(self, pictures)
+
+    monkeypatch.setattr(type(transfer), "_make_objective", spied)
+    transfer.run(callback=callback)
+    assert [len(found) >= 4 for found in alive] == [True, True]
+    assert all(thing is None for found in alive for thing in found)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tf_style._version import __version__
 
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
-    from tf_style.embed.layers import ContentLoss, GramMatrix, PerceptualLoss, StyleLoss, VggFeatures
+    from tf_style.embed.layers import GramMatrix, VggFeatures
+    from tf_style.embed.losses import ContentLoss, PerceptualLoss, StyleLoss
     from tf_style.embed.stylizer import Stylizer, stylize_dataset
     from tf_style.errors import InputError, TransferError
     from tf_style.images.picture import Picture
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
 
 _PLACES = {
-    "ContentLoss": "embed.layers.ContentLoss",
+    "ContentLoss": "embed.losses.ContentLoss",
     "Evaluation": "transfer.transfer.Evaluation",
     "EvaluationLog": "transfer.evaluation_log.EvaluationLog",
     "Features": "network.features.Features",
@@ -44,14 +45,14 @@ _PLACES = {
     "Objective": "objective.objective.Objective",
     "PRESETS": "objective.presets.PRESETS",
     "PreparedInputs": "transfer.prepare.PreparedInputs",
-    "PerceptualLoss": "embed.layers.PerceptualLoss",
+    "PerceptualLoss": "embed.losses.PerceptualLoss",
     "Picture": "images.picture.Picture",
     "Preset": "objective.presets.Preset",
     "Progress": "transfer.transfer.Progress",
     "Scale": "objective.presets.Scale",
     "Settings": "transfer.settings.Settings",
     "Status": "optimize.lbfgs.Status",
-    "StyleLoss": "embed.layers.StyleLoss",
+    "StyleLoss": "embed.losses.StyleLoss",
     "StyleTransfer": "transfer.transfer.StyleTransfer",
     "StylizeResult": "transfer.transfer.StylizeResult",
     "Stylizer": "embed.stylizer.Stylizer",

@@ -249,7 +249,7 @@ def make_transfer(
         if request.deterministic:
             tf.config.experimental.enable_op_determinism()
         if request.check_memory and not request.dry_run:
-            memory.check(inputs)
+            memory.check(inputs, has_checkpoint=request.checkpoint is not None)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 
@@ -261,7 +261,7 @@ def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
 
     progress.print_plan(transfer)
     if request.check_memory:
-        memory.check(transfer.inputs)
+        memory.check(transfer.inputs, has_checkpoint=request.checkpoint is not None)
 
 
 def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:

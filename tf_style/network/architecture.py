@@ -1,4 +1,4 @@
-"""The convolution layers of VGG-19: their names, widths and places. Imports no TensorFlow.
+"""The convolution layers of VGG-19: their names, widths and places, and its input's mean.
 
 Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition" (2014), table 1, column E.
@@ -11,13 +11,17 @@ from typing import Protocol
 
 from tf_style.errors import InputError
 
+# The mean of ImageNet's training images on the 0..255 scale, in the order of the network's input
+# channels and of the pictures'.
+MEAN_BGR = (103.939, 116.779, 123.68)
+MEAN_RGB = MEAN_BGR[::-1]
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvLayer:
-    """One 3 x 3 convolution with its rectification.
+    """One 3 x 3 convolution with its ReLU.
 
     Attributes:
       name: Keras's name, `block4_conv2`, which is also the key of its weights.
@@ -107,3 +111,23 @@ def layers_up_to(names: Sequence[str]) -> tuple[ConvLayer, ...]:
 def min_side_px(names: Sequence[str]) -> int:
     """The smallest height and width, in pixels, at which the deepest of `names` has a position."""
     return max(find_layer(name).stride for name in names)
+
+
+def check_size(names: Sequence[str], height: int, width: int, what: str) -> None:
+    """Refuses an image at which the deepest of `names` would have no position.
+
+    Args:
+      names: Of the layers that are read.
+      height: Of the image, in pixels.
+      width: Of the image, in pixels.
+      what: To call it in the message.
+
+    Raises:
+      InputError: If it is too small.
+    """
+    least = min_side_px(names)
+    if min(height, width) < least:
+        raise InputError(
+            f"{what} of {width} x {height} pixels is too small: the deepest layer used needs "
+            f"{least} in each direction."
+        )

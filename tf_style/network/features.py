@@ -1,5 +1,7 @@
 """VGG-19 from pixels to named activations."""
 
+import math
+
 import tensorflow as tf
 
 from tf_style.network.architecture import NetworkSpec
@@ -8,7 +10,15 @@ from tf_style.network.weights import Weights
 
 
 class Features:
-    """VGG-19 from pixels to the activations that an objective reads."""
+    """VGG-19 from pixels to the activations that an objective reads.
+
+    Attributes:
+      model: The Keras model. Its weights are fixed: where the package's op convolves, it reads packed
+        copies of its own, so that to change the model's variables has no effect, or one on some devices
+        only.
+      precision: "float32" or "bfloat16".
+      padding: What the first convolution sees beyond the border, "replicate" or "zero".
+    """
 
     def __init__(
         self, spec: NetworkSpec, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
@@ -43,3 +53,18 @@ class Features:
           the network's precision.
         """
         return self.model(preprocess(images, padding=self.padding), training=False)
+
+
+def num_positions(activations: tf.Tensor) -> float | tf.Tensor:
+    """M, the number of positions of activations.
+
+    Args:
+      activations: [batch, height, width, channels].
+
+    Returns:
+      A float, or a scalar float32 tensor where the size is known only when the graph runs.
+    """
+    sides = activations.shape[1:-1]
+    if None in sides:
+        return tf.cast(tf.reduce_prod(tf.shape(activations)[1:-1]), tf.float32)
+    return float(math.prod(sides))

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_style.network.architecture import find_layer, layers_up_to
+from tf_style.network.architecture import MEAN_BGR, find_layer, layers_up_to
 from tf_style.network.conv_relu import ConvRelu2D
 from tf_style.network.weights import Weights
-
-# The mean of ImageNet's training images in the order of the network's input channels, 0..255 scale.
-MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 def build_features(

@@ -1,4 +1,4 @@
-"""The weights of VGG-19's convolutions as NumPy arrays, and their normalisation. No TensorFlow here.
+"""The weights of VGG-19's convolutions as NumPy arrays, and their normalisation.
 
 Arrays are read by name, shape and finiteness; nothing that could run code is ever loaded.
 """
@@ -12,10 +12,30 @@ import h5py
 import numpy as np
 
 from tf_style.errors import InputError
-from tf_style.network.architecture import LAYERS, ConvLayer
+from tf_style.network.architecture import LAYERS, ConvLayer, NetworkSpec, layers_up_to
 
 # (kernel [3, 3, in_channels, channels], bias [channels]), float32, by the layer's name.
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def load_for(spec: NetworkSpec, source: str) -> Weights:
+    """Loads the weights of the layers that a network reads, normalised if it says so.
+
+    Args:
+      spec: The layers, the pooling, and whether to normalise; a `Preset` is one.
+      source: As for `load`.
+
+    Returns:
+      As `load` does.
+
+    Raises:
+      InputError: If VGG-19 has no such layer, or as `load` does.
+    """
+    return load(
+        source,
+        layers_up_to(spec.layers),
+        normalize_for=spec.pooling if spec.normalize else None,
+    )
 
 
 def load(
@@ -85,8 +105,8 @@ def normalize(weights: Weights, means: dict[str, np.ndarray]) -> Weights:
     """Scales each filter so that its mean activation becomes 1 (section 2 of the paper).
 
     A filter and its bias are divided by the filter's mean activation, and the next layer multiplies
-    what it reads from it by the same number. Because rectification and pooling commute with a positive
-    factor, every layer's output is what it was, divided by its own means.
+    what it reads from it by the same number. Because ReLU and pooling commute with a positive factor,
+    every layer's output is what it was, divided by its own means.
 
     Args:
       weights: The weights of the first layers of the network, in order, without a gap.

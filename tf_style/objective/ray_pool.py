@@ -4,19 +4,22 @@ The bits do not depend on how many workers there are: results are taken in the t
 """
 
 import collections
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from tf_style.errors import InputError
 from tf_style.network.weights import Weights
 from tf_style.objective.presets import Preset
 
-# What dies with its worker or its node is done again elsewhere, so often.
+# How often a task whose worker or node was lost is run again elsewhere.
 MAX_RETRIES = 10
 # Requests under way for each core, so that a worker finds the next one waiting.
 WINDOW_PER_CORE = 2
+
+Result = TypeVar("Result")
 
 
 def connect(address: str) -> None:
@@ -31,11 +34,11 @@ def connect(address: str) -> None:
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray may miss that a result has come until it looks again, by default after a whole second:
+        # Ray may miss a result's arrival until it polls again, by default after a whole second:
         # measured on two nodes, once or twice in an evaluation.
         os.environ.setdefault("RAY_get_check_signal_interval_milliseconds", "50")
         if address != "local" and _has_token():
-            # As Ray's own head does it, but not those that join one.
+            # Ray's head sets this itself; a driver that joins does not.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
     except ImportError as error:
@@ -55,7 +58,7 @@ def connect(address: str) -> None:
             "head's ~/.ray/auth_token here too."
         ) from error
     finally:
-        # Ray sets one of its own, on the main thread, which would end a run without its picture.
+        # On the main thread Ray installs its own, which would end a run without its picture.
         if signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
 
@@ -67,11 +70,18 @@ def _has_token() -> bool:
 
 
 def remote(*, num_gpus: float = 0) -> Callable[..., Any]:
-    """A function that calls another one on a worker and returns a reference to what it will return."""
+    """What runs functions as tasks on the cluster's workers, a core each.
+
+    Args:
+      num_gpus: That each task takes.
+
+    Returns:
+      From a function and its arguments, all of which are pickled, to a Ray reference to its result.
+    """
     import ray
 
     # A worker has one core, and TensorFlow would take them all. An evaluation by tiles calls functions
-    # from within an operation: with one thread for both they would wait for each other.
+    # from within an operation: with one thread for both it would deadlock.
     threads = {"env_vars": {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}}
 
     @ray.remote(max_retries=MAX_RETRIES, num_cpus=1, num_gpus=num_gpus, runtime_env=threads)
@@ -100,16 +110,15 @@ class RayPool:
 
         # On GPUs where the cluster has any, whatever this process runs on.
         self._call = remote(num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
-        self._weights = ray.put(weights)
-        self._spec = (preset, precision, self._weights.hex())
+        self._spec = _WorkerSpec(preset, precision, ray.put(weights))
 
-    def map(self, method: str, requests: Iterable[tuple]) -> Iterable[Any]:
+    def map(self, method: Callable[..., Result], requests: Iterable[tuple]) -> Iterable[Result]:
         """As in `TilePool`."""
         import ray
 
         pending: collections.deque = collections.deque()
         for request in requests:
-            pending.append(self._call(_compute, self._spec, [self._weights], method, request))
+            pending.append(self._call(_compute, self._spec, method, request))
             # Asked each time: workers may have joined.
             window = WINDOW_PER_CORE * int(ray.cluster_resources().get("CPU", 1))
             while len(pending) >= max(1, window):
@@ -118,19 +127,38 @@ class RayPool:
             yield ray.get(pending.popleft())
 
 
-_workers: dict[tuple, Any] = {}
+@dataclasses.dataclass(frozen=True)
+class _WorkerSpec:
+    """What a worker builds its network from.
+
+    Attributes:
+      preset: The objective.
+      precision: Of the network.
+      weights: A reference to them. Were it an argument of the tasks itself, Ray would fetch the weights
+        for each task; wrapped in an object it is passed on as it is, and `_compute` fetches them when
+        it builds a network.
+    """
+
+    preset: Preset
+    precision: str
+    weights: Any
 
 
-def _compute(spec: tuple, weights: list, method: str, request: tuple) -> Any:
+# The last one that was built, by what from: the tasks of one run that a worker gets are of one spec.
+_worker: dict[tuple, Any] = {}
+
+
+def _compute(spec: _WorkerSpec, method: Callable[..., Result], request: tuple) -> Result:
     """On a worker: builds the network at the first request, and computes one tile."""
     import ray
 
     from tf_style.network.features import Features
     from tf_style.objective.tile_worker import TileWorker
 
-    preset, precision, _ = spec
-    if spec not in _workers:
-        _workers.clear()
-        features = Features(preset, ray.get(weights[0]), precision=precision)
-        _workers[spec] = TileWorker(features, preset)
-    return getattr(_workers[spec], method)(*request)
+    # The reference's name and not itself, which would keep the weights on the cluster.
+    key = (spec.preset, spec.precision, spec.weights.hex())
+    if key not in _worker:
+        _worker.clear()
+        features = Features(spec.preset, ray.get(spec.weights), precision=spec.precision)
+        _worker[key] = TileWorker(features, spec.preset)
+    return method(_worker[key], *request)

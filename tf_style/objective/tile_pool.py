@@ -1,7 +1,7 @@
-"""Who computes tiles in this process, and the threads that takes."""
+"""Who computes tiles: the interface, and this process."""
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 import tensorflow as tf
 
@@ -9,12 +9,22 @@ from tf_style.errors import InputError
 from tf_style.objective.tile_threads import MIN_INTER_OP_THREADS, num_inter_op_threads
 from tf_style.objective.tile_worker import TileWorker
 
+Result = TypeVar("Result")
+
 
 class TilePool(Protocol):
     """Who computes tiles."""
 
-    def map(self, method: str, requests: Iterable[tuple]) -> Iterable[Any]:
-        """The results of a `TileWorker`'s method for each request, in the requests' order."""
+    def map(self, method: Callable[..., Result], requests: Iterable[tuple]) -> Iterable[Result]:
+        """Calls a method of a `TileWorker` for each request.
+
+        Args:
+          method: Of the class, such as `TileWorker.style_sums`: the pool has the workers.
+          requests: Its arguments, a tuple a call.
+
+        Returns:
+          The results, in the requests' order.
+        """
         ...
 
 
@@ -29,7 +39,7 @@ class LocalPool:
           device: For it; None for TensorFlow's choice.
 
         Raises:
-          InputError: If TensorFlow runs one operation at a time: an evaluation would wait for ever.
+          InputError: If TensorFlow runs one operation at a time: an evaluation would deadlock.
         """
         if num_inter_op_threads() < MIN_INTER_OP_THREADS:
             raise InputError(
@@ -39,10 +49,10 @@ class LocalPool:
         self._worker = worker
         self._device = device
 
-    def map(self, method: str, requests: Iterable[tuple]) -> Iterable[Any]:
+    def map(self, method: Callable[..., Result], requests: Iterable[tuple]) -> Iterable[Result]:
         """As in `TilePool`."""
         for request in requests:
             # Evaluations call this on a thread of TensorFlow's, to which no tf.device outside reaches.
             with tf.device(self._device):
-                result = getattr(self._worker, method)(*request)
+                result = method(self._worker, *request)
             yield result

@@ -1,6 +1,5 @@
 """What is computed on one tile, by whoever has its pixels."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,104 +7,94 @@ import tensorflow as tf
 
 from tf_style.network.architecture import find_layer
 from tf_style.network.features import Features
-from tf_style.objective.presets import Preset, Scale
+from tf_style.objective.gram_style import GramStyle
+from tf_style.objective.presets import Preset
+from tf_style.objective.scales import TileScales
 from tf_style.objective.tile_plan import Tile
-from tf_style.ops.gram import gram_matrix
+from tf_style.objective.total_variation import ACROSS, DOWN, neighbour_terms
 
-
-@dataclasses.dataclass(frozen=True)
-class Scales:
-    """What the sums over a whole image's positions are multiplied by.
-
-    Attributes:
-      content: For each content layer.
-      style: For each style layer.
-      positions: M of each style layer.
-      variation: For the differences down and across.
-    """
-
-    content: tuple[float, ...]
-    style: tuple[float, ...]
-    positions: tuple[float, ...]
-    variation: tuple[float, float]
-
-    @classmethod
-    def of(cls, preset: Preset, height: int, width: int) -> "Scales":
-        """The scales of an image of a size."""
-
-        def positions(name: str) -> float:
-            stride = find_layer(name).stride
-            return float((height // stride) * (width // stride))
-
-        def scale(kind: Scale, name: str) -> float:
-            return kind(find_layer(name).channels, positions(name))
-
-        counts = (1, 1)
-        if preset.tv_scale == "mean":
-            counts = (3 * (height - 1) * width, 3 * height * (width - 1))
-        return cls(
-            content=tuple(
-                preset.content_weight * scale(preset.content_scale, name)
-                for name in preset.content_layers
-            ),
-            style=tuple(
-                preset.style_weight * weight * scale(preset.style_scale, name)
-                for weight, name in zip(preset.layer_weights(), preset.style_layers, strict=True)
-            ),
-            positions=tuple(positions(name) for name in preset.style_layers),
-            # A picture of one row has no difference down.
-            variation=tuple(preset.tv_weight / max(1, count) for count in counts),
-        )
+# Top, bottom, left and right of what a tile owns: of the image, then of each layer.
+_BOUNDS = tf.TensorSpec([None, 4], tf.int32)
 
 
 class TileWorker:
-    """What is computed on one tile, by whoever has its pixels."""
+    """Sums and gradients of one tile after another, whose sizes may differ."""
 
     def __init__(self, features: Features, preset: Preset):
-        """Prepares the functions; sizes may differ from call to call without another trace."""
+        """Prepares the functions; sizes may differ from call to call without another trace.
+
+        Args:
+          features: The network.
+          preset: The layers, weights and scales.
+        """
         self._features = features
         self._preset = preset
+        self._style = GramStyle()
+        self._rows = {name: row for row, name in enumerate(preset.layers, start=1)}
         crops = tf.TensorSpec([1, None, None, 3])
-        self._grams = tf.function(self._compute_grams, input_signature=[crops, _BOUNDS])
+        self._style_sums = tf.function(self._compute_style_sums, input_signature=[crops, _BOUNDS])
         self._content = tf.function(self._compute_content, input_signature=[crops, _BOUNDS])
-
-        precision = features.precision
         targets = [
-            tf.TensorSpec([1, None, None, find_layer(name).channels], precision)
+            tf.TensorSpec([1, None, None, find_layer(name).channels], features.precision)
             for name in preset.content_layers
         ]
-        derivatives = [
-            tf.TensorSpec([1, find_layer(name).channels, find_layer(name).channels])
-            for name in preset.style_layers
-        ]
+        derivatives = [self._style.sums_spec(find_layer(name).channels) for name in preset.style_layers]
+        content_scales, tv_scales = tf.TensorSpec([len(targets)]), tf.TensorSpec([2])
         self._gradient = tf.function(
             self._compute_gradient,
-            input_signature=[
-                *(crops, _BOUNDS, targets),
-                *(tf.TensorSpec([len(targets)]), tf.TensorSpec([2]), derivatives),
-            ],
+            input_signature=[crops, _BOUNDS, targets, content_scales, tv_scales, derivatives],
         )
 
-    def grams(self, crop: np.ndarray, tile: Tile) -> list[np.ndarray]:
-        """The Gram matrices of what the tile owns, [1, N, N] for each style layer, and nothing else."""
-        return [gram.numpy() for gram in self._grams(crop, _bounds(tile, self._strides()))]
+    def style_sums(self, crop: np.ndarray, tile: Tile) -> list[np.ndarray]:
+        """The tile's part of what the style is computed from.
+
+        Args:
+          crop: float32 [1, height, width, 3], RGB, 0..255: the pixels that the tile sees.
+          tile: Where it lies.
+
+        Returns:
+          For each style layer `GramStyle.sums` over the positions that the tile owns, and no others.
+        """
+        return [sums.numpy() for sums in self._style_sums(crop, self._bounds(tile))]
 
     def content(self, crop: np.ndarray, tile: Tile) -> list[np.ndarray]:
-        """The activations that the tile owns at the content layers."""
-        return [each.numpy() for each in self._content(crop, _bounds(tile, self._strides()))]
+        """The tile's part of the content's activations.
+
+        Args:
+          crop: As for `style_sums`.
+          tile: Where it lies.
+
+        Returns:
+          For each content layer the activations that the tile owns, [1, height, width, channels] in the
+          network's precision.
+        """
+        return [each.numpy() for each in self._content(crop, self._bounds(tile))]
 
     def gradient(
         self,
         crop: np.ndarray,
         tile: Tile,
         targets: Sequence[np.ndarray],
-        scales: "Scales",
+        scales: TileScales,
         derivatives: Sequence[np.ndarray],
     ) -> tuple[float, float, np.ndarray]:
-        """The tile's content loss and total variation, and its part of the gradient at its crop."""
+        """The tile's part of the loss and of the gradient.
+
+        Args:
+          crop: As for `style_sums`.
+          tile: Where it lies.
+          targets: What `content` returned for this tile of the content image.
+          scales: Of the whole image.
+          derivatives: For each style layer the loss's derivative with respect to the whole image's
+            sums, float32.
+
+        Returns:
+          The content loss and the total variation of what the tile owns, and the gradient at its crop,
+          float32 [1, height, width, 3].
+        """
         content, variation, gradient = self._gradient(
             crop,
-            _bounds(tile, self._strides()),
+            self._bounds(tile),
             [tf.constant(target) for target in targets],
             np.float32(scales.content),
             np.float32(scales.variation),
@@ -113,58 +102,49 @@ class TileWorker:
         )
         return float(content), float(variation), gradient.numpy()
 
-    def _strides(self) -> list[int]:
-        return [1, *(find_layer(name).stride for name in self._preset.layers)]
+    def _bounds(self, tile: Tile) -> np.ndarray:
+        return _bounds(tile, [1, *(find_layer(name).stride for name in self._preset.layers)])
 
-    def _owned(self, values: tf.Tensor, bounds: tf.Tensor, index: int) -> tf.Tensor:
-        top, bottom, left, right = tf.unstack(bounds[index])
-        return values[:, top:bottom, left:right]
+    def _owned(self, activations: dict, name: str, bounds: tf.Tensor) -> tf.Tensor:
+        """The positions of a layer that the tile owns."""
+        top, bottom, left, right = tf.unstack(bounds[self._rows[name]])
+        return activations[name][:, top:bottom, left:right]
 
-    def _compute_grams(self, crop: tf.Tensor, bounds: tf.Tensor) -> list[tf.Tensor]:
+    def _compute_style_sums(self, crop: tf.Tensor, bounds: tf.Tensor) -> list[tf.Tensor]:
         activations = self._features(crop)
-        index = {name: place + 1 for place, name in enumerate(self._preset.layers)}
         return [
-            gram_matrix(self._owned(activations[name], bounds, index[name]))
+            self._style.sums(self._owned(activations, name, bounds))
             for name in self._preset.style_layers
         ]
 
     def _compute_content(self, crop: tf.Tensor, bounds: tf.Tensor) -> list[tf.Tensor]:
         activations = self._features(crop)
-        index = {name: place + 1 for place, name in enumerate(self._preset.layers)}
-        return [
-            self._owned(activations[name], bounds, index[name]) for name in self._preset.content_layers
-        ]
+        return [self._owned(activations, name, bounds) for name in self._preset.content_layers]
 
     def _compute_gradient(self, crop, bounds, targets, content_scales, tv_scales, derivatives):
-        index = {name: place + 1 for place, name in enumerate(self._preset.layers)}
+        """Shapes are those of the input signature: see `__init__`."""
         with tf.GradientTape() as tape:
             tape.watch(crop)
             activations = self._features(crop)
             content = tf.constant(0.0)
-            for place, (name, target) in enumerate(
+            for index, (name, target) in enumerate(
                 zip(self._preset.content_layers, targets, strict=True)
             ):
-                owned = self._owned(activations[name], bounds, index[name])
+                owned = self._owned(activations, name, bounds)
                 difference = tf.cast(owned, tf.float32) - tf.cast(target, tf.float32)
-                content += content_scales[place] * tf.reduce_sum(tf.square(difference))
+                content += content_scales[index] * tf.reduce_sum(tf.square(difference))
             variation = self._variation(crop, bounds, tv_scales)
             loss = content + variation
             sources = [activations[name] for name in self._preset.style_layers]
-        # dL/dF = 2 F dL/dG, for both matrices are symmetric, and 0 where others own F; the network
-        # takes it on from there.
+        # The style's gradient enters at its layers, and is 0 where other tiles own the positions; the
+        # network takes it on from there.
         upstream = []
         for name, derivative in zip(self._preset.style_layers, derivatives, strict=True):
-            values = self._owned(activations[name], bounds, index[name])
-            flat = tf.reshape(values, [1, -1, values.shape[-1]])
-            product = tf.matmul(flat, tf.cast(2.0 * derivative, flat.dtype))
-            top, bottom, left, right = tf.unstack(bounds[index[name]])
+            gradient = self._style.gradient(self._owned(activations, name, bounds), derivative)
+            top, bottom, left, right = tf.unstack(bounds[self._rows[name]])
             height, width = tf.unstack(tf.shape(activations[name])[1:3])
-            upstream.append(
-                tf.pad(
-                    tf.reshape(product, tf.shape(values)),
-                    [[0, 0], [top, height - bottom], [left, width - right], [0, 0]],
-                )
-            )
+            padding = [[0, 0], [top, height - bottom], [left, width - right], [0, 0]]
+            upstream.append(tf.pad(gradient, padding))
         gradient = tape.gradient(
             [loss, *sources], crop, [tf.ones([]), *upstream], unconnected_gradients="zero"
         )
@@ -175,23 +155,20 @@ class TileWorker:
         if not self._preset.tv_weight:
             return tf.constant(0.0)
         top, bottom, left, right = tf.unstack(bounds[0])
-        down = crop[:, top : bottom + 1, left:right]
-        across = crop[:, top:bottom, left : right + 1]
-        differences = (down[:, 1:] - down[:, :-1], across[:, :, 1:] - across[:, :, :-1])
-        exponent = self._preset.tv_exponent
+        regions = {
+            DOWN: crop[:, top : bottom + 1, left:right],
+            ACROSS: crop[:, top:bottom, left : right + 1],
+        }
         return tf.add_n(
             [
-                scale * tf.reduce_sum(tf.abs(each) if exponent == 1 else tf.square(each))
-                for each, scale in zip(differences, tf.unstack(scales, 2), strict=True)
+                scale * tf.reduce_sum(neighbour_terms(region, axis, self._preset))
+                for (axis, region), scale in zip(regions.items(), tf.unstack(scales, 2), strict=True)
             ]
         )
 
 
-_BOUNDS = tf.TensorSpec([None, 4], tf.int32)
-
-
 def _bounds(tile: Tile, strides: Sequence[int]) -> np.ndarray:
-    """Top, bottom, left and right of what the tile owns, at each stride."""
+    """Top, bottom, left and right of what the tile owns, int32 [strides, 4]."""
     result = []
     for stride in strides:
         _, rows, columns = tile.owned(stride)

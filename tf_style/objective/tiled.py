@@ -1,9 +1,9 @@
 """The same loss and gradient from tiles of the image, exactly, in a fraction of the memory.
 
-A Gram matrix is a sum over positions. Pass one runs the network on each tile with a halo, keeps of each
-layer the positions that the tile owns, and adds up their Gram matrices; with these the derivatives
-dL/dG of the style loss are known. Pass two goes forward and back through each tile with dL/dG held
-fixed, and adds the gradients at the tiles' pixels into the image's.
+What the style is computed from, a Gram matrix, is a sum over positions. Pass one runs the network on
+each tile with a halo, keeps of each layer the positions that the tile owns, and adds up their Gram
+matrices; with these the derivatives dL/dG of the style loss are known. Pass two goes forward and back
+through each tile with dL/dG held fixed, and adds the gradients at the tiles' pixels into the image's.
 """
 
 import math
@@ -14,10 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import Features
+from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
+from tf_style.objective.scales import TileScales
 from tf_style.objective.tile_plan import Tile, halo_px, plan_tiles
 from tf_style.objective.tile_pool import LocalPool, TilePool
-from tf_style.objective.tile_worker import Scales, TileWorker
+from tf_style.objective.tile_worker import TileWorker
 
 
 class TiledObjective:
@@ -45,57 +47,65 @@ class TiledObjective:
           content: float32 [1, height, width, 3], RGB, 0..255, or None.
           styles: Each float32 [1, any height, any width, 3].
           blend: As for `Objective`.
-          height: Of the image to come.
-          width: Of the image to come.
+          height: Of the image to come, in pixels.
+          width: Of the image to come, in pixels.
           tile_px: A tile's side, without its halo.
           halo: In pixels; None for the least that is exact, and less is not.
           pool: Who computes; None for this process alone.
         """
         self._preset = preset
+        self._style = GramStyle()
         self._halo = halo_px(preset.layers) if halo is None else halo
         self._tile_px = tile_px
         self._pool = pool or LocalPool(TileWorker(features, preset))
         self._shape = (1, height, width, 3)
         self._tiles = self._plan(height, width)
-        self._scales = Scales.of(preset, height, width)
-        self._content = self._content_targets(content)
-        self._style = self._style_targets(styles, blend or (1.0,) * len(styles))
-        self.parts_and_gradient = tf.function(
-            self._parts_and_gradient, input_signature=[tf.TensorSpec(self._shape)]
+        self._scales = TileScales.of(preset, height, width)
+        self._content_targets = self._make_content_targets(content)
+        self._style_targets = self._make_style_targets(styles, blend)
+
+    def parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The three parts of the loss, and the gradient of their sum.
+
+        Args:
+          image: float32 [1, height, width, 3], RGB, 0..255.
+
+        Returns:
+          float32 [1, 3], in the order of `PARTS`, and float32 [1, height, width, 3].
+        """
+        # The tiles are Python's: what is between two of them costs nothing beside one.
+        parts, gradient = tf.numpy_function(
+            self._evaluate,
+            [tf.ensure_shape(image, self._shape)],
+            [tf.float32, tf.float32],
+            stateful=False,
         )
+        return tf.ensure_shape(parts, [1, 3]), tf.ensure_shape(gradient, self._shape)
 
     def _plan(self, height: int, width: int) -> list[Tile]:
         return plan_tiles(height, width, self._tile_px, self._preset.layers, halo=self._halo)
 
-    def _parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # The tiles are Python's: what is between two of them costs nothing beside one.
-        parts, gradient = tf.numpy_function(
-            self._evaluate, [image], [tf.float32, tf.float32], stateful=False
-        )
-        return tf.ensure_shape(parts, [1, 3]), tf.ensure_shape(gradient, self._shape)
-
     def _evaluate(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [1, 3] and [1, height, width, 3], as `parts_and_gradient`."""
         scales = self._scales
-        grams = self._grams(image, self._tiles)
-        differences = [
-            gram - positions * target
-            for gram, positions, target in zip(grams, scales.positions, self._style, strict=True)
-        ]
-        style = sum(
-            scale * float(np.sum(np.square(difference, dtype=np.float64)))
-            for scale, difference in zip(scales.style, differences, strict=True)
-        )
-        derivatives = [
-            np.float32(2 * scale * difference)
-            for scale, difference in zip(scales.style, differences, strict=True)
-        ]
-        content = variation = 0.0
+        content = style = variation = 0.0
+        derivatives = []
+        for sums, target, positions, scale in zip(
+            self._style_sums(image, self._tiles),
+            self._style_targets,
+            scales.positions,
+            scales.style,
+            strict=True,
+        ):
+            loss, derivative = self._style.loss_and_derivative(sums, target, positions, scale)
+            style += loss
+            derivatives.append(derivative)
         gradient = np.zeros(self._shape, np.float32)
         requests = (
             (
                 tile.crop(image),
                 tile,
-                [target.read(index) for target in self._content],
+                [target.read(index) for target in self._content_targets],
                 scales,
                 derivatives,
             )
@@ -103,50 +113,59 @@ class TiledObjective:
         )
         # In the tiles' order, whoever computed them, so that the bits do not depend on that.
         for tile, (of_content, of_variation, part) in zip(
-            self._tiles, self._pool.map("gradient", requests), strict=True
+            self._tiles, self._pool.map(TileWorker.gradient, requests), strict=True
         ):
             content += of_content
             variation += of_variation
             tile.crop(gradient)[...] += part
         return np.float32([[content, style, variation]]), gradient
 
-    def _grams(self, image: np.ndarray, tiles: Sequence[Tile]) -> list[np.ndarray]:
+    def _style_sums(self, image: np.ndarray, tiles: Sequence[Tile]) -> list[np.ndarray]:
         """Of the whole image, float64, for each style layer."""
         if not self._preset.style_layers:
             return []
         totals = None
-        for grams in self._pool.map("grams", ((tile.crop(image), tile) for tile in tiles)):
-            new = [gram.astype(np.float64) for gram in grams]
+        requests = ((tile.crop(image), tile) for tile in tiles)
+        for parts in self._pool.map(TileWorker.style_sums, requests):
+            new = [part.astype(np.float64) for part in parts]
             totals = new if totals is None else [a + b for a, b in zip(totals, new, strict=True)]
         return totals
 
-    def _content_targets(self, content: np.ndarray | None) -> list["_Stored"]:
-        """One for each layer, on disk: all together they are larger than a tile's activations."""
+    def _make_content_targets(self, content: np.ndarray | None) -> list["_DiskArrays"]:
+        """For each content layer one array a tile, on disk: together they take much memory."""
         if content is None or not self._preset.content_layers:
             return []
-        stores = [_Stored() for _ in self._preset.content_layers]
+        stores = [_DiskArrays() for _ in self._preset.content_layers]
         requests = ((tile.crop(content), tile) for tile in self._tiles)
-        for arrays in self._pool.map("content", requests):
+        for arrays in self._pool.map(TileWorker.content, requests):
             for store, array in zip(stores, arrays, strict=True):
                 store.append(array)
         return stores
 
-    def _style_targets(self, styles: Sequence[np.ndarray], blend: Sequence[float]) -> list[np.ndarray]:
-        """The blend's A / M for each style layer, as in `Objective`."""
-        totals = [0.0] * len(self._preset.style_layers)
-        for style, weight in zip(styles, blend, strict=True):
+    def _make_style_targets(
+        self, styles: Sequence[np.ndarray], blend: Sequence[float] | None
+    ) -> list[np.ndarray]:
+        """The blend's target for each style layer, float64."""
+        if self._preset.style_layers and not styles:
+            raise ValueError(
+                f"The style layers {self._preset.style_layers} take a style image or more."
+            )
+        sums, positions = [], []
+        for style in styles:
             height, width = style.shape[1:3]
-            grams = self._grams(style, self._plan(height, width))
-            positions = Scales.of(self._preset, height, width).positions
-            totals = [
-                total + weight / sum(blend) / count * gram
-                for total, count, gram in zip(totals, positions, grams, strict=True)
-            ]
-        return totals
+            sums.append(self._style_sums(style, self._plan(height, width)))
+            positions.append(TileScales.of(self._preset, height, width).positions)
+        # From layers by style to styles by layer.
+        return [
+            self._style.target(of_layer, counts, blend)
+            for of_layer, counts in zip(
+                zip(*sums, strict=True), zip(*positions, strict=True), strict=True
+            )
+        ]
 
 
-class _Stored:
-    """Arrays in a file without a name, in the order in which they came."""
+class _DiskArrays:
+    """Arrays in a file without a name, in the order in which they were appended."""
 
     def __init__(self):
         self._file = tempfile.TemporaryFile()

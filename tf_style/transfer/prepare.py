@@ -1,4 +1,4 @@
-"""What a transfer works on: the pictures at their working sizes. Imports no TensorFlow.
+"""What a transfer works on: the pictures at their working sizes.
 
 All that can be wrong with a request is found here, before heavy work starts.
 """
@@ -12,9 +12,8 @@ from tf_style.errors import InputError
 from tf_style.images import reading
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource, as_picture
-from tf_style.network import weights
-from tf_style.network.architecture import layers_up_to, min_side_px
-from tf_style.network.weights import Weights
+from tf_style.network.architecture import MEAN_RGB, check_size
+from tf_style.network.weights import Weights, load_for
 from tf_style.objective.presets import Preset
 from tf_style.transfer import pyramid
 from tf_style.transfer.settings import Settings, is_file_name
@@ -22,7 +21,6 @@ from tf_style.transfer.settings import Settings, is_file_name
 # Noise starts as in the first author's released code, a standard normal about the mean pixel. White
 # noise of full contrast leaves its highest frequencies in the picture: average pooling hides them.
 NOISE_STDDEV = 1.0
-MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,12 +142,19 @@ def prepare(
         levels=levels,
         alpha=alpha,
         initial=np.array(initial, np.float32),
-        weights=weights.load(
-            settings.weights,
-            layers_up_to(preset.layers),
-            normalize_for=preset.pooling if preset.normalize else None,
-        ),
+        weights=load_for(preset, settings.weights),
     )
+
+
+def as_sources(styles: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """One image or several, as a list.
+
+    Args:
+      styles: A path, bytes, an open file, an array or a `Picture`; or a list or tuple of such.
+    """
+    if isinstance(styles, Sequence) and not isinstance(styles, str | bytes):
+        return list(styles)
+    return [styles]
 
 
 def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
@@ -175,12 +180,7 @@ def _levels(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _check_size(height: int, width: int, preset: Preset, what: str) -> None:
-    least = min_side_px(preset.layers)
-    if min(height, width) < least:
-        raise InputError(
-            f"{what} of {width} x {height} pixels is too small: the deepest layer used needs "
-            f"{least} in each direction."
-        )
+    check_size(preset.layers, height, width, what)
     if height * width > reading.Limits().max_pixels:
         raise InputError(
             f"{what} of {width} x {height} pixels is too large: at most "

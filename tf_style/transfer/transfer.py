@@ -1,6 +1,7 @@
 """Style transfer from pictures to a picture: the parts put together."""
 
 import dataclasses
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,7 +24,7 @@ from tf_style.optimize.lbfgs import Status
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
-from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.settings import Settings
 
@@ -109,7 +110,9 @@ class StylizeResult:
 
 
 class StyleTransfer:
-    """A transfer whose parts can be looked at: the inputs, the network, the objective, the image.
+    """One run of a transfer, with its state: it can be watched, paused, saved and restored.
+
+    `stylize` makes one and runs it; a `Stylizer` is a pure function of tensors instead.
 
     Attributes:
       inputs: The pictures and weights.
@@ -175,7 +178,9 @@ class StyleTransfer:
 
         with tf.device(self.device):
             while not self._run_level(report, callback_every, should_stop):
-                self._enter(self.level + 1, self._enlarged())
+                start = self._enlarged()
+                self._leave()
+                self._enter(self.level + 1, start)
         status = self._minimizer.status
         if status == Status.RUNNING:
             status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
@@ -226,6 +231,7 @@ class StyleTransfer:
         with tf.device(self.device):
             if level != self.level:
                 size = self.inputs.levels[level].level
+                self._leave()
                 self._enter(level, tf.zeros([1, size.height, size.width, 3]))
             self._minimizer.restore(of_minimizer)
         self._iterations_below = int(state["iterations_below"])
@@ -242,6 +248,12 @@ class StyleTransfer:
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
         return resize(picture, self.inputs.height, self.inputs.width)
+
+    def _leave(self) -> None:
+        """Frees what a level takes, before the next one takes its own."""
+        del self.objective, self.image, self._log, self._minimizer
+        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
+        gc.collect()
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
@@ -380,12 +392,8 @@ def stylize(
     Reference:
       Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
     """
-    chosen = Settings(**settings)
-    if not isinstance(styles, Sequence) or isinstance(styles, str | bytes):
-        styles = [styles]
-    return StyleTransfer(prepare(content, styles, chosen)).run(
-        callback=callback, should_stop=should_stop
-    )
+    inputs = prepare(content, as_sources(styles), Settings(**settings))
+    return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:

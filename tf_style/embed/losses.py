@@ -1,0 +1,227 @@
+"""Keras losses, for models that learn to render a style or that compare pictures."""
+
+import base64
+import dataclasses
+import io
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tf_style.embed.stored_config import StoredConfig, stored_format
+from tf_style.errors import InputError
+from tf_style.images.picture import Picture, resize, working_size
+from tf_style.images.reading import ImageSource, as_picture
+from tf_style.network.architecture import check_size
+from tf_style.network.features import Features, num_positions
+from tf_style.network.weights import load_for
+from tf_style.objective.objective import Objective
+from tf_style.objective.presets import MEAN, MEAN_GRAM, Preset, Scale
+from tf_style.objective.scales import LossScale
+from tf_style.ops.gram import gram_loss, gram_matrix
+from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.settings import Settings
+
+# What settings that format 1 left out meant then.
+_FORMAT_1 = {"preset": "gatys2016", "weights": "embedded"}
+
+
+@keras.saving.register_keras_serializable("tf_style")
+class ContentLoss(StoredConfig, keras.losses.Loss):
+    """weight * k(N, M) * sum{(F - P)**2} of the activations of one layer (equation 1)."""
+
+    def __init__(
+        self, weight: float = 1.0, scale: Scale | dict = MEAN, *, name: str = "content_loss", **kwargs
+    ):
+        """Prepares the loss.
+
+        Args:
+          weight: A factor.
+          scale: k, by default the mean over positions and channels; `Scale(1 / 2, 0, 0)` is the
+            paper's.
+          name: As for `keras.losses.Loss`.
+          **kwargs: As for `keras.losses.Loss`.
+        """
+        super().__init__(name=name, **kwargs)
+        self._scale = _make_scale(weight, scale)
+        self._config = dataclasses.asdict(self._scale)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each picture.
+
+        Args:
+          y_true: The content's activations P, [batch, height, width, channels].
+          y_pred: The picture's F, of the same shape.
+
+        Returns:
+          [batch].
+        """
+        scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
+        return scale * tf.reduce_sum(tf.square(y_pred - y_true), axis=[1, 2, 3])
+
+
+@keras.saving.register_keras_serializable("tf_style")
+class StyleLoss(StoredConfig, keras.losses.Loss):
+    """weight * k(N, M) * sum{(G - A)**2} of one layer (equation 4), by the fused op where it runs."""
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        scale: Scale | dict = MEAN_GRAM,
+        *,
+        name: str = "style_loss",
+        **kwargs,
+    ):
+        """Prepares the loss.
+
+        Args:
+          weight: A factor.
+          scale: k, by default the mean over the entries of G / M; `Scale(1 / 4, 2, 2)` is the paper's.
+          name: As for `keras.losses.Loss`.
+          **kwargs: As for `keras.losses.Loss`.
+        """
+        super().__init__(name=name, **kwargs)
+        self._scale = _make_scale(weight, scale)
+        self._config = dataclasses.asdict(self._scale)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each picture.
+
+        Args:
+          y_true: A / M as `GramMatrix` gives it, [1 or batch, channels, channels], or the style's
+            activations, [1 or batch, any height, any width, channels].
+          y_pred: The picture's activations, [batch, height, width, channels].
+
+        Returns:
+          [batch].
+        """
+        gram = y_true if y_true.shape.rank == 3 else gram_matrix(y_true) / num_positions(y_true)
+        positions = num_positions(y_pred)
+        # Where the style has another number of positions, A is scaled to the picture's.
+        return gram_loss(y_pred, gram * positions, self._scale(y_pred.shape[-1], positions))
+
+
+@keras.saving.register_keras_serializable("tf_style")
+class PerceptualLoss(StoredConfig, keras.losses.Loss):
+    """The paper's whole objective (equation 7) between pictures, in a style: to train with.
+
+    In `model.compile(loss=PerceptualLoss("painting.jpg"), jit_compile=False)` and `model.fit(x, x)` it
+    compares the model's pictures with the contents x, and their style with the painting's.
+    `jit_compile=False` lets the fused op run, which XLA cannot compile.
+    """
+
+    def __init__(
+        self,
+        style: ImageSource,
+        *,
+        size: int | None = 256,
+        precision: str = "float32",
+        name: str = "perceptual_loss",
+        reduction: str = "sum_over_batch_size",
+        dtype=None,
+        **settings,
+    ):
+        """Loads the network and computes the style's targets.
+
+        Args:
+          style: A path, the bytes of an image file, an open one or an array, as for `stylize`.
+          size: The style is resized to as many pixels as a square of this side: the training pictures'.
+            None to take it as it is.
+          precision: Of the network, "float32", "bfloat16" or "auto".
+          name: As for `keras.losses.Loss`.
+          reduction: As for `keras.losses.Loss`.
+          dtype: As for `keras.losses.Loss`.
+          **settings: Those fields of `Settings` that choose the objective: `preset`,
+            `content_weight` (alpha), `style_weight` (beta), `content_layers`, `style_layers` and so on.
+            Or as `preset` a `Preset` itself, and of the others `weights` alone.
+
+        Raises:
+          InputError: If the style cannot be read or a setting is wrong.
+        """
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        preset, source = _resolve(settings)
+        pixels = _fitted(as_picture(style), size, preset)
+        # What was chosen by its value, and the style as it was used, which is not to be resized again.
+        self._config = {
+            "style": base64.b64encode(_png(pixels)).decode(),
+            "size": None,
+            "precision": precision,
+            "preset": dataclasses.asdict(preset),
+            "weights": source,
+        }
+        features = Features(
+            preset,
+            load_for(preset, source),
+            precision=resolve_precision(precision, resolve_device(None)),
+        )
+        style_batch = tf.constant(pixels[np.newaxis], tf.float32)
+        self._objective = Objective(features, preset, content=None, styles=[style_batch])
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each picture.
+
+        Args:
+          y_true: The contents, [batch, height, width, 3], RGB, 0..1.
+          y_pred: The pictures, of the same shape.
+
+        Returns:
+          [batch].
+        """
+        objective = self._objective.with_content(tf.stop_gradient(255.0 * y_true))
+        return tf.reduce_sum(objective.parts(255.0 * y_pred), axis=1)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PerceptualLoss":
+        """As `StoredConfig.from_config`."""
+        if stored_format(config) == 1:
+            config = {**_FORMAT_1, **config, "size": None}
+        else:
+            config = {**config, "preset": _read_preset(config["preset"])}
+        return super().from_config({**config, "style": base64.b64decode(config["style"])})
+
+
+def _resolve(settings: dict[str, Any]) -> tuple[Preset, str]:
+    """The objective and the source of the weights that settings mean."""
+    if not isinstance(settings.get("preset"), Preset):
+        chosen = Settings(**settings)
+        return chosen.resolve(has_content=True, num_styles=1), chosen.weights
+    if others := settings.keys() - {"preset", "weights"}:
+        raise InputError(
+            "A `Preset` has the whole objective: change it by dataclasses.replace. "
+            f"Received: {', '.join(sorted(others))} beside preset"
+        )
+    return settings["preset"], settings.get("weights", Settings.weights)
+
+
+def _fitted(picture: Picture, size: int | None, preset: Preset) -> np.ndarray:
+    """The style in its working size, uint8 [height, width, 3].
+
+    In whole levels, so that what a configuration holds is exactly what was used.
+    """
+    height, width = picture.height, picture.width
+    if size is not None:
+        height, width = working_size(height, width, size, "area")
+    check_size(preset.layers, height, width, "A style image")
+    return np.round(255.0 * resize(picture.pixels, height, width)).astype(np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _make_scale(weight: float, scale: Scale | dict[str, Any]) -> LossScale:
+    return LossScale(float(weight), Scale(**scale) if isinstance(scale, dict) else scale)
+
+
+def _read_preset(stored: dict[str, Any]) -> Preset:
+    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if isinstance(value, dict):
+            value = Scale(**value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Preset(**values)

@@ -1,0 +1,112 @@
+"""The style of a layer as its Gram matrix (the paper's section 2.2, equations 3 to 6).
+
+This is the one place that knows which statistic of the activations is the style. What `Objective`,
+`TileWorker` and `TiledObjective` need of it is a sum over positions, so that the parts of an image's
+tiles add up to the whole's; a target, which serves images of any size; and from these the loss and its
+derivatives. F [M, N] are a layer's activations, M positions and N channels.
+"""
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_style.network.features import num_positions
+from tf_style.ops.gram import gram_loss, gram_matrix
+
+
+class GramStyle:
+    """Gram matrices, compared entry by entry."""
+
+    def __init__(self, kernel: str = "auto"):
+        """Takes the kernel, as for `gram_loss`."""
+        self._kernel = kernel
+
+    def sums(self, activations: tf.Tensor) -> tf.Tensor:
+        """What is summed over positions: G = F^T F (equation 3).
+
+        Args:
+          activations: float32 or bfloat16 [batch, height, width, N].
+
+        Returns:
+          float32 [batch, N, N].
+        """
+        return gram_matrix(activations, kernel=self._kernel)
+
+    def sums_spec(self, channels: int) -> tf.TensorSpec:
+        """Shape and dtype of one image's sums, and so of the loss's derivative with respect to them."""
+        return tf.TensorSpec([1, channels, channels])
+
+    def target(
+        self, sums: Sequence[Any], positions: Sequence[Any], blend: Sequence[float] | None
+    ) -> Any:
+        """What an image's sums are compared with: A / M of the blended styles.
+
+        The weighted sum of the losses to several targets A_k and the loss to their weighted mean differ
+        by a constant: sum_k{ b_k (G - A_k)**2 } = (G - sum_k{ b_k A_k })**2 + const where the b_k sum
+        to 1. So one target serves any number of styles.
+
+        Args:
+          sums: Of each style, tensors or arrays [1 or batch, N, N].
+          positions: M of each style.
+          blend: A weight for each style, to be divided by their sum; None for equal parts.
+
+        Returns:
+          As the sums are.
+        """
+        blend = blend or (1.0,) * len(sums)
+        shares = [
+            weight / sum(blend) / count * gram
+            for weight, count, gram in zip(blend, positions, sums, strict=True)
+        ]
+        return functools.reduce(operator.add, shares)
+
+    def loss(self, activations: tf.Tensor, target: tf.Tensor, scale: Any) -> tf.Tensor:
+        """The loss scale * sum{(G - A)**2} of whole images (equation 4), differentiable once (6).
+
+        Args:
+          activations: float32 or bfloat16 [batch, height, width, N].
+          target: As `target` returns it, float32 [1 or batch, N, N].
+          scale: A scalar, the layer's weight and normalisation.
+
+        Returns:
+          float32 [batch].
+        """
+        # A style image of another size has another sum over positions: A is scaled to this one's.
+        target = target * num_positions(activations)
+        return gram_loss(activations, target, scale, kernel=self._kernel)
+
+    def loss_and_derivative(
+        self, sums: np.ndarray, target: np.ndarray, positions: float, scale: float
+    ) -> tuple[float, np.ndarray]:
+        """The loss of one image from its sums, and its derivative with respect to them.
+
+        Args:
+          sums: float64 [1, N, N], of all the image's positions.
+          target: As `target` returns it, float64 [1, N, N].
+          positions: M, of the image.
+          scale: The layer's weight and normalisation.
+
+        Returns:
+          The loss, and dL/dG, float32 [1, N, N].
+        """
+        difference = sums - positions * target
+        loss = scale * float(np.sum(np.square(difference, dtype=np.float64)))
+        return loss, np.float32(2 * scale * difference)
+
+    def gradient(self, activations: tf.Tensor, derivative: tf.Tensor) -> tf.Tensor:
+        """dL/dF of some of the image's positions from the derivative with respect to its sums.
+
+        Args:
+          activations: float32 or bfloat16 [1, height, width, N].
+          derivative: dL/dG, float32 [1, N, N], symmetric.
+
+        Returns:
+          2 F dL/dG, as the activations; the ReLU's zero comes from the network.
+        """
+        flat = tf.reshape(activations, [1, -1, activations.shape[-1]])
+        product = tf.matmul(flat, tf.cast(2.0 * derivative, flat.dtype))
+        return tf.reshape(product, tf.shape(activations))

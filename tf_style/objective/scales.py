@@ -1,0 +1,84 @@
+"""What the sums in the loss are multiplied by, of whole images and of tiles."""
+
+import dataclasses
+from typing import Any
+
+from tf_style.network.architecture import find_layer
+from tf_style.objective.presets import Preset, Scale
+
+
+@dataclasses.dataclass(frozen=True)
+class LossScale:
+    """weight * k(N, M): what the sum of squares at one layer is multiplied by.
+
+    Attributes:
+      weight: Of the layer, and of the part of the loss.
+      scale: k.
+    """
+
+    weight: float
+    scale: Scale
+
+    def __call__(self, channels: int, positions: Any) -> Any:
+        """The factor.
+
+        Args:
+          channels: N.
+          positions: M, a float, or a scalar float32 tensor where it is known only when the graph runs.
+
+        Returns:
+          As `positions` is.
+        """
+        return self.weight * self.scale(channels, positions)
+
+
+def content_scale(preset: Preset) -> LossScale:
+    """Of every content layer."""
+    return LossScale(preset.content_weight, preset.content_scale)
+
+
+def style_scales(preset: Preset) -> dict[str, LossScale]:
+    """Of each style layer, by its name."""
+    return {
+        name: LossScale(preset.style_weight * weight, preset.style_scale)
+        for weight, name in zip(preset.layer_weights(), preset.style_layers, strict=True)
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TileScales:
+    """What the sums over a whole image's positions are multiplied by, for tiles that know a part of it.
+
+    Attributes:
+      content: For each content layer.
+      style: For each style layer.
+      positions: M of each style layer.
+      variation: For the differences down and across.
+    """
+
+    content: tuple[float, ...]
+    style: tuple[float, ...]
+    positions: tuple[float, ...]
+    variation: tuple[float, ...]
+
+    @classmethod
+    def of(cls, preset: Preset, height: int, width: int) -> "TileScales":
+        """The scales of an image of `height` x `width` pixels."""
+
+        def positions(name: str) -> float:
+            stride = find_layer(name).stride
+            return float((height // stride) * (width // stride))
+
+        def scale(of_layer: LossScale, name: str) -> float:
+            return of_layer(find_layer(name).channels, positions(name))
+
+        counts = (1, 1)
+        if preset.tv_scale == "mean":
+            counts = (3 * (height - 1) * width, 3 * height * (width - 1))
+        return cls(
+            content=tuple(scale(content_scale(preset), name) for name in preset.content_layers),
+            style=tuple(scale(of_layer, name) for name, of_layer in style_scales(preset).items()),
+            positions=tuple(positions(name) for name in preset.style_layers),
+            # An image of one row has no difference down.
+            variation=tuple(preset.tv_weight / max(1, count) for count in counts),
+        )

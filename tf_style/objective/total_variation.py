@@ -1,0 +1,46 @@
+"""Total variation, a prior for smooth images. Departure from the paper, which has none."""
+
+import tensorflow as tf
+
+from tf_style.objective.presets import Preset
+
+DOWN, ACROSS = 1, 2
+
+
+def neighbour_terms(images: tf.Tensor, axis: int, preset: Preset) -> tf.Tensor:
+    """The terms |difference| ** exponent of all pairs of neighbours.
+
+    Args:
+      images: float32 [batch, height, width, channels].
+      axis: `DOWN` or `ACROSS`: where the second of a pair lies.
+      preset: It has the exponent.
+
+    Returns:
+      float32 of the images' shape, with one row or one column less.
+    """
+    if axis == DOWN:
+        differences = images[:, 1:] - images[:, :-1]
+    else:
+        differences = images[:, :, 1:] - images[:, :, :-1]
+    return tf.abs(differences) if preset.tv_exponent == 1 else tf.square(differences)
+
+
+def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
+    """The part of the loss of whole images.
+
+    Args:
+      images: float32 [batch, height, width, 3], RGB, 0..255.
+      preset: It has the weight, the exponent, and sums or means.
+
+    Returns:
+      float32 [batch].
+    """
+    total = tf.zeros_like(images[:, 0, 0, 0])
+    if not preset.tv_weight:
+        return total
+    reduce = tf.reduce_sum if preset.tv_scale == "sum" else tf.reduce_mean
+    for axis in (DOWN, ACROSS):
+        # An image of one row has no neighbours down, and the mean of nothing is NaN.
+        if images.shape[axis] != 1:
+            total += reduce(neighbour_terms(images, axis, preset), axis=[1, 2, 3])
+    return preset.tv_weight * total
