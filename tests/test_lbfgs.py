@@ -5,8 +5,9 @@ import pytest
 import reference
 import tensorflow as tf
 
-from tf_style.optimize.lbfgs import Lbfgs, Status
+from tf_style.optimize.lbfgs import Lbfgs
 from tf_style.optimize.lbfgs_step import TOLERATED_RISE
+from tf_style.optimize.status import Status
 
 
 class Counted:
@@ -75,8 +76,8 @@ def test_finds_known_minima(name):
 
 
 @pytest.mark.parametrize("name", MINIMA)
-@pytest.mark.parametrize(("num_pairs", "has_initial"), [(1, False), (4, False), (4, True)])
-def test_steps_are_the_dense_textbook_recursions(name, num_pairs, has_initial):
+@pytest.mark.parametrize(("history", "has_initial"), [(1, False), (4, False), (4, True)])
+def test_steps_are_the_dense_textbook_recursions(name, history, has_initial):
     function, start, _, _ = MINIMA[name]
     initial = np.eye(len(start)) + (0.1 * np.ones((len(start), len(start))) if has_initial else 0)
     evaluate = Counted(function)
@@ -84,7 +85,7 @@ def test_steps_are_the_dense_textbook_recursions(name, num_pairs, has_initial):
     minimizer = Lbfgs(
         evaluate,
         x,
-        num_pairs=num_pairs,
+        history=history,
         first_step=0.5,
         initial_inverse_hessian=lambda x: tf.linalg.matvec(initial, x),
     )
@@ -94,8 +95,8 @@ def test_steps_are_the_dense_textbook_recursions(name, num_pairs, has_initial):
         state = {key: value.numpy() for key, value in minimizer.state().items()}
         pairs = [
             (state[f"step_{index}"], state[f"difference_{index}"])
-            for index in range(num_pairs)
-            if state["products"][index, index] > 0
+            for index in range(history)
+            if state["s_dot_y"][index, index] > 0
         ]
         expected = state["position"] - reference.inverse_hessian(pairs, initial) @ state["gradient"]
         before = int(evaluate.evaluations)
@@ -141,7 +142,7 @@ def test_a_unit_step_may_raise_the_loss_a_little(rise, is_taken):
 def test_resumed_run_gives_the_same_bits(dtype):
     def make():
         x = position(-1.2, 1.0, dtype=dtype)
-        return x, Lbfgs(Counted(rosenbrock), x, num_pairs=3, first_step=0.5)
+        return x, Lbfgs(Counted(rosenbrock), x, history=3, first_step=0.5)
 
     straight, minimizer = make()
     minimizer.run(20)
@@ -255,9 +256,14 @@ def test_pairs_of_negative_curvature_are_not_stored():
     minimizer = Lbfgs(Counted(lambda x: -tf.reduce_sum(x**2)), x, first_step=0.1)
     minimizer.run(4)
     assert minimizer.iterations == 4
-    assert all(
-        float(value) == 0.0 for name, value in minimizer.state().items() if name.startswith("curvature")
-    )
+    assert np.diag(minimizer.state()["s_dot_y"]).tolist() == [0.0] * 10
+
+
+def test_pairs_of_positive_curvature_are_stored():
+    minimizer = Lbfgs(Counted(lambda x: tf.reduce_sum(x**2)), position(2.0, -1.0), first_step=0.1)
+    minimizer.run(2)
+    kept = np.diag(minimizer.state()["s_dot_y"]) > 0
+    assert kept.tolist() == [False] * 8 + [True] * 2
 
 
 def test_every_status_has_a_text():
