@@ -5,7 +5,8 @@ and go on, and it has Hager and Zhang's search to fall back on.
 """
 
 import collections
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
@@ -84,6 +85,10 @@ class Lbfgs:
             lambda value: tf.Variable(_without_batch(value), trainable=False),
             self._update.init(tf.zeros([1, *position.shape], position.dtype)),
         )._replace(position=position)
+        # TensorFlow's graphs are reference cycles, and hold the variables that they capture until the
+        # collector runs. The history is too large to wait for that.
+        pairs = (*self._state.steps, *self._state.differences)
+        weakref.finalize(self, _free, pairs).atexit = False
 
     @property
     def status(self) -> Status:
@@ -257,10 +262,18 @@ def _with_present_names(state: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         num_moves = tf.convert_to_tensor(state.pop("num_moves"))
         state["evaluated"] = num_moves > 0
         state["num_accepted"] = tf.maximum(num_moves - 1, 0)
-        # Those of searches that failed were not counted, and are left out.
+        # Those of searches that failed are left out: they were not counted.
         num_rejected = tf.convert_to_tensor(state["num_rejected"])
         state["evaluations_since"] = tf.maximum(num_rejected - MAX_BACKTRACKS + 1, 0)
     return state
+
+
+def _free(variables: Iterable[tf.Variable]) -> None:
+    """Leaves variables without their memory; whoever still holds one has nothing of use."""
+    with tf.init_scope():  # Eagerly, also where a graph is being traced.
+        for variable in variables:
+            nothing = tf.zeros([0], variable.dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=nothing)
 
 
 # Unlike slices, these never copy.
