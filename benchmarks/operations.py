@@ -80,7 +80,7 @@ def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> c
     minimizer = Lbfgs(
         evaluate,
         tf.Variable(start),
-        num_pairs=SETTINGS.num_pairs,
+        history=SETTINGS.num_pairs,
         initial_inverse_hessian=initial,
         pair_dtype=tf.dtypes.as_dtype(SETTINGS.pair_precision),
     )

@@ -138,14 +138,15 @@ def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path, monkeypatch):
     assert len(os.listdir(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "tfp", "adam"])
 def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer):
     settings = Settings(
         size=64, iterations=12, levels=2, optimizer=optimizer, precision="float32", init="noise"
     )
     inputs = prepare(CONTENT, [STYLE], settings)
     straight = StyleTransfer(inputs).run()
-    for stop_after in (1, 4, 6, 7, 11):
+    # Of tfp, which takes seconds to trace, once at the second level.
+    for stop_after in (25,) if optimizer == "tfp" else (1, 4, 6, 7, 11):
         early = StyleTransfer(inputs)
         early.run(
             callback_every=1, should_stop=lambda early=early, n=stop_after: len(early._evaluations) > n

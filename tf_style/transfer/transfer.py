@@ -20,7 +20,7 @@ from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
 from tf_style.objective.tiled import TiledObjective
 from tf_style.optimize import make_minimizer
-from tf_style.optimize.lbfgs import Status
+from tf_style.optimize.status import Status
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
@@ -195,15 +195,7 @@ class StyleTransfer:
         )
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that the run has come to, as arrays by name: what `restore` goes on from.
-
-        Raises:
-          InputError: If the optimiser keeps its state to itself, which "tfp" does.
-        """
-        if not hasattr(self._minimizer, "state"):
-            raise InputError(
-                f"optimizer {self.inputs.settings.optimizer!r} cannot be saved and resumed."
-            )
+        """All that the run has come to, as arrays by name: what `restore` goes on from."""
         evaluations = [dataclasses.astuple(evaluation) for evaluation in self._evaluations]
         return {
             "level": np.array(self.level),
@@ -267,7 +259,7 @@ class StyleTransfer:
             settings.optimizer,
             self._log,
             self.image,
-            num_pairs=settings.num_pairs,
+            history=settings.num_pairs,
             pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
         )
 
@@ -343,10 +335,8 @@ class StyleTransfer:
         return max(0, planned - self._minimizer.iterations)
 
     def _final(self) -> Evaluation | None:
-        # The optimiser's value is one of these, but for rounding where it works on a multiple.
-        value = self._minimizer.value
         here = [evaluation for evaluation in self._evaluations if evaluation.level == self.level]
-        return min(here, key=lambda evaluation: abs(evaluation.loss - value), default=None)
+        return here[-1 - self._minimizer.evaluations_since] if here else None
 
     def _progress(self, seconds: float) -> Progress:
         levels = [pictures.level for pictures in self.inputs.levels]
