@@ -12,7 +12,6 @@ from tf_style._version import __version__
 from tf_style.commands import messages, provenance
 from tf_style.commands.messages import emit
 from tf_style.commands.provenance import losses
-from tf_style.ops.gram import kernel_info
 from tf_style.transfer import memory
 from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult
 
@@ -122,9 +121,8 @@ def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
         emit(text, "start", version=__version__, **on)
     if not verbose:
         return
-    kernel = kernel_info()
     emit(text)
-    emit(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
+    emit(f"computed by {transfer.kernel.kernel} operations: {transfer.kernel.reason}")
     emit(f"{transfer.inputs.preset}")
 
 

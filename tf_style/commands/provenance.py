@@ -159,9 +159,7 @@ def run_on(transfer: "StyleTransfer") -> dict[str, str]:
     """What a run's bits depend on beside its request and its inputs."""
     import tensorflow as tf
 
-    from tf_style.ops.library import kernel_info
-
-    kernel = kernel_info()
+    kernel = transfer.kernel
     return {
         "device": _device_kind(transfer.device),
         "precision": transfer.precision,
@@ -196,8 +194,6 @@ def write_trace(
     import PIL
     import tensorflow as tf
 
-    from tf_style.ops.library import kernel_info
-
     evaluations = [
         {
             "index": evaluation.index,
@@ -225,7 +221,7 @@ def write_trace(
         "device": {
             "name": transfer.device,
             "precision": transfer.precision,
-            "kernel": dataclasses.asdict(kernel_info()),
+            "kernel": dataclasses.asdict(transfer.kernel),
             "machine": platform.platform(),
         },
         "status": result.status.name.lower(),

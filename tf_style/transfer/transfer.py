@@ -19,6 +19,7 @@ from tf_style.objective.tile_plan import halo_px
 from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
 from tf_style.objective.tiled import TiledObjective
+from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
 from tf_style.optimize.status import Status
 from tf_style.transfer import memory
@@ -118,6 +119,7 @@ class StyleTransfer:
       inputs: The pictures and weights.
       device: Where it runs.
       precision: Of the network.
+      kernel: What computes there: our own operations or TensorFlow's, and why.
       tile_px: The side of a tile at sizes that are larger, or None for none.
       features: The network.
       level: Index of the working size that is under way.
@@ -150,6 +152,7 @@ class StyleTransfer:
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
+            self.kernel = kernel_info()
             self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
             self._enter(0, _batch(inputs.initial))
 
