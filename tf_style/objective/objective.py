@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
-from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
 from tf_style.objective.scales import content_scale, style_scales
+from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
 
 # The parts of the loss, in the order in which `parts_and_gradient` returns them.
@@ -23,8 +23,8 @@ class Objective:
     are independent of each other.
 
     Attributes:
-      style_targets: For each style layer what its activations are compared with, as `GramStyle.target`
-        returns it.
+      style_targets: For each style layer what its activations are compared with, as the statistic's
+        `target` returns it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Objective:
         self._features = features
         self._preset = preset
         self._kernel = kernel
-        self._style = GramStyle(kernel)
+        self._style = style_statistic(preset, kernel)
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
         self.style_targets = style_targets

@@ -48,6 +48,8 @@ class Preset:
       style_scale: k_s.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
+      style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",
+        their mean and covariance.
       style_layer_weights: w_l, one for each style layer, or "mean" for 1 / number of layers each, or
         "sum" for 1 each.
       tv_weight: Weight of the total variation.
@@ -68,6 +70,7 @@ class Preset:
     content_layers: tuple[str, ...] = ("conv4_2",)
     style_layers: tuple[str, ...] = STYLE_LAYERS
     style_layer_weights: tuple[float, ...] | Literal["mean", "sum"] = "mean"
+    style_statistic: Literal["gram", "moments"] = "gram"
     tv_weight: float = 0.0
     tv_exponent: Literal[1, 2] = 2
     tv_scale: Literal["sum", "mean"] = "sum"
