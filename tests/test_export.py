@@ -1,5 +1,6 @@
 """Exports: what a server that knows nothing of this package can do with them."""
 
+import dataclasses
 import io
 import pathlib
 import subprocess
@@ -11,8 +12,19 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf_style import InputError, Settings, StyleTransfer, export_saved_model, prepare, read_image
+from tf_style import (
+    PRESETS,
+    Features,
+    InputError,
+    Settings,
+    StyleTransfer,
+    export_saved_model,
+    prepare,
+    read_image,
+)
 from tf_style.images.picture import resize
+from tf_style.network.weights import load_for
+from tf_style.serve.export import _StatelessFeatures
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.
@@ -174,6 +186,24 @@ def test_stock_ops_only_and_everything_once(folder):
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     # The weights up to conv5_1 are 12.6 MB in 8 bits; 30 is the most that it may be.
     assert 12e6 < size < 30e6
+
+
+def test_weights_go_to_their_variables_by_name_and_shape():
+    preset = dataclasses.replace(
+        PRESETS["gatys2016"], content_layers=("conv1_2",), style_layers=("conv2_1",)
+    )
+    network = Features(preset, load_for(preset, "embedded"), kernel="stock")
+    image = tf.constant(np.random.default_rng(0).uniform(0, 255, (1, 16, 20, 3)), tf.float32)
+    variables = network.model.non_trainable_variables
+    values = {variable.path: tf.constant(variable.value) for variable in reversed(variables)}
+    expected = network(image)
+    found = _StatelessFeatures(network, values)(image)
+    for name in preset.layers:
+        np.testing.assert_array_equal(found[name], expected[name])
+    one, *_, other = values
+    for wrong in ({**values, one: values[other]}, {other: values[other]}):
+        with pytest.raises(ValueError, match=r"variables are .* Received"):
+            _StatelessFeatures(network, wrong)
 
 
 SESSION = """

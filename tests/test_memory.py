@@ -33,7 +33,7 @@ def test_more_pixels_pairs_or_bits_take_more(inputs):
 
 def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
     needed = memory.estimate(inputs, "float32")
-    monkeypatch.setattr(memory, "RESERVE", 0.0)
+    monkeypatch.setattr(memory, "HEADROOM", 0.0)
     monkeypatch.setattr(host, "resident", lambda: memory.BASE_BYTES)
     monkeypatch.setattr(host, "available", lambda: needed - memory.BASE_BYTES)
     memory.check_fits(inputs, "float32", "/CPU:0")
@@ -45,10 +45,37 @@ def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
         memory.check_fits(inputs, "float32", "/CPU:0")
 
 
+def test_a_checkpoint_takes_a_copy_of_the_optimizers_state(monkeypatch):
+    picture = np.full((768, 1024, 3), 0.5)
+    inputs = prepare(picture, [picture], Settings(size=1024, iterations=1, levels=1))
+    # As a whole the activations take more than the copy, and are gone when the state is read out.
+    plain, saved = (
+        memory.estimate(inputs, "float32", has_checkpoint=has_checkpoint)
+        for has_checkpoint in (False, True)
+    )
+    assert plain == saved
+    # By tiles they do not: 80 images in bfloat16 for the pairs, and 6 in float32 beside them.
+    plain, saved = (
+        memory.estimate(inputs, "float32", tile_px=256, has_checkpoint=has_checkpoint)
+        for has_checkpoint in (False, True)
+    )
+    copy = (80 * 2 + 6 * 4) * picture.size
+    assert 0 < saved - plain < copy
+    no_activations = memory.estimate(inputs, "float32", tile_px=1)
+    assert saved == pytest.approx(no_activations + copy, rel=0.1)
+    # What fits without a checkpoint is refused with one.
+    monkeypatch.setattr(memory, "HEADROOM", 0.0)
+    monkeypatch.setattr(host, "resident", lambda: 0)
+    monkeypatch.setattr(host, "available", lambda: saved - 1)
+    memory.check_fits(inputs, "float32", "/CPU:0")
+    with pytest.raises(InputError, match="would fit"):
+        memory.check_fits(inputs, "float32", "/CPU:0", has_checkpoint=True)
+
+
 def test_what_does_not_fit_as_a_whole_is_cut_into_tiles(monkeypatch):
     picture = np.full((768, 1024, 3), 0.5)
     inputs = prepare(picture, [picture], Settings(size=1024, iterations=1, pairs=1, levels=1))
-    monkeypatch.setattr(memory, "RESERVE", 0.0)
+    monkeypatch.setattr(memory, "HEADROOM", 0.0)
     monkeypatch.setattr(host, "resident", lambda: 0)
     estimates = {
         tile: memory.estimate(inputs, "float32", tile_px=tile) for tile in (None, *memory.TILES_PX)

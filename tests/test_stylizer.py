@@ -85,6 +85,15 @@ def test_from_noise_the_seed_decides(contents):
     assert not np.array_equal(made[0], made[2])
 
 
+def test_from_noise_pictures_of_a_batch_are_as_if_alone(contents):
+    stylizer = Stylizer(STYLE, iterations=2, precision="float32", init="noise", seed=3)
+    together = stylizer(contents)
+    for index in range(len(contents)):
+        alone = stylizer(contents[index : index + 1])
+        # Measured: the same bits.
+        np.testing.assert_allclose(together[index], alone[0], atol=1e-3, rtol=0)
+
+
 def test_each_call_may_bring_its_own_style(contents):
     stylizer = Stylizer(None, iterations=2, precision="float32")
     own = Stylizer(contents[1], iterations=2, precision="float32")

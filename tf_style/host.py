@@ -1,4 +1,4 @@
-"""What memory this machine still has for this process. Imports no TensorFlow."""
+"""What memory this machine still has for this process."""
 
 import functools
 import math
@@ -11,46 +11,47 @@ from collections.abc import Iterable
 
 from tf_style.errors import InputError
 
-# Of a limited address space, what is reserved and never used: stacks and arenas of the threads that
-# TensorFlow is yet to start, some for all and some for each core; measured on two cores.
+# Address space that the threads that TensorFlow is yet to start will reserve and never fill, for stacks
+# and arenas: some for all and some for each core. Measured on two cores.
 RESERVED_BYTES = 384 * 2**20
 RESERVED_BYTES_PER_CORE = 80 * 2**20
-# And what importing TensorFlow takes of it: 1450 MiB measured, with a reserve.
-ADDRESSES_OF_TENSORFLOW = 1500 * 2**20
+# Address space that importing TensorFlow takes: 1450 MiB measured, and a margin.
+TENSORFLOW_ADDRESS_BYTES = 1500 * 2**20
 _GIB = 2**30
 
 
 def check_import() -> None:
-    """Refuses to import TensorFlow where its address space is limited to less than that takes.
+    """Refuses to import TensorFlow where the address space is limited to less than that takes.
 
     Where it is imported already there is nothing to refuse.
 
     Raises:
-      InputError: It says what there is.
+      InputError: It says how much there is.
     """
     if "tensorflow" in sys.modules:
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     left = limit - _status("VmSize")
-    if limit != resource.RLIM_INFINITY and left < ADDRESSES_OF_TENSORFLOW:
+    if limit != resource.RLIM_INFINITY and left < TENSORFLOW_ADDRESS_BYTES:
         raise InputError(
-            f"TensorFlow alone takes about {ADDRESSES_OF_TENSORFLOW / _GIB:.2f} GiB of memory in all, "
+            f"TensorFlow alone takes about {TENSORFLOW_ADDRESS_BYTES / _GIB:.2f} GiB of memory in all, "
             f"and {left / _GIB:.2f} GiB can be had: raise this process's limit (ulimit -v)"
         )
 
 
 def available() -> int | None:
-    """Bytes that this process can still take: of the machine, its control group, its own limit.
+    """Memory that this process can still take.
 
     Returns:
-      The least of what can be found out, or None if nothing can.
+      Bytes: the least that the machine, the control groups and the process's own limit leave; None
+      where none of them can be read.
     """
     found = [*_machine_available(), *_group_available(), *_own_available()]
     return max(0, min(found)) if found else None
 
 
 def address_space() -> float:
-    """Bytes of addresses that this process can have in all and fill; infinite if nobody knows."""
+    """Bytes of address space that this process can have in all and fill; infinite where unknown."""
     left = available()
     return math.inf if left is None else _status("VmSize") + left
 
@@ -77,7 +78,7 @@ def _group_available() -> Iterable[int]:
             limit, usage = (_number(place / name) for name in names[:2])
             if limit is None or usage is None:
                 continue
-            # What was read from files is given up when it is needed.
+            # The page cache is given up when memory is needed.
             cached = [line.split() for line in _lines(place / "memory.stat")]
             usage -= sum(int(value) for name, value in cached if name == names[2])
             yield limit - usage
@@ -102,9 +103,9 @@ def _status(field: str) -> int:
     return 0
 
 
-@functools.cache  # TensorFlow takes it all then, and gives it to whatever this process does next.
+@functools.cache  # Once TensorFlow has started, all of it is taken, by this process.
 def gpu_free(device: str) -> int | None:
-    """As NVIDIA's own tool says, before TensorFlow takes it all."""
+    """Bytes that are free on a GPU such as "/GPU:0", or None where nvidia-smi does not say."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     index = device.rpartition(":")[2]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -113,7 +114,7 @@ def gpu_free(device: str) -> int | None:
         done = subprocess.run([*command, "-i", number], capture_output=True, text=True, check=True)
         return int(done.stdout) * 2**20
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
-        return None  # A GPU of another make; TensorFlow's own error would come.
+        return None
 
 
 def _number(path: pathlib.Path) -> int | None:

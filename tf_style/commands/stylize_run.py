@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             progress.print_plan(transfer)
             if not arguments.force:
-                memory.check(inputs)
+                memory.check(inputs, has_checkpoint=arguments.checkpoint is not None)
             return stop.exit_code
         record["run_on"] = progress.run_on(transfer)
         # As it was chosen, for another choice would not give the same bits.
@@ -180,7 +180,7 @@ def _make_transfer(arguments: argparse.Namespace, inputs: PreparedInputs) -> Any
         if arguments.deterministic:
             tf.config.experimental.enable_op_determinism()
         if not (arguments.force or arguments.dry_run):
-            memory.check(inputs)
+            memory.check(inputs, has_checkpoint=arguments.checkpoint is not None)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 

@@ -21,13 +21,26 @@ from tf_style.transfer.settings import Settings, is_file_name
 MAX_PIXELS = 100_000_000
 # Fewer than elsewhere: a loop in a graph holds them twice.
 NUM_PAIRS = 10
+# Settings that have no meaning in a graph, and the one value, or None, that they may have.
+_FIXED = {
+    "levels": 1,
+    "optimizer": "lbfgs",
+    "device": None,
+    "tile": "auto",
+    "memory": None,
+    "ray": None,
+}
 
 
 class Stylizer(tf.Module):
-    """Renders pictures in the style of others, in any graph.
+    """Style transfer as a pure function of tensors, in any graph.
 
-    It minimises what `stylize` minimises, at one size and in the graph that it is called in. Pictures
-    of a batch are optimised together, and each goes its own way: none depends on another.
+    It minimises what `stylize` minimises, at one size and in the graph that it is called in; it has no
+    state between calls, where a `StyleTransfer` is one run that can be watched, paused and saved.
+
+    Pictures of a batch are optimised together, and are independent of each other: each ends where it
+    would alone, from noise too, for the noise depends on the seed and the size only and is the same
+    for all pictures of a batch. Only the rounding of a batch's convolutions differs.
     """
 
     def __init__(
@@ -153,9 +166,10 @@ class Stylizer(tf.Module):
         )
         start = contents
         if self.preset.init == "noise":
-            noise = tf.random.stateless_normal(tf.shape(contents), [self.settings.seed or 0, 0])
+            # The same for each picture, or it would depend on the picture's place in the batch.
+            noise = tf.random.stateless_normal([1, height, width, 3], [self.settings.seed or 0, 0])
             start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
-            start = tf.ensure_shape(start, contents.shape)
+            start = tf.ensure_shape(tf.broadcast_to(start, tf.shape(contents)), contents.shape)
         iterations = self.settings.iterations if iterations is None else iterations
         return minimize(method, start, iterations + 1)
 
@@ -229,14 +243,11 @@ def stylize_dataset(
 
 
 def _check(settings: Settings, *, has_size: bool) -> None:
-    """Refuses what a Stylizer does not heed."""
-    for field, default in (
-        *(("levels", 1), ("optimizer", "lbfgs"), ("device", None)),
-        *(("tile", "auto"), ("memory", None), ("ray", None)),
-    ):
+    """Refuses settings that would have no effect."""
+    for field, only in _FIXED.items():
         value = getattr(settings, field)
-        if value not in (default, None):
-            raise InputError(f"A Stylizer's {field} is {default!r}. Received: {value!r}")
+        if value not in (only, None):
+            raise InputError(f"A Stylizer's {field} is {only!r}. Received: {value!r}")
     if settings.size_of != "long" and not has_size:
         raise InputError("size_of would have no effect: there is no size.")
 
@@ -252,7 +263,7 @@ def _resize(pictures: tf.Tensor, height: tf.Tensor, width: tf.Tensor, factor: tf
 
 
 def _lanczos(pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """As `images.resize`, which leaves a picture as it is that has the size already."""
+    """As `images.picture.resize`, which leaves a picture that has the size already as it is."""
     return tf.cond(
         tf.reduce_all(tf.shape(pictures)[1:3] == size),
         lambda: pictures,

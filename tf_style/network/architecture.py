@@ -1,4 +1,4 @@
-"""The convolution layers of VGG-19: their names, widths and places. Imports no TensorFlow.
+"""The convolution layers of VGG-19: their names, widths and places, and its input's mean.
 
 Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition" (2014), table 1, column E.

@@ -10,7 +10,15 @@ from tf_style.network.weights import Weights
 
 
 class Features:
-    """VGG-19 from pixels to the activations that an objective reads."""
+    """VGG-19 from pixels to the activations that an objective reads.
+
+    Attributes:
+      model: The Keras model. Its weights are fixed: where the package's op convolves, it reads packed
+        copies of its own, so that to change the model's variables has no effect, or one on some devices
+        only.
+      precision: "float32" or "bfloat16".
+      padding: What the first convolution sees beyond the border, "replicate" or "zero".
+    """
 
     def __init__(
         self, spec: NetworkSpec, weights: Weights, *, precision: str = "float32", kernel: str = "auto"

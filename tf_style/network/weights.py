@@ -1,4 +1,4 @@
-"""The weights of VGG-19's convolutions as NumPy arrays, and their normalisation. No TensorFlow here.
+"""The weights of VGG-19's convolutions as NumPy arrays, and their normalisation.
 
 Arrays are read by name, shape and finiteness; nothing that could run code is ever loaded.
 """

@@ -34,11 +34,11 @@ def connect(address: str) -> None:
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray may miss that a result has come until it looks again, by default after a whole second:
+        # Ray may miss a result's arrival until it polls again, by default after a whole second:
         # measured on two nodes, once or twice in an evaluation.
         os.environ.setdefault("RAY_get_check_signal_interval_milliseconds", "50")
         if address != "local" and _has_token():
-            # As Ray's own head does it, but not those that join one.
+            # Ray's head sets this itself; a driver that joins does not.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
     except ImportError as error:
@@ -58,7 +58,7 @@ def connect(address: str) -> None:
             "head's ~/.ray/auth_token here too."
         ) from error
     finally:
-        # Ray sets one of its own, on the main thread, which would end a run without its picture.
+        # On the main thread Ray installs its own, which would end a run without its picture.
         if signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
 

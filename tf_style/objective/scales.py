@@ -1,4 +1,4 @@
-"""What the sums in the loss are multiplied by, of whole images and of tiles. Imports no TensorFlow."""
+"""What the sums in the loss are multiplied by, of whole images and of tiles."""
 
 import dataclasses
 from typing import Any

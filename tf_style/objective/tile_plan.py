@@ -1,4 +1,4 @@
-"""How a picture is cut into tiles, and what each tile needs to see. Imports no TensorFlow."""
+"""How a picture is cut into tiles, and what each tile needs to see."""
 
 import dataclasses
 import math

@@ -9,16 +9,16 @@ MIN_INTER_OP_THREADS = 2
 
 
 def ensure_inter_op_threads() -> None:
-    """Makes TensorFlow run the operations at once that tiles need; for programs, before its first one.
+    """Gives TensorFlow the inter-op threads that tiles take; for programs, before its first operation.
 
-    On a machine of one core it would run one at a time.
+    On a machine of one core it would have one.
     """
     if num_inter_op_threads() < MIN_INTER_OP_THREADS:
         tf.config.threading.set_inter_op_parallelism_threads(MIN_INTER_OP_THREADS)
 
 
 def num_inter_op_threads() -> int:
-    """How many operations TensorFlow runs at once, as it decides that itself."""
+    """How many inter-op threads TensorFlow has or, before its first operation, will have."""
     configured = tf.config.threading.get_inter_op_parallelism_threads()
     in_environment = os.environ.get("TF_NUM_INTEROP_THREADS", "")
     if configured == 0 and in_environment.isdecimal():

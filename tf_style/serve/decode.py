@@ -15,8 +15,8 @@ _HEADER_BYTES = 24
 def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
     """Decodes a picture, after its bytes and its pixels were found to be within the limits.
 
-    Departures from `images.read`: JPEG and PNG only, EXIF orientation and colour profiles are not
-    applied, and 16 bits become 8.
+    Departures from `images.reading.read`: JPEG and PNG only, EXIF orientation and colour profiles are
+    not applied, and 16 bits become 8.
 
     Args:
       data: A scalar string, the bytes of a file.

@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -102,7 +102,7 @@ class _Export:
     def __init__(self, stylizer: Stylizer, max_iterations: int):
         self._stylizer = stylizer
         self._max_iterations = max_iterations
-        self.stored = _StoredWeights(stylizer)
+        self.stored = _PackedWeights(stylizer)
         self._styles = [tf.constant(np.uint8(np.round(style.numpy()))) for style in stylizer.own_styles]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -202,54 +202,55 @@ class _Export:
             return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
 
-class _StoredWeights(tf.Module):
+class _PackedWeights(tf.Module):
     """The network's weights as variables, each once; the embedded ones in their 8 bits."""
 
     def __init__(self, stylizer: Stylizer):
         super().__init__(name="weights")
         self._network = stylizer.features
-        layers = layers_up_to(stylizer.preset.layers)
-        self._arrays = []
+        # By the name of the network's variable, for weights as they are.
+        self._arrays: dict[str, tf.Variable] = {}
+        # By the layer's name: codebook, codes, bias, means of the layer's input and its own.
+        self._packed: dict[str, list[tf.Variable]] = {}
         if stylizer.settings.weights != "embedded":
-            self._arrays = [
-                tf.Variable(value.value, trainable=False)
-                for value in self._network.model.non_trainable_variables
-            ]
+            for variable in self._network.model.non_trainable_variables:
+                self._arrays[variable.path] = tf.Variable(variable.value, trainable=False)
             return
+        layers = layers_up_to(stylizer.preset.layers)
         means = {layer.name: np.ones(layer.channels, np.float32) for layer in layers}
         if stylizer.preset.normalize:
             means = weights.mean_activations(stylizer.preset.pooling, layers)
         input_means = np.ones(3, np.float32)
         for name, (codebook, codes, bias) in weights.load_embedded_codes(layers).items():
             arrays = (codebook, codes, bias, input_means, means[name])
-            self._arrays.append([tf.Variable(array, trainable=False) for array in arrays])
+            self._packed[name] = [tf.Variable(array, trainable=False) for array in arrays]
             input_means = means[name]
 
     def features(self) -> Features:
         """The network, its weights unpacked where this is called."""
-        values = []
-        for stored in self._arrays:
-            if isinstance(stored, tf.Variable):
-                values.append(stored.read_value())
-                continue
-            codebook, codes, bias, input_means, means = stored
+        values = {path: variable.read_value() for path, variable in self._arrays.items()}
+        for name, (codebook, codes, bias, input_means, means) in self._packed.items():
             # As in `weights.normalize`, operation by operation, so that the bits are the same.
             kernel = tf.gather(codebook, tf.cast(codes, tf.int32))
-            values += [kernel * input_means[:, tf.newaxis] / means, bias / means]
-        return _GivenWeights(self._network, values)
+            values[f"{name}/kernel"] = kernel * input_means[:, tf.newaxis] / means
+            values[f"{name}/bias"] = bias / means
+        return _StatelessFeatures(self._network, values)
 
 
-class _GivenWeights(Features):
+class _StatelessFeatures(Features):
     """A network that computes with tensors in place of its variables."""
 
-    def __init__(self, network: Features, values: Sequence[tf.Tensor]):
+    def __init__(self, network: Features, values: Mapping[str, tf.Tensor]):
+        """Takes the network, and a tensor for each of its variables, by the variable's path."""
         self.precision = network.precision
         self.padding = network.padding
         self.model = network.model
-        self._values = [
-            tf.cast(value, variable.dtype)
-            for value, variable in zip(values, self.model.non_trainable_variables, strict=True)
-        ]
+        variables = self.model.non_trainable_variables
+        expected = {variable.path: tuple(variable.shape) for variable in variables}
+        received = {path: tuple(value.shape) for path, value in values.items()}
+        if received != expected:
+            raise ValueError(f"The network's variables are {expected}. Received: {received}")
+        self._values = [tf.cast(values[each.path], each.dtype) for each in variables]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         x = preprocess(images, padding=self.padding)
@@ -258,11 +259,9 @@ class _GivenWeights(Features):
 
 
 def _save(export: _Export, folder: pathlib.Path) -> None:
-    with tf.device("/CPU:0"):
-        signatures = export.signatures()
     # An empty whitelist refuses a graph with an op of ours, which no server has.
     options = tf.saved_model.SaveOptions(namespace_whitelist=[], experimental_custom_gradients=False)
-    tf.saved_model.save(export.stored, str(folder), signatures=signatures, options=options)
+    tf.saved_model.save(export.stored, str(folder), signatures=export.signatures(), options=options)
 
 
 def _check(condition: tf.Tensor, text: str) -> tf.Operation:

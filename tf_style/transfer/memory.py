@@ -1,5 +1,6 @@
-"""How much memory a transfer takes, and what fits. Imports no TensorFlow."""
+"""How much memory a transfer takes, and what fits."""
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -10,32 +11,38 @@ from tf_style.objective.tile_plan import halo_px
 from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import Settings
 
-# Measured, as the next one is, by the peak resident size of runs at 256 to 2048 pixels in both
-# precisions: Python and TensorFlow with the graph, before any picture.
+# Python and TensorFlow with the graph, before any picture. Measured, as the next one is, by the peak
+# resident size of runs at 256 to 2048 pixels in both precisions.
 BASE_BYTES = 730 * 2**20
-# Of the activations and gradients that are counted below, how many are there at once.
+# The fraction of the activations and gradients counted below that is alive at the peak.
 SHARE_AT_ONCE = 0.92
-# The weights are there as TensorFlow's, and packed for either direction with 16 numbers for 9.
-FORMS_OF_WEIGHTS = 2 + 2 * 16 / 9
+# The weights as TensorFlow's, and packed for either direction with 16 numbers for 9.
+WEIGHT_COPIES = 2 + 2 * 16 / 9
 # Images of float32 that L-BFGS holds beside two a pair: its position, gradient, direction, a trial's
 # position and gradient, and one that is being computed.
 IMAGES_BESIDE_PAIRS = 6
 # Its position, two moments, the gradient, and what is computed of them.
-IMAGES_OF_ADAM = 8
+ADAM_IMAGES = 8
 # Copies that TensorFlow Probability's L-BFGS holds of its pairs, measured.
-COPIES_OF_TFP = 11
+TFP_PAIR_COPIES = 11
 # And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
 IMAGES_BESIDE_TILES = 4
 # Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
 RAY_TILE_PX = 512
 TILES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
-# Of what there is, the part that others may take meanwhile.
-RESERVE = 0.1
+# The fraction of what is available that is left to other processes.
+HEADROOM = 0.1
+_IMAGE_BYTES = 3 * 4  # A pixel, in float32.
 _GIB = 2**30
 
 
 def estimate(
-    inputs: PreparedInputs, precision: str, *, factor: float = 1.0, tile_px: int | None = None
+    inputs: PreparedInputs,
+    precision: str,
+    *,
+    factor: float = 1.0,
+    tile_px: int | None = None,
+    has_checkpoint: bool = False,
 ) -> int:
     """The most memory, in bytes, that a process takes that makes this transfer on the CPU.
 
@@ -44,6 +51,7 @@ def estimate(
       precision: Of the network, "float32" or "bfloat16".
       factor: On the number of pixels, to ask about another size.
       tile_px: A tile's side, or None for the picture as a whole.
+      has_checkpoint: Whether the run is saved now and then.
 
     Returns:
       Bytes. Within 15 percent of the peak resident size from 256 to 2048 pixels, measured.
@@ -52,7 +60,7 @@ def estimate(
     preset = inputs.preset
     pixels = factor * inputs.height * inputs.width
     layers = layers_up_to(preset.layers)
-    # The rectifications' gradients read every activation; a Gram matrix's comes with its loss, forward.
+    # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward.
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
@@ -62,12 +70,12 @@ def estimate(
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
     style_at_once = min(style_pixels, at_once)
     targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_at_once
-    images = _optimizer_images(inputs.settings)
-    if tile_px is not None:
-        images += IMAGES_BESIDE_TILES
-    optimizer = images * 3 * 4 * pixels
-    weights = FORMS_OF_WEIGHTS * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
-    return int(BASE_BYTES + weights + max(evaluation + optimizer, targets))
+    state = _optimizer_images(inputs.settings) * _IMAGE_BYTES * pixels
+    optimizer = state + (0 if tile_px is None else IMAGES_BESIDE_TILES * _IMAGE_BYTES * pixels)
+    # It is read out whole, between two evaluations.
+    saving = state if has_checkpoint else 0
+    weights = WEIGHT_COPIES * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
+    return int(BASE_BYTES + weights + max(optimizer + max(evaluation, saving), targets))
 
 
 def choose_tile(inputs: PreparedInputs, precision: str, device: str) -> int | None:
@@ -97,11 +105,12 @@ def choose_tile(inputs: PreparedInputs, precision: str, device: str) -> int | No
     return TILES_PX[-1]
 
 
-def check(inputs: PreparedInputs) -> None:
+def check(inputs: PreparedInputs, *, has_checkpoint: bool = False) -> None:
     """Refuses a transfer that would not fit where it would run. Imports TensorFlow, which knows where.
 
     Args:
       inputs: As from `prepare`.
+      has_checkpoint: Whether the run is saved now and then.
 
     Raises:
       InputError: It says what would fit.
@@ -109,29 +118,40 @@ def check(inputs: PreparedInputs) -> None:
     from tf_style.transfer.devices import resolve_device, resolve_precision
 
     device = resolve_device(inputs.settings.device)
-    check_fits(inputs, resolve_precision(inputs.settings.precision, device), device)
+    precision = resolve_precision(inputs.settings.precision, device)
+    check_fits(inputs, precision, device, has_checkpoint=has_checkpoint)
 
 
-def check_fits(inputs: PreparedInputs, precision: str, device: str) -> None:
+def check_fits(
+    inputs: PreparedInputs, precision: str, device: str, *, has_checkpoint: bool = False
+) -> None:
     """Refuses a transfer that would not fit.
 
     Args:
       inputs: As from `prepare`.
       precision: Of the network.
       device: As from `resolve_device`.
+      has_checkpoint: Whether the run is saved now and then.
 
     Raises:
       InputError: It says what would fit.
     """
     limit, held = _limit_and_held(inputs, device)
-    tile_px = choose_tile(inputs, precision, device)
-    needed = estimate(inputs, precision, tile_px=tile_px)
+    # The state is read out into the host's memory. Tiles make no difference to what that takes, so the
+    # choice of a tile need not know of it.
+    has_checkpoint = has_checkpoint and not device.startswith("/GPU")
+    needed_for = functools.partial(
+        estimate,
+        inputs,
+        precision,
+        tile_px=choose_tile(inputs, precision, device),
+        has_checkpoint=has_checkpoint,
+    )
+    needed = needed_for()
     if limit is None or needed - held <= limit:
         return
     factor = 1.0
-    while factor > 1e-4 and (
-        estimate(inputs, precision, factor=factor, tile_px=tile_px) - held > limit
-    ):
+    while factor > 1e-4 and needed_for(factor=factor) - held > limit:
         factor *= 0.95
     size = int(inputs.settings.size * factor**0.5)
     advice = f"--size {size} would fit" if factor > 1e-4 else "nothing would fit"
@@ -148,7 +168,7 @@ def _limit_and_held(inputs: PreparedInputs, device: str) -> tuple[int | None, in
     held = BASE_BYTES if is_gpu else host.resident()
     limit = host.gpu_free(device) if is_gpu else host.available()
     if limit is not None:
-        limit = int(limit * (1 - RESERVE))
+        limit = int(limit * (1 - HEADROOM))
     if inputs.settings.memory is not None:
         own = int(inputs.settings.memory * _GIB) - held
         limit = own if limit is None else min(limit, own)
@@ -158,9 +178,9 @@ def _limit_and_held(inputs: PreparedInputs, device: str) -> tuple[int | None, in
 def _optimizer_images(settings: Settings) -> float:
     """How many images of float32 the optimiser's state takes."""
     if settings.optimizer == "adam":
-        return IMAGES_OF_ADAM
+        return ADAM_IMAGES
     if settings.optimizer == "tfp":
-        return 2 * settings.num_pairs * COPIES_OF_TFP + IMAGES_BESIDE_PAIRS
+        return 2 * settings.num_pairs * TFP_PAIR_COPIES + IMAGES_BESIDE_PAIRS
     return 2 * settings.num_pairs * (0.5 if settings.pair_precision == "bfloat16" else 1) + (
         IMAGES_BESIDE_PAIRS
     )

@@ -1,4 +1,4 @@
-"""What a transfer works on: the pictures at their working sizes. Imports no TensorFlow.
+"""What a transfer works on: the pictures at their working sizes.
 
 All that can be wrong with a request is found here, before heavy work starts.
 """

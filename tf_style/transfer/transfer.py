@@ -110,7 +110,9 @@ class StylizeResult:
 
 
 class StyleTransfer:
-    """A transfer whose parts can be looked at: the inputs, the network, the objective, the image.
+    """One run of a transfer, with its state: it can be watched, paused, saved and restored.
+
+    `stylize` makes one and runs it; a `Stylizer` is a pure function of tensors instead.
 
     Attributes:
       inputs: The pictures and weights.
