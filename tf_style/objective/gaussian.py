@@ -34,11 +34,11 @@ class GaussianTarget(NamedTuple):
     """A batch of normal distributions, in the form in which others are compared with them.
 
     Attributes:
-      mean: float32 [batch, N].
-      axes: float32 [batch, N, N], the covariance's eigenvectors in columns, the largest variance first.
-      variances: float32 [batch, k], along the first k axes, with the ridge.
-      rest: float32 [batch], the sum of the variances along the others, with the ridge.
-      ridge: float32 [batch], what another covariance's diagonal is raised by, beside its own part.
+      mean: [batch, N].
+      axes: [batch, N, N], the covariance's eigenvectors in columns, the largest variance first.
+      variances: [batch, k], along the first k axes, with the ridge.
+      rest: [batch], the sum of the variances along the others, with the ridge.
+      ridge: [batch], what another covariance's diagonal is raised by, beside its own part.
     """
 
     mean: tf.Tensor
@@ -57,7 +57,7 @@ def gaussian_target(mean: tf.Tensor, covariance: tf.Tensor, rank: int | None = N
       rank: At most so many eigenvalues are above 0; None for N.
 
     Returns:
-      The target.
+      The target, in float64: to be cast to the dtype of what is compared with it.
     """
     channels = covariance.shape[-1]
     num_directions = max(1, min(MAX_DIRECTIONS, channels, rank or channels))
@@ -68,9 +68,7 @@ def gaussian_target(mean: tf.Tensor, covariance: tf.Tensor, rank: int | None = N
     own = ridge + OWN_RIDGE * average
     variances = values[:, :num_directions] + own[:, tf.newaxis]
     rest = tf.reduce_sum(values[:, num_directions:], axis=1) + own
-    return GaussianTarget(
-        *(tf.cast(each, tf.float32) for each in (mean, vectors, variances, rest, ridge))
-    )
+    return GaussianTarget(mean, vectors, variances, rest, ridge)
 
 
 def distance_and_derivative(
@@ -139,7 +137,7 @@ def polar_factor(x: tf.Tensor) -> tf.Tensor:
     w = x / tf.maximum(tf.norm(x, axis=[1, 2], keepdims=True), 1e-30)
     for scale in _SCALES:
         squares = tf.matmul(w, w, transpose_a=True)
-        identity = tf.eye(x.shape[-1])
+        identity = tf.eye(x.shape[-1], dtype=x.dtype)
         w = tf.matmul(w, 1.5 * scale * identity - 0.5 * scale**3 * squares)
     return w
 

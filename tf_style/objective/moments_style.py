@@ -89,7 +89,8 @@ class MomentsStyle:
             difference = each[:, -2] - mean
             between = difference[:, :, tf.newaxis] * difference[:, tf.newaxis]
             covariances.append(share * (each[:, :-2] / tf.cast(count, tf.float64) + between))
-        return gaussian_target(mean, tf.add_n(covariances), rank=_rank(positions))
+        target = gaussian_target(mean, tf.add_n(covariances), rank=_rank(positions))
+        return GaussianTarget(*(tf.cast(each, tf.float32) for each in target))
 
     def loss(self, activations: tf.Tensor, target: GaussianTarget, scale: Any) -> tf.Tensor:
         """The distance of whole images' moments from the target's, differentiable once.
