@@ -19,13 +19,13 @@ from tf_style.optimize.preconditioner import fourier_preconditioner
 
 PRESET = PRESETS["gatys2016"]
 ITERATIONS = 4
-# The first that is in an operation's type names its kind.
+# A kind, and words of which one is in an operation's type; the first kind that fits counts.
 KINDS = {
-    "convolutions": ("Conv", "Convolution"),
+    "convolutions": ("Conv",),
     "Gram matrices": ("Gram", "BatchMatMul"),
     "pooling": ("Pool",),
-    "rectification and bias": ("Relu", "BiasAdd"),
-    "L-BFGS's pairs": ("ScalarProducts", "AddMultiples"),
+    "ReLU and bias": ("Relu", "BiasAdd"),
+    "L-BFGS's history": ("MultiDot", "MultiAxpy"),
     "Fourier transforms": ("FFT",),
     "sums": ("AddN", "AddV2", "Sub", "Mul", "MatMul", "Sum", "Max", "Abs", "Square", "Einsum"),
     "copies and casts": ("Cast", "Transpose", "Pad", "Slice", "Concat", "Pack", "Assign", "Reverse"),
@@ -80,7 +80,7 @@ def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> c
     minimizer = Lbfgs(
         evaluate,
         tf.Variable(start),
-        num_pairs=SETTINGS.num_pairs,
+        history=SETTINGS.num_pairs,
         initial_inverse_hessian=initial,
         pair_dtype=tf.dtypes.as_dtype(SETTINGS.pair_precision),
     )

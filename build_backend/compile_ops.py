@@ -30,13 +30,13 @@ TENSORFLOW_RANGE = runpy.run_path(str(ROOT / "tf_style" / "_version.py"))["TENSO
 _KERNELS = ROOT / "kernels"
 _CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-DNDEBUG"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
-_INSTRUCTION_SETS = {  # the first word of the functions that it defines, and its flags
+_INSTRUCTION_SETS = {  # in `enum class InstructionSet`, without the k, and its flags
     "Portable": [],
     "Avx2": ["-mavx2", "-mfma"],
     "Avx512": _AVX512,
     "Avx512Bf16": [*_AVX512, "-mavx512bf16"],
 }
-_OPS = ("gram_loss", "convolution", "first_convolution", "vectors")
+_OPS = ("gram_loss", "conv_relu", "rgb_conv_relu", "multi_vector")
 _TAKE_FLAGS = """
 import json, tensorflow as tf
 print(json.dumps([tf.__version__, tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()]))
@@ -110,7 +110,7 @@ def kernel_units() -> dict[str, list[str]]:
         units[f"{op}_cpu"] = [_source(f"{op}_cpu.cc")]
         for name, flags in _INSTRUCTION_SETS.items():
             if name == "Portable" or platform.machine() in ("x86_64", "AMD64"):
-                units[f"{op}_{name}"] = [*flags, f"-DTF_STYLE_ISA={name}", _source(f"{op}_simd.cc")]
+                units[f"{op}_{name}"] = [*flags, f"-DTF_STYLE_ISA=k{name}", _source(f"{op}_simd.cc")]
     return units
 
 

@@ -26,7 +26,7 @@ struct GramShape {
   int64_t channels;
 };
 
-// What the style loss needs beside the features.
+// What the style loss needs besides the features.
 struct LossInputs {
   const float* target;   // [target_batch, channels, channels]
   int64_t target_batch;  // 1 or the batch of the features
@@ -40,7 +40,7 @@ size_t CpuScratchBytes(const GramShape& shape, int num_workers);
 void GramCpu(const GramShape& shape, Element element, const void* features,
              void* scratch, const Workers& workers, float* gram);
 
-// Writes loss [batch] and gradient, which has the features' shape and element.
+// Writes loss [batch] and gradient, of the features' shape and element type.
 // The result has the same bits whatever the number of workers.
 void GramLossCpu(const GramShape& shape, Element element, const void* features,
                  const LossInputs& inputs, void* scratch,
@@ -62,8 +62,8 @@ struct Product {
   int64_t result_stride = 0;
 };
 
-// The GPU's stream, and what multiplies on it, with sums in float32. An error
-// is a text; none is empty.
+// The GPU's stream, and a function that multiplies on it with sums in float32
+// and returns an error message, empty on success.
 struct Gpu {
   void* stream;
   std::function<std::string(const Product&)> multiply;

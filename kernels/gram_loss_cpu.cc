@@ -1,8 +1,7 @@
-// How the work is cut into tasks, and what is not worth a vector: sums of
-// partial Gram matrices, the difference with the target, the loss.
+// Cuts the work into tasks, and does what needs no vector instructions: sums of
+// partial Gram matrices, the difference from the target, the loss.
 
 #include <algorithm>
-#include <vector>
 
 #include "gram_loss.h"
 #include "gram_loss_simd.h"
@@ -22,6 +21,7 @@ constexpr int64_t kMaxSlabs = 128;
 constexpr int64_t kMaxPartialFloats = 2 << 20;
 
 constexpr int64_t kTile = kChannelAlignment;
+
 // How a picture's work is cut. It depends on the shape alone, so that the
 // result does not depend on the machine's number of processors.
 struct Plan {
@@ -45,27 +45,17 @@ struct Plan {
   int64_t gradient_positions;
 };
 
-const GramKernels& Kernels() {
-  switch (CurrentInstructionSet()) {
-#if defined(__x86_64__)
-    case InstructionSet::kAvx2:
-      return Avx2GramKernels();
-    case InstructionSet::kAvx512:
-      return Avx512GramKernels();
-    case InstructionSet::kAvx512Bf16:
-      return Avx512Bf16GramKernels();
-#endif
-    default:
-      return PortableGramKernels();
-  }
-}
-
 class Picture {
  public:
   Picture(const GramShape& shape, Element element, void* scratch,
           const Workers& workers)
-      : shape_(shape), element_(element), workers_(workers), plan_(shape) {
+      : shape_(shape),
+        element_(element),
+        kernels_(CurrentKernels<GramKernels>(element)),
+        workers_(workers),
+        plan_(shape) {
     Arena arena(scratch);
+    losses_ = arena.Take<double>(NumTiles());
     partial_ = arena.Take(plan_.num_slabs * plan_.padded * plan_.padded);
     matrix_ = arena.Take(plan_.padded * plan_.padded);
     panels_ = arena.Take(plan_.padded * plan_.padded);
@@ -84,8 +74,8 @@ class Picture {
           const GramBlock block = {row * kBlockChannels, pair * kBlockChannels};
           const int64_t start = slab * plan_.slab_positions;
           float* sums = partial_ + slab * plan_.padded * plan_.padded;
-          Kernels().sum_gram(
-              element_, features + start * RowBytes(),
+          kernels_.sum_gram(
+              features + start * RowBytes(),
               std::min(plan_.slab_positions, shape_.positions - start),
               shape_.channels, block, Pack(worker), sums);
         });
@@ -104,19 +94,16 @@ class Picture {
 
   // Returns the loss and leaves d loss / d G + (d loss / d G)^T in panels.
   float WriteDerivative(const float* target, float scale) {
-    std::vector<double> losses(NumTiles(), 0.0);
     if (element_ == Element::kFloat32) {
-      WriteDerivative(target, scale, matrix_, losses.data());
+      WriteDerivative(target, scale, matrix_);
     } else {
-      WriteDerivative(target, scale, reinterpret_cast<Bfloat16*>(matrix_),
-                      losses.data());
+      WriteDerivative(target, scale, reinterpret_cast<Bfloat16*>(matrix_));
     }
     RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
-      Kernels().pack_matrix(element_, matrix_, shape_.channels, index * kTile,
-                            panels_);
+      kernels_.pack_matrix(matrix_, shape_.channels, index * kTile, panels_);
     });
     double loss = 0;
-    for (const double part : losses) loss += part;
+    for (int64_t tile = 0; tile < NumTiles(); ++tile) loss += losses_[tile];
     return static_cast<float>(scale * loss);
   }
 
@@ -126,10 +113,9 @@ class Picture {
              [&](int64_t index, int worker) {
                const int64_t start = index * size;
                const int64_t offset = start * RowBytes();
-               Kernels().multiply(element_, features + offset,
-                                  std::min(size, shape_.positions - start),
-                                  shape_.channels, panels_, Pack(worker),
-                                  gradient + offset);
+               kernels_.multiply(
+                   features + offset, std::min(size, shape_.positions - start),
+                   shape_.channels, panels_, Pack(worker), gradient + offset);
              });
   }
 
@@ -179,9 +165,9 @@ class Picture {
   }
 
   template <typename T>
-  void WriteDerivative(const float* target, float scale, T* matrix,
-                       double* losses) {
+  void WriteDerivative(const float* target, float scale, T* matrix) {
     const int64_t channels = shape_.channels;
+    std::fill_n(losses_, NumTiles(), 0.0);
     ForEachTile([&](const Tile& tile) {
       double loss_below = 0;
       double loss_above = 0;
@@ -195,14 +181,16 @@ class Picture {
               static_cast<T>(2 * scale * (below + above));
         }
       }
-      losses[tile.row / kTile] += loss_below + loss_above;
+      losses_[tile.row / kTile] += loss_below + loss_above;
     });
   }
 
   const GramShape shape_;
   const Element element_;
+  const GramKernels& kernels_;
   const Workers& workers_;
   const Plan plan_;
+  double* losses_;  // of each row of tiles
   float* partial_;  // [slabs, padded channels, padded channels]
   float* matrix_;   // [channels, channels] of the features' element
   float* panels_;
@@ -215,7 +203,8 @@ size_t CpuScratchBytes(const GramShape& shape, int num_workers) {
   const Plan plan(shape);
   const int64_t floats = (plan.num_slabs + 2) * plan.padded * plan.padded +
                          plan.pack_floats * num_workers;
-  return floats * sizeof(float) + 4 * kMemoryAlignment;
+  return floats * sizeof(float) + plan.padded / kTile * sizeof(double) +
+         5 * kMemoryAlignment;
 }
 
 void GramCpu(const GramShape& shape, Element element, const void* features,

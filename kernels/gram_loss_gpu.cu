@@ -1,5 +1,5 @@
-// The GPU's side of gram_loss.h. The caller's `multiply` does the products;
-// what stands between them is fused here.
+// gram_loss.h on the GPU. The caller's `multiply` does the products; what comes
+// between them is fused here.
 //
 // A Gram matrix has few elements and a long sum for each. So the positions are
 // cut into slabs, one product of a batch for each, and one kernel adds up the
@@ -31,8 +31,6 @@ constexpr int kTile = 32;
 constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
 constexpr int kThreads = kTile * kTileRows;
 constexpr int64_t kAlignment = 256;
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Plan {
   explicit Plan(const GramShape& shape)

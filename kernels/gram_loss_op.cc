@@ -1,18 +1,10 @@
 // The TensorFlow side of gram_loss.h: ops, shape functions, kernels.
 
-#include <cstdint>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "gram_loss.h"
 #include "instruction_set.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/framework/tensor.h"
-#include "tensorflow_workers.h"
+#include "tensorflow_op.h"
 #if defined(TF_STYLE_CUDA)
 #include "tsl/platform/tensor_float_32_utils.h"
 #include "xla/stream_executor/blas.h"
@@ -24,16 +16,6 @@
 
 namespace tf_style {
 namespace {
-
-using tensorflow::DT_UINT8;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 absl::Status RankError(int rank) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -146,11 +128,7 @@ absl::Status ReadLossInputs(const Tensor& features, const Tensor& target,
   return absl::OkStatus();
 }
 
-template <typename T>
-constexpr Element kElement =
-    sizeof(T) == sizeof(float) ? Element::kFloat32 : Element::kBfloat16;
-
-// Runs the functions of gram_loss.h for the processor on TensorFlow's threads.
+// Runs gram_loss.h's functions for the CPU on TensorFlow's threads.
 class CpuDevice {
  public:
   CpuDevice(OpKernelContext* context, const GramShape& shape)
@@ -180,8 +158,8 @@ class CpuDevice {
 };
 
 #if defined(TF_STYLE_CUDA)
-// Runs the functions of gram_loss.h for the GPU on TensorFlow's stream, with
-// the cuBLAS that TensorFlow has loaded.
+// Runs gram_loss.h's functions for the GPU on TensorFlow's stream, with the
+// cuBLAS that TensorFlow has loaded.
 class GpuDevice {
  public:
   GpuDevice(OpKernelContext* context, const GramShape&)
@@ -254,13 +232,7 @@ class GpuDevice {
 };
 #endif
 
-absl::Status AllocateScratch(OpKernelContext* context, size_t bytes,
-                             Tensor* scratch) {
-  return context->allocate_temp(
-      DT_UINT8, TensorShape({static_cast<int64_t>(bytes)}), scratch);
-}
-
-template <typename Device, typename T>
+template <typename Device>
 class GramOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
@@ -277,14 +249,13 @@ class GramOp : public OpKernel {
     Tensor scratch;
     OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
                                             &scratch));
-    OP_REQUIRES_OK(context,
-                   device.Gram(shape, kElement<T>, features.flat<T>().data(),
-                               scratch.flat<uint8_t>().data(),
-                               gram->flat<float>().data()));
+    OP_REQUIRES_OK(context, device.Gram(shape, ElementOf(features.dtype()),
+                                        features.data(), scratch.data(),
+                                        gram->flat<float>().data()));
   }
 };
 
-template <typename Device, typename T>
+template <typename Device>
 class GramLossOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
@@ -306,26 +277,21 @@ class GramLossOp : public OpKernel {
     OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
                                             &scratch));
     OP_REQUIRES_OK(
-        context, device.GramLoss(shape, kElement<T>, features.flat<T>().data(),
-                                 inputs, scratch.flat<uint8_t>().data(),
-                                 loss->flat<float>().data(),
-                                 gradient->flat<T>().data()));
+        context, device.GramLoss(shape, ElementOf(features.dtype()),
+                                 features.data(), inputs, scratch.data(),
+                                 loss->flat<float>().data(), gradient->data()));
   }
 };
 
-#define TF_STYLE_REGISTER(DEVICE, Runner, T)                          \
-  REGISTER_KERNEL_BUILDER(                                            \
-      Name("TfStyle>Gram").Device(DEVICE).TypeConstraint<T>("T"),     \
-      GramOp<Runner, T>);                                             \
-  REGISTER_KERNEL_BUILDER(                                            \
-      Name("TfStyle>GramLoss").Device(DEVICE).TypeConstraint<T>("T"), \
-      GramLossOp<Runner, T>)
-
-TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, float);
-TF_STYLE_REGISTER(tensorflow::DEVICE_CPU, CpuDevice, tensorflow::bfloat16);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>Gram").Device(DEVICE_CPU),
+                        GramOp<CpuDevice>);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>GramLoss").Device(DEVICE_CPU),
+                        GramLossOp<CpuDevice>);
 #if defined(TF_STYLE_CUDA)
-TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, float);
-TF_STYLE_REGISTER(tensorflow::DEVICE_GPU, GpuDevice, tensorflow::bfloat16);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>Gram").Device(tensorflow::DEVICE_GPU),
+                        GramOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>GramLoss").Device(tensorflow::DEVICE_GPU),
+                        GramLossOp<GpuDevice>);
 #endif
 
 }  // namespace
@@ -334,7 +300,16 @@ REGISTER_OP("TfStyle>Gram")
     .Attr("T: {float, bfloat16}")
     .Input("features: T")
     .Output("gram: float")
-    .SetShapeFn(InferGramShape);
+    .SetShapeFn(InferGramShape)
+    .Doc(R"doc(
+The Gram matrices G[i, j] = sum{ F[p, i] * F[p, j] : p }, not normalised.
+
+CPU, and GPU where built with CUDA. Sums are in float32. The result has the same bits every time and, on
+a CPU, whatever the number of threads.
+
+features: F, [batch, positions, channels] or [batch, height, width, channels].
+gram: [batch, channels, channels].
+)doc");
 
 REGISTER_OP("TfStyle>GramLoss")
     .Attr("T: {float, bfloat16}")
@@ -343,7 +318,18 @@ REGISTER_OP("TfStyle>GramLoss")
     .Input("scale: float")
     .Output("loss: float")
     .Output("gradient: T")
-    .SetShapeFn(InferGramLossShape);
+    .SetShapeFn(InferGramLossShape)
+    .Doc(R"doc(
+The style loss of one layer, scale * sum{ (G - target)^2 }, and its gradient.
+
+Devices, sums and repeatability are as for Gram, which says what G is.
+
+features: F, [batch, positions, channels] or [batch, height, width, channels].
+target: [batch or 1, channels, channels].
+scale: A scalar.
+loss: [batch].
+gradient: d loss / d F = 2 * scale * F ((G - target) + (G - target)^T), of the features' shape.
+)doc");
 
 }  // namespace tf_style
 
@@ -353,7 +339,7 @@ TfStyleInstructionSet() {
 }
 
 #if defined(TF_STYLE_CUDA)
-// Why the op cannot run on the GPU; empty if it can.
+// Why the Gram ops cannot run on the GPU; empty if they can.
 extern "C" __attribute__((visibility("default"))) const char*
 TfStyleGpuProblem() {
   static const std::string problem = tf_style::GpuProblem();

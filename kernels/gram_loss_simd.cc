@@ -1,5 +1,4 @@
-// Compiled once for each instruction set, with its flags and with TF_STYLE_ISA
-// set to the first word of the functions that it defines.
+// The inner loops of the Gram op, compiled once for each instruction set.
 
 #include "gram_loss_simd.h"
 
@@ -13,7 +12,7 @@ namespace {
 static_assert(kChannelAlignment % kWidth == 0, "sums have whole panels");
 
 template <typename Type>
-void SumGram(const char* features, int64_t positions, int64_t channels,
+void SumGram(const void* features, int64_t positions, int64_t channels,
              GramBlock block, float* pack, float* sums) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t padded =
@@ -25,7 +24,7 @@ void SumGram(const char* features, int64_t positions, int64_t channels,
   const float* left = on_diagonal ? pack : pack + kPackFloats / 2;
   constexpr int64_t kPassPositions = kPackedRows * Type::kRowsPerWord;
   for (int64_t start = 0; start < positions; start += kPassPositions) {
-    const char* rows = features + start * row_bytes;
+    const char* rows = static_cast<const char*>(features) + start * row_bytes;
     const int64_t depth = Min(kPassPositions, positions - start);
     PackPanels<Type>(rows + block.column * Type::kBytes, depth, row_bytes,
                      num_columns, kPackedRows, pack);
@@ -85,8 +84,8 @@ inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
 
 // `rows` are the features as the words that Type multiplies.
 template <typename Type>
-void Multiply(const float* rows, int64_t row_stride, int64_t positions,
-              int64_t channels, const float* matrix, char* product) {
+void MultiplyAllRows(const float* rows, int64_t row_stride, int64_t positions,
+                     int64_t channels, const float* matrix, char* product) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t num_panels = CeilDivide(channels, kWidth);
   for (int64_t panel = 0, width; panel < num_panels; panel += width) {
@@ -123,63 +122,43 @@ void PairRows(const char* features, int64_t positions, int64_t channels,
   }
 }
 
-void SumGramOf(Element element, const void* features, int64_t positions,
-               int64_t channels, GramBlock block, float* pack, float* sums) {
-  const char* rows = static_cast<const char*>(features);
-  if (element == Element::kFloat32) {
-    SumGram<Float32>(rows, positions, channels, block, pack, sums);
-  } else {
-    SumGram<Bfloat16Pairs>(rows, positions, channels, block, pack, sums);
-  }
-}
-
 template <typename Type>
-void PackMatrix(const char* matrix, int64_t channels, int64_t column,
+void PackMatrix(const void* matrix, int64_t channels, int64_t column,
                 float* panels) {
   const int64_t depth = CeilDivide(channels, Type::kRowsPerWord);
-  PackPanels<Type>(matrix + column * Type::kBytes, channels,
-                   channels * Type::kBytes,
+  PackPanels<Type>(static_cast<const char*>(matrix) + column * Type::kBytes,
+                   channels, channels * Type::kBytes,
                    Min(kChannelAlignment, channels - column), depth,
                    panels + column * depth);
 }
 
-void PackMatrixOf(Element element, const void* matrix, int64_t channels,
-                  int64_t column, float* panels) {
-  const char* rows = static_cast<const char*>(matrix);
-  if (element == Element::kFloat32) {
-    PackMatrix<Float32>(rows, channels, column, panels);
-  } else {
-    PackMatrix<Bfloat16Pairs>(rows, channels, column, panels);
-  }
-}
-
-void MultiplyOf(Element element, const void* features, int64_t positions,
-                int64_t channels, const float* panels, float* pack,
-                void* product) {
+template <typename Type>
+void Multiply(const void* features, int64_t positions, int64_t channels,
+              const float* panels, float* pack, void* product) {
   const float* rows = static_cast<const float*>(features);
   const char* source = static_cast<const char*>(features);
-  char* target = static_cast<char*>(product);
-  if (element == Element::kFloat32) {
-    Multiply<Float32>(rows, channels, positions, channels, panels, target);
-    return;
-  }
-  if (Bfloat16Pairs::kRowsPerWord == 1) {
+  if (Type::kBytes == 2 && Type::kRowsPerWord == 1) {
     WidenRows(source, positions, channels, pack);
     rows = pack;
-  } else if (channels % 2 != 0) {
+  } else if (Type::kBytes == 2 && channels % 2 != 0) {
     PairRows(source, positions, channels, pack);
     rows = pack;
   }
-  Multiply<Bfloat16Pairs>(rows,
-                          CeilDivide(channels, Bfloat16Pairs::kRowsPerWord),
-                          positions, channels, panels, target);
+  MultiplyAllRows<Type>(rows, CeilDivide(channels, Type::kRowsPerWord),
+                        positions, channels, panels,
+                        static_cast<char*>(product));
 }
+
+template <typename Type>
+constexpr GramKernels kKernels = {SumGram<Type>, PackMatrix<Type>,
+                                  Multiply<Type>};
 
 }  // namespace
 
-const GramKernels& TF_STYLE_FUNCTION(GramKernels)() {
-  static const GramKernels kernels = {SumGramOf, PackMatrixOf, MultiplyOf};
-  return kernels;
+template <>
+const GramKernels& KernelsFor<GramKernels, kInstructionSet>(Element element) {
+  return element == Element::kFloat32 ? kKernels<Float32>
+                                      : kKernels<Bfloat16Pairs>;
 }
 
 }  // namespace tf_style

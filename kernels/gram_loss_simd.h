@@ -6,11 +6,12 @@
 #include <cstdint>
 
 #include "gram_loss.h"
+#include "instruction_set.h"
 
 namespace tf_style {
 
 // Channels are padded to a multiple of this in every scratch matrix, so that no
-// instruction set has to treat a last, narrower tile of sums apart.
+// instruction set needs a special case for a last, narrower tile of sums.
 constexpr int64_t kChannelAlignment = 16;
 
 // Channels on either side of one block of the Gram matrix, the unit of work.
@@ -23,8 +24,8 @@ constexpr int64_t kPackedRows = 128;
 // Floats of scratch memory that one worker packs a pass's operands into.
 constexpr int64_t kPackFloats = 2 * kBlockChannels * kPackedRows;
 
-// One block of the Gram matrix: its first row and first column, of which the
-// column's is the lower or the same.
+// One block of the Gram matrix: its first row and first column, with
+// column <= row.
 struct GramBlock {
   int64_t row;
   int64_t column;
@@ -32,27 +33,24 @@ struct GramBlock {
 
 struct GramKernels {
   // Writes one block of F^T F to sums [padded channels, padded channels], where
-  // F is features [positions, channels]. Above the diagonal it leaves rubbish.
-  void (*sum_gram)(Element element, const void* features, int64_t positions,
-                   int64_t channels, GramBlock block, float* pack, float* sums);
+  // F is features [positions, channels]. Entries above the diagonal are
+  // unspecified.
+  void (*sum_gram)(const void* features, int64_t positions, int64_t channels,
+                   GramBlock block, float* pack, float* sums);
 
-  // Brings kChannelAlignment columns of matrix [channels, channels], of the
-  // features' element, from `column` on into the form that `multiply` takes.
-  // `panels` has room for [padded channels, padded channels] floats.
-  void (*pack_matrix)(Element element, const void* matrix, int64_t channels,
-                      int64_t column, float* panels);
+  // Packs kChannelAlignment columns of matrix [channels, channels], of the
+  // features' element type, starting at `column`, for `multiply`. `panels` has
+  // room for [padded channels, padded channels] floats.
+  void (*pack_matrix)(const void* matrix, int64_t channels, int64_t column,
+                      float* panels);
 
   // Writes product [positions, channels] = features * matrix, rounded to the
-  // features' element. `pack` has room for the features in float32.
-  void (*multiply)(Element element, const void* features, int64_t positions,
-                   int64_t channels, const float* panels, float* pack,
-                   void* product);
+  // features' element type. `pack` has room for the features in float32.
+  void (*multiply)(const void* features, int64_t positions, int64_t channels,
+                   const float* panels, float* pack, void* product);
 };
 
-const GramKernels& PortableGramKernels();
-const GramKernels& Avx2GramKernels();
-const GramKernels& Avx512GramKernels();
-const GramKernels& Avx512Bf16GramKernels();
+TF_STYLE_DECLARE_KERNELS(GramKernels);
 
 }  // namespace tf_style
 

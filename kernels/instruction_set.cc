@@ -7,7 +7,7 @@
 namespace tf_style {
 namespace {
 
-bool IsThere(InstructionSet instruction_set) {
+bool IsSupported(InstructionSet instruction_set) {
 #if defined(__x86_64__)
   const bool has_avx512 =
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -33,7 +33,7 @@ InstructionSet Choose() {
   for (InstructionSet better : {InstructionSet::kAvx2, InstructionSet::kAvx512,
                                 InstructionSet::kAvx512Bf16}) {
     if (limit != nullptr && strcmp(limit, Name(chosen)) == 0) break;
-    if (!IsThere(better)) break;
+    if (!IsSupported(better)) break;
     chosen = better;
   }
   return chosen;

@@ -1,7 +1,8 @@
-// Vectors and products of small matrices, for the files that are compiled once
-// for each instruction set, with its flags.
+// Vectors and products of small matrices, for the X_simd.cc files. These are
+// compiled once for each instruction set, with its compiler flags and with
+// TF_STYLE_ISA set to its name in `enum class InstructionSet`.
 //
-// All has internal linkage and uses nothing from the standard library's
+// Everything has internal linkage and nothing uses the standard library's
 // templates: the linker would keep one instance of those for the whole binary,
 // perhaps one with instructions that the processor at hand lacks.
 
@@ -12,18 +13,16 @@
 #include <cstring>
 
 #include "common.h"
+#include "instruction_set.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
-// TF_STYLE_FUNCTION(Name) is the name with the instruction set's before it.
-#define TF_STYLE_JOIN(a, b) a##b
-#define TF_STYLE_JOIN_EXPANDED(a, b) TF_STYLE_JOIN(a, b)
-#define TF_STYLE_FUNCTION(name) TF_STYLE_JOIN_EXPANDED(TF_STYLE_ISA, name)
-
 namespace tf_style {
 namespace {
+
+constexpr InstructionSet kInstructionSet = InstructionSet::TF_STYLE_ISA;
 
 #if defined(__AVX512F__)
 #define TF_STYLE_VECTOR_BYTES 64
@@ -43,16 +42,16 @@ typedef uint16_t Halves __attribute__((vector_size(TF_STYLE_VECTOR_BYTES / 2)));
 constexpr int kWidth = TF_STYLE_VECTOR_BYTES / 4;
 constexpr int kTilePanels = 3;
 
-// Bytes brought into the cache with each product: those of a tile's next rows,
-// a line of 64 with every other product.
+// Bytes prefetched with each product, of a tile's next rows: a cache line of 64
+// with every other product.
 constexpr int kAheadStep = 32;
 
 static_assert(kWidth % kTileRows == 0, "a tile's rows lie in one panel");
 
 inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Panels of the next tile, of as many as are left. Four go as two and two: one
-// alone would load more than it multiplies.
+// Panels of the next tile, out of those that are left. Four are split as two
+// and two: a tile of one panel would load more than it multiplies.
 inline int64_t TilePanels(int64_t panels) {
   return panels == 4 ? 2 : Min(panels, kTilePanels);
 }
@@ -110,8 +109,18 @@ inline Halves ToBfloat16(Vector value) {
       ((rounded & is_number) | (quiet_nan & ~is_number)) >> 16, Halves);
 }
 
-// How one type of features is packed and multiplied. kRowsPerWord rows of a
-// matrix share one 32-bit word of a panel.
+// max(value, 0), where NaN stays NaN.
+inline Vector Relu(Vector value) {
+  return (Vector)((Bits)value & ~(Bits)(value < 0));
+}
+
+// The gradient with respect to ReLU's input, given its output.
+inline Vector ReluGradient(Vector upstream, Vector output) {
+  return (Vector)((Bits)upstream & (Bits)(output > 0));
+}
+
+// How one element type is packed and multiplied. kRowsPerWord rows of a matrix
+// share one 32-bit word of a panel.
 struct Float32 {
   static constexpr int kBytes = 4;
   static constexpr int kRowsPerWord = 1;
@@ -167,10 +176,17 @@ struct Bfloat16Pairs {
 using Bfloat16Pairs = WidenedBfloat16;
 #endif
 
+// Loads a vector of elements as floats.
+template <typename Type>
+inline Vector LoadElements(const char* source) {
+  if (Type::kBytes == 4) return Load<Vector>(source);
+  return ToFloat(Load<Halves>(source));
+}
+
 // Calls store(row, panel, sums) for every vector of a tile of left * right. The
 // left operand's rows are `row_stride` floats apart, the right one's panels
 // `panel_stride`; from one product to the next they move kLeftStep and kWidth.
-// On the way, memory from `ahead` on is brought into the cache.
+// On the way, memory from `ahead` on is prefetched.
 template <typename Type, int kRows, int kPanels, int kLeftStep, typename Store>
 inline void MultiplyTile(const float* left, int64_t row_stride,
                          const float* right, int64_t panel_stride,
@@ -221,10 +237,11 @@ inline void MultiplyPanels(int64_t num_panels, const float* left,
 }
 
 // Packs `num_columns` columns of rows [num_rows, ...] into panels of `depth`
-// rows of words. `rows` points to the first of these columns.
+// rows of words. `matrix` points to the first of these columns.
 template <typename Type>
-void PackPanels(const char* rows, int64_t num_rows, int64_t row_bytes,
+void PackPanels(const void* matrix, int64_t num_rows, int64_t row_bytes,
                 int64_t num_columns, int64_t depth, float* panels) {
+  const char* rows = static_cast<const char*>(matrix);
   for (int64_t row = 0; row < num_rows; row += Type::kRowsPerWord) {
     float* target = panels + row / Type::kRowsPerWord * kWidth;
     for (int64_t column = 0; column < num_columns; column += kWidth) {

@@ -12,11 +12,12 @@
 
 namespace tf_style {
 
-// As many workers as there are threads, or fewer for few multiplications.
+// One worker for each thread of TensorFlow's pool, or fewer for few
+// multiplications.
 inline Workers MakeWorkers(tensorflow::OpKernelContext* context,
                            int64_t multiplications) {
   using tensorflow::thread::ThreadPool;
-  // That are worth another thread.
+  // Multiplications that are worth another thread.
   constexpr int64_t kWorkPerThread = 1 << 18;
   ThreadPool* pool =
       context->device()->tensorflow_cpu_worker_threads()->workers;

@@ -1,6 +1,6 @@
 // Every instruction set of this processor, at sizes that are no multiple of
 // anything, against sums in double precision. Built with AddressSanitizer by
-// test_gram_kernels.py; the arrays end where their last element does.
+// test_kernels.py; the arrays end where their last element does.
 
 #include <cmath>
 #include <cstdio>
@@ -57,12 +57,16 @@ Result Compute(const GramShape& shape, const Features& features,
   std::unique_ptr<char[]> scratch(new char[bytes]);
   // Not-a-number wherever the code reads what it has not written.
   memset(scratch.get(), 0xff, bytes);
-  tf_style::GramCpu(shape, features.element, features.memory.get(),
-                    scratch.get(), workers, result.gram.data());
+  tf_style::RunKernel([&] {
+    tf_style::GramCpu(shape, features.element, features.memory.get(),
+                      scratch.get(), workers, result.gram.data());
+  });
   memset(scratch.get(), 0xff, bytes);
-  tf_style::GramLossCpu(shape, features.element, features.memory.get(),
-                        {target.data(), 1, &kScale}, scratch.get(), workers,
-                        result.loss.data(), result.gradient.memory.get());
+  tf_style::RunKernel([&] {
+    tf_style::GramLossCpu(shape, features.element, features.memory.get(),
+                          {target.data(), 1, &kScale}, scratch.get(), workers,
+                          result.loss.data(), result.gradient.memory.get());
+  });
   return result;
 }
 
@@ -150,6 +154,5 @@ int main() {
     Run({1, 37, 259}, element);
     Run({1, 5, 521}, element);
   }
-  printf("%s: %d failures\n", CurrentName(), num_failures);
-  return num_failures == 0 ? 0 : 1;
+  return tf_style::Report(num_failures);
 }

@@ -1,10 +1,13 @@
-// What the tests of the kernels have in common.
+// What the tests of the kernels share. Each program includes this once.
 
 #ifndef TF_STYLE_TESTS_KERNELS_TEST_H_
 #define TF_STYLE_TESTS_KERNELS_TEST_H_
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <thread>
@@ -17,13 +20,40 @@ namespace tf_style {
 
 inline const char* CurrentName() { return Name(CurrentInstructionSet()); }
 
+// Whether this thread is in a kernel, and what kernels have allocated so far.
+inline thread_local bool in_kernel = false;
+inline std::atomic<int> num_allocations{0};
+
+// Runs a kernel, which must not allocate.
+template <typename Kernel>
+void RunKernel(const Kernel& kernel) {
+  in_kernel = true;
+  kernel();
+  in_kernel = false;
+}
+
 inline Workers Threads(int count) {
   return {count, [count](const std::function<void(int)>& body) {
+            const bool was_in_kernel = in_kernel;
+            in_kernel = false;
             std::vector<std::thread> threads;
-            for (int i = 1; i < count; ++i) threads.emplace_back(body, i);
+            for (int i = 1; i < count; ++i) {
+              threads.emplace_back([&body, i, was_in_kernel] {
+                in_kernel = was_in_kernel;
+                body(i);
+              });
+            }
+            in_kernel = was_in_kernel;
             body(0);
             for (std::thread& thread : threads) thread.join();
           }};
+}
+
+// Prints the outcome and returns the program's exit status.
+inline int Report(int num_failures) {
+  printf("%s: %d failures, %d allocations in kernels\n", CurrentName(),
+         num_failures, num_allocations.load());
+  return num_failures == 0 && num_allocations == 0 ? 0 : 1;
 }
 
 // Half a unit in the last of 24 or of 8 bits.
@@ -69,5 +99,16 @@ struct Array {
 };
 
 }  // namespace tf_style
+
+void* operator new(size_t bytes) {
+  if (tf_style::in_kernel) ++tf_style::num_allocations;
+  void* memory = malloc(bytes);
+  if (memory == nullptr) abort();
+  return memory;
+}
+
+void operator delete(void* memory) noexcept { free(memory); }
+
+void operator delete(void* memory, size_t) noexcept { free(memory); }
 
 #endif  // TF_STYLE_TESTS_KERNELS_TEST_H_

@@ -105,8 +105,12 @@ BAD_REQUESTS = {
     "more levels than pixels": (request("--levels", "9"), "2 x 1 pixels"),
     "more levels than iterations": (request("--levels", "3", "--iterations", "2"), "levels=3"),
     "no levels": (request("--levels", "0"), "levels"),
-    "pairs without L-BFGS": (request("--pairs", "5", "--optimizer", "adam"), "pairs"),
-    "no pairs": (request("--pairs", "0"), "pairs"),
+    "history without L-BFGS": (request("--history", "5", "--optimizer", "adam"), "history"),
+    "pairs without L-BFGS": (request("--pairs", "5", "--optimizer", "adam"), "history"),
+    "no history": (request("--history", "0"), "history"),
+    "no pairs": (request("--pairs", "0"), "history"),
+    "history by two names": (request("--history", "5", "--pairs", "6"), "--history"),
+    "tile of a wrong word": (request("--tile", "often"), "auto, off"),
     "no iterations": (request("--iterations", "0"), "iterations"),
     "seed without noise": (request("--seed", "1"), "seed"),
     "blend of one": (request("--style-blend", "1"), "style_blend"),
@@ -404,7 +408,7 @@ def test_a_warning_arrives_although_tensorflows_start_up_is_hidden(tmp_path):
     package = tmp_path / "checkout" / "tf_style"
     shutil.copytree(ROOT / "tf_style", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     shutil.copytree(ROOT / "bin", tmp_path / "checkout" / "bin")
-    (package / "_build_info.py").write_text(
+    (package / "ops" / "_build_info.py").write_text(
         "TENSORFLOW = ''\nBINARY = ''\nCUDA_ARCHITECTURES = ()\nPROBLEM = 'no compiler'\n"
     )
     arguments = request(*SHALLOW, "--quiet", content=None, output=str(tmp_path / "o.png"))
@@ -551,7 +555,7 @@ def test_verbose_says_where_and_how(folder, capsys):
     assert "style_weight=" in text
 
 
-def progress(iteration):
+def progress_at(iteration):
     evaluations = [
         Evaluation(index, 0, 100.0 + index / 2, 5.0, 2.0, 3.0, 0.0) for index in range(iteration + 1)
     ]
@@ -565,8 +569,10 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("kind", ["terminal", "no colour", "dumb", "file"])
 def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
-    from tf_style.commands import progress
+    from tf_style.commands import messages
+    from tf_style.commands.progress import progress_display
 
+    messages.configure_output("stylize")
     stderr = io.StringIO() if kind == "file" else Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -575,9 +581,9 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
     monkeypatch.setenv("TERM", "dumb" if kind == "dumb" else "xterm")
     if kind == "no colour":
         monkeypatch.setenv("NO_COLOR", "1")
-    with progress.progress_display(quiet=False) as display:
+    with progress_display(quiet=False) as display:
         for iteration in (1, 10, 20, 30, 60):
-            display(progress(iteration))
+            display(progress_at(iteration))
     text = stderr.getvalue()
     assert "loss 5" in text
     assert "2.00 evaluations/s" in text
@@ -590,6 +596,20 @@ def test_a_bar_on_a_terminal_and_else_lines(monkeypatch, kind):
         assert "48 x 32" in text
         assert "nan" not in text
         assert ("\x1b[3" in text) == (kind == "terminal")
+
+
+def test_a_run_stopped_as_it_enters_a_level_has_a_summary(capsys):
+    """It has no evaluation at that level, and so no loss to tell."""
+    from tf_style.commands import progress
+    from tf_style.optimize.lbfgs import Status
+    from tf_style.transfer.transfer import StylizeResult
+
+    evaluations = progress_at(3).evaluations
+    result = StylizeResult(np.zeros((4, 6, 3)), None, Status.INTERRUPTED, 2, evaluations, None, 1.5)
+    progress.print_summary("o.png", result)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "wrote o.png, 6 x 4 pixels: 2 iterations, 4 evaluations, 1.5 s" in line
+    assert "loss" not in line
 
 
 def test_a_failed_run_keeps_the_old_output(folder, capsys, monkeypatch):

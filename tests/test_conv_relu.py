@@ -1,9 +1,11 @@
 """The convolution op against TensorFlow's own: values, gradients, and where it steps aside."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_style.errors import InputError
 from tf_style.network.conv_relu import ConvRelu2D
 from tf_style.ops.library import kernel_info
 
@@ -68,7 +70,7 @@ def test_value_and_gradient(shape, precision, in_graph):
     exact = tf.cast(x, tf.float64)
     plain = tf.nn.conv2d(exact, np.float64(filters), 1, "SAME") + np.float64(bias)
     assert relative(y, tf.nn.relu(plain)) < BOUNDS[precision]
-    # The rectification's own signs: near zero rounding decides on them.
+    # The layer's own signs: near zero rounding decides on them.
     gated = tf.where(y > 0, tf.cast(upstream, tf.float64), 0)
     expected = tf.nn.conv2d_transpose(gated, np.float64(filters), x.shape, 1, "SAME")
     assert relative(gradient, expected) < BOUNDS[precision]
@@ -96,7 +98,7 @@ def test_the_bits_do_not_depend_on_the_batch(precision, channels):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_no_number_stays_none(value):
+def test_nan_and_infinity_propagate(value):
     layer, x, *_ = make((1, 6, 6, 16, 16), "float32")
     x = tf.tensor_scatter_nd_update(x, [[0, 2, 2, 5]], [value])
     assert not np.all(np.isfinite(layer(x)[0, 2, 2]))
@@ -128,5 +130,80 @@ def test_there_is_no_second_derivative():
             inner.watch(x)
             y = tf.reduce_sum(tf.square(layer(x)))
         gradient = inner.gradient(y, x)
-    with pytest.raises(LookupError, match="RectifiedConvolutionGradient"):
+    with pytest.raises(LookupError, match="ConvReluGradient"):
         outer.gradient(gradient, x)
+
+
+@pytest.mark.parametrize(("channels", "padding"), [(16, "valid"), (5, "same")])
+def test_custom_is_an_error_for_what_the_op_does_not_take(channels, padding):
+    layer, x, *_ = make((1, 8, 8, channels, 16), "float32", "custom", padding)
+    with pytest.raises(InputError, match=f"Received: {channels} to 16 channels .* '{padding}'"):
+        layer(x)
+
+
+def test_the_device_in_use_decides(monkeypatch):
+    """A network made on a machine with a GPU, wherever, runs this package's ops on the CPU."""
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [f"the {kind}"])
+    for channels in (3, 16):
+        shape = (1, 8, 8, channels, 16)
+        layer, x, *_ = make(shape, "float32", "auto")
+        names = {}
+        for scope in (None, "/CPU:0"):
+            with tf.device(scope):
+                graph = tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(x)
+            names[scope] = {operation.type for operation in graph.graph.get_operations()}
+        assert "Conv2D" in names[None]
+        assert "Conv2D" not in names["/CPU:0"]
+        assert any(name.startswith("TfStyle>") for name in names["/CPU:0"])
+        custom, *_ = make(shape, "float32", "custom")
+        with pytest.raises(InputError, match="for the CPU only"):
+            custom(x)
+        with tf.device("/CPU:0"):
+            assert relative(custom(x), layer(x)) == 0
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_layer_made_in_a_function_serves_outside_of_it(channels):
+    layers = []
+
+    @tf.function
+    def run(x):
+        if not layers:
+            layers.append(make((1, 8, 8, channels, 16), "float32")[0])
+        return layers[0](x)
+
+    _, x, *_ = make((1, 8, 8, channels, 16), "float32")
+    np.testing.assert_array_equal(run(x), layers[0](x))
+
+
+def test_channels_that_a_graph_does_not_know():
+    layer, x, upstream, *_ = make((1, 7, 9, 16, 32), "float32")
+
+    def both(x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return tape.gradient(y, x, upstream)
+
+    unknown = tf.function(both, input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([None] * 4)])
+    np.testing.assert_array_equal(unknown(x, upstream), both(x, upstream))
+
+
+def test_weights_cannot_change_behind_packed_ones():
+    layer, x, *_ = make((1, 8, 8, 16, 16), "float32")
+    before = layer(x)
+    for change in (
+        lambda: layer.set_weights([2 * array for array in layer.get_weights()]),
+        lambda: layer.kernel.assign(tf.zeros_like(layer.kernel)),
+        lambda: layer.bias.assign(tf.zeros_like(layer.bias)),
+        lambda: keras.Sequential([layer]).set_weights(layer.get_weights()),
+    ):
+        with pytest.raises(InputError, match="weights of layer 'layer' cannot change"):
+            change()
+    np.testing.assert_array_equal(layer(x), before)
+
+
+def test_weights_of_a_stock_layer_can_change():
+    layer, x, *_ = make((1, 8, 8, 16, 16), "float32", "stock")
+    layer.set_weights([0 * array for array in layer.get_weights()])
+    np.testing.assert_array_equal(layer(x), tf.zeros_like(layer(x)))

@@ -1,6 +1,8 @@
 """The Gram matrix and the style loss: both kernels against NumPy in float64 and against autodiff."""
 
+import gc
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def kernel(request):
 
 
 def random_features(shape, dtype, seed=0):
-    """Rectified activations, as the network's are: half zeros."""
+    """Activations after ReLU, as the network's are: half zeros."""
     values = np.random.default_rng(seed).normal(size=shape).clip(min=0) * 100
     return tf.cast(tf.constant(values, tf.float32), dtype)
 
@@ -316,6 +318,60 @@ def test_a_gpu_gets_the_work_that_is_meant_for_it(kernel):
     loss, gradient = loss_and_gradient(tf.ones([1, 4, 2]), tf.eye(2)[None], 1.0, kernel)
     assert "GPU" in loss.device
     assert "GPU" in gradient.device
+
+
+def test_graphs_leave_nothing_behind(kernel):
+    """tf.custom_gradient would register a gradient for each trace, and keep its graph with it."""
+    from tensorflow.python.framework import ops
+
+    def trace():
+        @tf.function
+        def run(features):
+            return loss_and_gradient(features, tf.eye(2)[None], 1.0, kernel)
+
+        concrete = run.get_concrete_function(tf.TensorSpec([1, 4, 2]))
+        concrete(tf.ones([1, 4, 2]))
+        return weakref.ref(concrete.graph)
+
+    trace()
+    before = len(ops.gradient_registry.list())
+    graph = trace()
+    gc.collect()
+    assert len(ops.gradient_registry.list()) == before
+    assert graph() is None
+
+
+def test_a_function_is_differentiated_from_outside(kernel):
+    """Then the gradient comes from the function's graph and not from a tape in it."""
+    features, target = random_features((2, 50, 16), "float32"), random_target(16, 50)
+    expected = loss_and_gradient(features, target, 1e-6, kernel)
+
+    @tf.function
+    def loss(features):
+        total = tf.zeros([2])
+        for _ in tf.range(3):  # And a loop's gradient from that of its body.
+            total += gram_loss(features, target, 1e-6, kernel=kernel)
+        return total
+
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        value = loss(features)
+    np.testing.assert_allclose(value, 3 * expected[0], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(value, features), 3 * expected[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_of_the_stock_ops_can_be_saved(tmp_path):
+    features, target = random_features((1, 50, 16), "float32"), random_target(16, 50)
+    module = tf.Module()
+    module.run = tf.function(
+        lambda x: loss_and_gradient(x, target, 1e-6, "stock"),
+        input_signature=[tf.TensorSpec([1, None, 16])],
+    )
+    options = tf.saved_model.SaveOptions(namespace_whitelist=[], experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(tmp_path), options=options)
+    loaded = tf.saved_model.load(str(tmp_path)).run(features)
+    for one, other in zip(loaded, module.run(features), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_under_xla_stock_is_taken():

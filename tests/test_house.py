@@ -23,8 +23,12 @@ FLOORS = (
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
 WITHOUT_TENSORFLOW = (
+    "commands.flags",
     "commands.jobs",
+    "commands.messages",
     "commands.provenance",
+    "commands.records",
+    "commands.request",
     "commands.runner",
     "commands.sandbox",
     "commands.stylize",
@@ -47,6 +51,7 @@ WITHOUT_TENSORFLOW = (
     "transfer.memory",
     "transfer.prepare",
     "transfer.pyramid",
+    "transfer.setting_fields",
     "transfer.settings",
 )
 MODULES = {

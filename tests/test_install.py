@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 USE = """
 import tensorflow as tf
-from tf_style.gram import gram_matrix, kernel_info
+from tf_style.ops.gram import gram_matrix, kernel_info
 assert kernel_info().kernel == "custom", kernel_info()
 assert gram_matrix(tf.ones([1, 9, 5]), kernel="custom")[0, 4, 4] == 9
 """

@@ -1,5 +1,6 @@
 """Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,8 +13,9 @@ import time
 import pytest
 from PIL import Image
 
-from tf_style import InputError
+from tf_style import PRESETS, InputError, Settings
 from tf_style.commands import jobs, stylize_batch
+from tf_style.commands.request import Request
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ["--size", "32", "--iterations", "1", "--precision", "float32"]
@@ -82,6 +84,10 @@ def test_a_manifest_names_the_pairs(folder, suffix):
     assert [record["status"] for record in records(folder)] == ["made", "error"]
 
 
+def a_job(content, output):
+    return Request.make(content, ["style.png"], output, Settings())
+
+
 def die_of_poison(job):
     """Stands for a job: a process that meets poison dies as if of a decoder's bug, or of memory."""
     if "poison" in job.content:
@@ -94,7 +100,7 @@ def die_of_poison(job):
 def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
     monkeypatch.setattr(jobs, "run_job", die_of_poison)
     names = ["a", "b", "poison", "c", "d", "e"]
-    planned = [jobs.Job(name, "style", f"{name}.png", {}) for name in names]
+    planned = [a_job(name, f"{name}.png") for name in names]
     found = list(jobs.run_locally(planned, num_workers))
     made = [record["output"] for record in found if record["status"] == "made"]
     assert sorted(made) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
@@ -109,7 +115,7 @@ def fail_otherwise(job):
 
 def test_whatever_a_job_raises_is_its_own_record(monkeypatch):
     monkeypatch.setattr(jobs, "_make", fail_otherwise)
-    record = jobs.run_job(jobs.Job("a.png", "b.png", "none.png", {}))
+    record = jobs.run_job(a_job("a.png", "none.png"))
     assert (record["status"], record["message"]) == ("error", "MemoryError: of all things")
 
 
@@ -165,18 +171,34 @@ def test_wrong_requests(folder, capsys, flags, message):
 
 def test_names_tell_contents_styles_and_settings_apart(folder):
     pairs = [("contents/coffee.png", "styles/chelsea.png")]
-    (first,) = jobs.make_jobs(pairs, "made", {"size": 32})
-    (second,) = jobs.make_jobs(pairs, "made", {"size": 33})
+    (first,) = jobs.make_jobs(pairs, "made", Settings(size=32))
+    (second,) = jobs.make_jobs(pairs, "made", Settings(size=33))
     (folder / "contents" / "coffee.png").write_bytes(b"other")
-    (third,) = jobs.make_jobs(pairs, "made", {"size": 32})
+    (third,) = jobs.make_jobs(pairs, "made", Settings(size=32))
     assert len({job.output for job in (first, second, third)}) == 3
     (folder / "init.png").write_bytes(b"one")
-    (fourth,) = jobs.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    (fourth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
     (folder / "init.png").write_bytes(b"two")
-    (fifth,) = jobs.make_jobs(pairs, "made", {"size": 32, "init": "init.png"})
+    (fifth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
     assert fourth.output != fifth.output
     assert os.path.isabs(fifth.content)
-    assert os.path.isabs(fifth.settings["init"])
+    assert os.path.isabs(fifth.settings.init)
+
+
+def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
+    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+
+    def name(**settings):
+        (job,) = jobs.make_jobs(pairs, "made", Settings(**settings))
+        return job.output
+
+    first = name()
+    # A default that is given is no other picture.
+    assert name(size=Settings.size, content_weight=PRESETS[Settings.preset].content_weight) == first
+    # The same words with another meaning are.
+    changed = dataclasses.replace(PRESETS[Settings.preset], tv_exponent=1)
+    monkeypatch.setitem(PRESETS, Settings.preset, changed)
+    assert name() != first
 
 
 def test_names_that_are_too_long_or_no_files(folder):
@@ -186,7 +208,7 @@ def test_names_that_are_too_long_or_no_files(folder):
         ("pipe.png", "a\0b.png"),
         ("\ud800.png", "b"),
     ]
-    planned = jobs.make_jobs(pairs, "made", {"size": 32})
+    planned = jobs.make_jobs(pairs, "made", Settings(size=32))
     assert len(planned) == 3
     assert all(len(os.path.basename(job.output).encode()) < 250 for job in planned)
     assert [jobs.run_job(job)["status"] for job in planned] == ["error"] * 3

@@ -15,7 +15,7 @@ import compile_ops  # noqa: E402
 SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-@pytest.fixture(scope="module", params=["gram", "convolution", "vectors"])
+@pytest.fixture(scope="module", params=["gram", "conv_relu", "multi_vector"])
 def program(request, tmp_path_factory):
     """A program of tests and the kernels, compiled."""
     cxx = compile_ops.compiler()

@@ -1,5 +1,6 @@
 """Which kernel is taken, and what is said about it."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import tensorflow as tf
 
 from tf_style.errors import InputError
 from tf_style.ops import library
-from tf_style.ops.gram import gram_matrix, kernel_info
+from tf_style.ops.gram import gram_loss, gram_matrix, kernel_info
+from tf_style.ops.multi_vector import multi_axpy, multi_dot
 
 MINOR = ".".join(tf.__version__.split(".")[:2])
 
@@ -82,11 +84,104 @@ def test_the_binary_is_gone(build_info):
     assert len(record) == 1
 
 
-def test_a_gpu_and_no_cuda_in_the_binary(monkeypatch):
-    if kernel_info().built_for is None:
+@pytest.fixture
+def with_gpu(monkeypatch):
+    """A machine on which TensorFlow sees a GPU, and ops that were built without CUDA."""
+    if library.custom_ops("auto") is None:
         pytest.skip(kernel_info().reason)
+    build = sys.modules["tf_style.ops._build_info"]
+    monkeypatch.setattr(build, "CUDA_ARCHITECTURES", ())
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [f"the {kind}"])
-    assert "built without CUDA" in library._gpu_problem(None, ())
+    library._gpu_problem.cache_clear()
+    yield
+    library._gpu_problem.cache_clear()
+
+
+def test_a_gpu_and_no_cuda_in_the_binary(with_gpu):
+    assert "built without CUDA" in library._gpu_problem()
+    assert kernel_info().kernel == "stock"
+    assert "built without CUDA" in kernel_info().reason
+    assert kernel_info().instruction_set in library.INSTRUCTION_SETS
+    with tf.device("/CPU:0"):
+        assert kernel_info().kernel == "custom"
+
+
+def test_the_device_in_use_decides(with_gpu):
+    """And not whether there is a GPU."""
+    assert library.used_device_type() == "GPU"
+    assert library.custom_ops("auto") is None
+    with tf.device("/CPU:0"):
+        assert library.used_device_type() == "CPU"
+        assert library.custom_ops("custom") is not None
+        with tf.device("/GPU:0"):
+            assert library.custom_ops("auto") is None
+
+
+def types_traced(scope, inner_scope):
+    """The device types seen by a function traced within one scope, and by one called within another."""
+    types = []
+
+    @tf.function
+    def inner():
+        types.append(library.used_device_type())
+
+    @tf.function
+    def outer():
+        types.append(library.used_device_type())
+        with inner_scope:
+            inner()
+
+    with scope:
+        outer()
+    return types
+
+
+def test_functions_know_the_device_around_them(with_gpu):
+    anywhere, cpu = contextlib.nullcontext(), tf.device("/CPU:0")
+    assert types_traced(anywhere, anywhere) == ["GPU", "GPU"]
+    assert types_traced(cpu, anywhere) == ["CPU", "CPU"]
+    assert types_traced(anywhere, cpu) == ["GPU", "CPU"]
+
+
+def test_functions_of_datasets_are_on_the_cpu(with_gpu):
+    types = []
+
+    @tf.function
+    def inner(x):
+        types.append(library.used_device_type())
+        return x
+
+    def outer(x):
+        types.append(library.used_device_type())
+        return inner(x)
+
+    assert list(tf.data.Dataset.range(2).map(outer).as_numpy_iterator()) == [0, 1]
+    assert types == ["CPU", "CPU"]
+
+
+def test_custom_is_an_error_where_it_cannot_run(with_gpu):
+    q = tf.ones([1, 4])
+    for run in (
+        lambda: gram_matrix(tf.ones([1, 3, 2]), kernel="custom"),
+        lambda: gram_loss(tf.ones([1, 3, 2]), tf.eye(2)[tf.newaxis], 1.0, kernel="custom"),
+    ):
+        with pytest.raises(InputError, match="cannot be had: .* built without CUDA"):
+            run()
+    for run in (
+        lambda: multi_dot(q, [q], kernel="custom"),
+        lambda: multi_axpy(q, tf.ones([1, 1], tf.float64), [q], kernel="custom"),
+    ):
+        with pytest.raises(InputError, match="cannot be had: .* for the CPU only"):
+            run()
+
+
+def test_the_functions_agree_on_a_machine_with_a_gpu(with_gpu):
+    """By the stock ops, and within tf.device by the custom ones."""
+    q = tf.constant([[1.0, 2.0]])
+    for scope, kernel in ((None, "auto"), ("/CPU:0", "custom")):
+        with tf.device(scope):
+            np.testing.assert_array_equal(gram_matrix(tf.ones([1, 3, 2]), kernel=kernel)[0, 0], [3, 3])
+            np.testing.assert_array_equal(multi_dot(q, [q, 2 * q], kernel=kernel), [[5, 10]])
 
 
 @pytest.mark.parametrize("limit", ["portable", "avx2", "avx512"])
@@ -111,3 +206,32 @@ def test_an_unknown_instruction_set_is_an_error(monkeypatch):
     monkeypatch.setenv("TF_STYLE_MAX_ISA", "avx3")
     with pytest.raises(InputError, match="TF_STYLE_MAX_ISA must be one of .* Received: 'avx3'"):
         library._check_instruction_set_limit()
+
+
+def test_scratch_memory_that_is_not_there_is_an_error_of_the_op():
+    """And no end of the process, as a failed allocation in a thread of the pool would be."""
+    if library.custom_ops("auto") is None:
+        pytest.skip(kernel_info().reason)
+    program = """
+import resource, sys
+import tensorflow as tf
+from tf_style.ops import library
+ops = library.custom_ops("custom")
+def pack(filter):
+    return ops.tf_style_pack_filter(filter=filter, T=tf.float32, for_gradient=True)
+pack(tf.zeros([3, 3, 1024, 1024]))
+filter = tf.zeros([3, 3, 1536, 1536])
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+failures = 0
+# What comes out takes 144 MiB, and scratch 81 and more: either allocation fails on the way up.
+for extra in range(40, 1000, 20):
+    resource.setrlimit(resource.RLIMIT_AS, (size + extra * 2**20, resource.RLIM_INFINITY))
+    try:
+        pack(filter)
+    except tf.errors.ResourceExhaustedError:
+        failures += 1
+    else:
+        sys.exit(42 if failures > 4 else 1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 42, done.stderr[-2000:]

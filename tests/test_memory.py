@@ -38,7 +38,7 @@ def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
     monkeypatch.setattr(host, "available", lambda: needed - memory.BASE_BYTES)
     memory.check_fits(inputs, "float32", "/CPU:0")
     monkeypatch.setattr(host, "available", lambda: needed - memory.BASE_BYTES - 2**20)
-    with pytest.raises(InputError, match=r"--size 12\d would fit, or --force"):
+    with pytest.raises(InputError, match=r"--size 12\d would fit, or --no-memory-check"):
         memory.check_fits(inputs, "float32", "/CPU:0")
     monkeypatch.setattr(host, "available", lambda: 0)
     with pytest.raises(InputError, match="nothing would fit"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_style.errors import InputError
 from tf_style.ops import library
 from tf_style.ops.multi_vector import multi_axpy, multi_dot
 
@@ -75,3 +76,13 @@ def test_known_shapes_stay_known():
     products, result = run.get_concrete_function(tf.TensorSpec([3, None, 2])).output_shapes
     assert products.as_list() == [3, 2]
     assert result.as_list() == [3, None, 2]
+
+
+def test_custom_is_an_error_in_float64():
+    if library.custom_ops("auto") is None:
+        pytest.skip("the ops are not built")
+    q = tf.ones([1, 5], tf.float64)
+    with pytest.raises(InputError, match="takes float32. Received: dtype=float64"):
+        multi_dot(q, [q], kernel="custom")
+    with pytest.raises(InputError, match="takes float32. Received: dtype=float64"):
+        multi_axpy(q, tf.ones([1, 1], tf.float64), [q], kernel="custom")

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from tf_style import PRESETS, InputError, Objective
-from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, SUM, Scale
+from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, Scale
 from tf_style.transfer import pyramid
 
 PRESET = PRESETS["gatys2016"]
+SUM = Scale(1.0, 0, 0)
 
 
 def test_levels_double_up_to_the_size_asked_for():

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_style import PRESETS, Features, InputError, TiledObjective
+from tf_style import PRESETS, Features, InputError, Settings, TiledObjective
 from tf_style.commands import jobs
 from tf_style.images import reading
 from tf_style.network import weights
@@ -134,7 +134,7 @@ def test_a_batch_of_24_with_poison_and_a_killed_worker(nodes, tmp_path):
     pairs.insert(15, (pairs[0][0], str(tmp_path / "poison.png")))
     folder = tmp_path / "made"
     folder.mkdir()
-    planned = jobs.make_jobs(pairs, folder, {"size": 32, "iterations": 1, "precision": "float32"})
+    planned = jobs.make_jobs(pairs, folder, Settings(size=32, iterations=1, precision="float32"))
     assert len(planned) == 24
     found = []
     for record in jobs.run_on_ray(planned, ray_pool.remote()):

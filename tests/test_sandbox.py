@@ -73,4 +73,18 @@ def test_weights_that_send_their_reader_in_circles_are_an_error(monkeypatch):
     """Found by fuzzing: the HDF5 library never returns from this file."""
     monkeypatch.setattr(sandbox, "WEIGHTS_SECONDS", 3)
     with pytest.raises(InputError, match="endless.h5 cannot be decoded: its decoder broke down"):
-        sandbox.check_weights(str(ROOT / "tests" / "data" / "endless.h5"))
+        sandbox.probe_weights(str(ROOT / "tests" / "data" / "endless.h5"))
+
+
+@pytest.mark.parametrize("begun", [b"", sandbox._HEADER.pack(2, 3, False) + bytes(5)])
+def test_a_drive_that_does_not_answer_is_an_error(tmp_path, monkeypatch, begun):
+    """Before the first byte, or in the middle of the picture."""
+    (tmp_path / "begun").write_bytes(begun)
+    child = tmp_path / "python"
+    child.write_text(f"#!/bin/sh\ncat {tmp_path / 'begun'}\nexec sleep 300\n")
+    child.chmod(0o755)
+    monkeypatch.setattr(sandbox.sys, "executable", str(child))
+    monkeypatch.setattr(sandbox, "WALL_CLOCK_SECONDS", 1)
+    with pytest.raises(InputError, match=r"photo\.jpg cannot be read: it took more than 1 s") as error:
+        sandbox.read("photo.jpg")
+    assert "\n" not in str(error.value)

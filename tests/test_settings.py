@@ -1,6 +1,8 @@
 """Settings, presets against the published figures, and layer names."""
 
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -202,3 +204,39 @@ def test_layer_names_channels_and_strides():
 def test_unknown_layers_are_refused(name):
     with pytest.raises(InputError, match="16 convolutions"):
         find_layer(name)
+
+
+def test_the_former_name_of_history_is_still_taken_and_read():
+    assert Settings(pairs=7).history == Settings(pairs=7).pairs == Settings(pairs=7).num_pairs == 7
+    assert Settings(pairs=7) == Settings(history=7) == Settings(history=7, pairs=7)
+    assert Settings().history is Settings().pairs is None
+    assert (Settings().num_pairs, Settings(optimizer="tfp").num_pairs) == (40, 10)
+    assert dataclasses.replace(Settings(pairs=7), history=8).pairs == 8
+    assert dataclasses.replace(Settings(history=7), pairs=7, size=64).history == 7
+    assert "pairs" not in dataclasses.asdict(Settings(pairs=7))
+    with pytest.raises(InputError, match="history=5, pairs=6"):
+        Settings(history=5, pairs=6)
+    with pytest.raises(InputError, match="history is a whole number from 1 to 1000"):
+        Settings(pairs=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"size_of": "width"}, "size_of is one of long, short, area. Received: 'width'"),
+        ({"preset": "monet"}, f"preset is one of {', '.join(PRESETS)}. Received: 'monet'"),
+        ({"tile": 15}, "tile is one of auto, off or a whole number of pixels from 16 to 65535. "),
+        ({"tile": "often"}, "tile is one of auto, off or a whole number of pixels from 16 to 65535. "),
+        ({"memory": math.inf}, "memory is a number of GiB above 0. Received: inf"),
+        ({"memory": 0}, "memory is a number of GiB above 0. Received: 0"),
+        ({"levels": 17}, "levels is a whole number from 1 to 16. Received: 17"),
+        ({"style_scale": 1000.5}, "style_scale is a number above 0 and at most 1000. "),
+        ({"content_weight": "5"}, "content_weight is a finite number, 0 or more. Received: '5'"),
+        ({"size": None}, "size is a whole number from 1 to 65535. Received: None"),
+        ({"optimizer": None}, "optimizer is one of lbfgs, tfp, adam. Received: None"),
+        ({"weights": None}, "weights is needed. Received: None"),
+    ],
+)
+def test_a_refusal_says_what_was_expected(settings, expected):
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}"):
+        Settings(**settings)

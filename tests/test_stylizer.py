@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_style import InputError, Settings, StyleTransfer, Stylizer, prepare, read_image, stylize_dataset
+from tf_style.embed.stylizer import HISTORY
 from tf_style.images.picture import resize
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -45,6 +46,25 @@ def test_reaches_what_a_transfer_of_the_same_evaluations_reaches(stylizer, conte
     # It has gone somewhere, in the right direction.
     assert expected.final.loss < 0.5 * expected.evaluations[0].loss
     assert np.abs(made - contents[0]).mean() > 5 / 255
+
+
+def test_with_the_history_that_serving_md_names_it_is_that_transfer_beyond_ten_iterations(contents):
+    """And with a `StyleTransfer`'s own it is another: the sentence is not idle."""
+    chosen = {"iterations": 16, "precision": "float32", "pair_precision": "float32"}
+    # Of the content's size, so that nothing is resized.
+    stylizer = Stylizer(contents[1], **chosen)
+    state = stylizer.optimize(tf.constant(255 * contents[:1]), stylizer.own_styles)
+    losses = []
+    for history in (HISTORY, None):
+        settings = Settings(size=64, levels=1, pairs=history, **chosen)
+        run = StyleTransfer(prepare(contents[0], [contents[1]], settings)).run()
+        assert len(run.evaluations) == 17, "a search would make the two differ"
+        losses.append(run.final.loss)
+    # Measured: 2e-8, and 6e-4 with the other history.
+    assert float(state.value[0]) == pytest.approx(losses[0], rel=1e-5)
+    assert float(state.value[0]) != pytest.approx(losses[1], rel=1e-4)
+    text = (ROOT / "docs" / "serving.md").read_text()
+    assert f"--precision float32 --history {HISTORY}`" in text
 
 
 def test_a_batch_ends_at_the_losses_that_each_reaches_alone(stylizer, contents):

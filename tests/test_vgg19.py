@@ -60,7 +60,7 @@ def test_equals_keras_applications_with_its_pooling_and_padding(photographs):
 
 
 def numpy_convolution(x, kernel, bias):
-    """Rectified, without padding, in float64."""
+    """With ReLU, without padding, in float64."""
     height, width = x.shape[0] - 2, x.shape[1] - 2
     total = np.zeros((height, width, kernel.shape[3]))
     for dy in range(3):

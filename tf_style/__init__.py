@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.objective.presets import PRESETS, Preset, Scale
     from tf_style.objective.tiled import TiledObjective
     from tf_style.ops.gram import KernelInfo, gram_loss, gram_matrix, kernel_info
-    from tf_style.optimize.lbfgs import Lbfgs, Status
+    from tf_style.optimize.lbfgs import Lbfgs
+    from tf_style.optimize.status import Status
     from tf_style.serve.export import export_saved_model
     from tf_style.transfer.evaluation_log import EvaluationLog
     from tf_style.transfer.prepare import PreparedInputs, prepare
@@ -51,7 +52,7 @@ _PLACES = {
     "Progress": "transfer.transfer.Progress",
     "Scale": "objective.presets.Scale",
     "Settings": "transfer.settings.Settings",
-    "Status": "optimize.lbfgs.Status",
+    "Status": "optimize.status.Status",
     "StyleLoss": "embed.losses.StyleLoss",
     "StyleTransfer": "transfer.transfer.StyleTransfer",
     "StylizeResult": "transfer.transfer.StylizeResult",

@@ -70,13 +70,31 @@ def check_folder(path: str | os.PathLike[str]) -> None:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file so that it is complete or untouched, whatever happens.
 
-    The bytes go to `.<name>.<pid>.tmp` beside it, which takes its place once they are on the
-    disk. Its permissions are those that `open` would give. A symbolic link stays, and the file it
-    points to is replaced. Two threads of a process must not write the same path at once.
-
     Args:
       path: The file.
       data: All that it is to hold.
+
+    Raises:
+      TransferError: If it cannot be written; what was there is as it was.
+    """
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomically(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]:
+    """Opens a file to be written piece by piece, so that it is complete or untouched.
+
+    The bytes go to `.<name>.<pid>.tmp` beside it, which takes its place once they are on the disk: when
+    the `with` block ends without an exception. Its permissions are those that `open` would give. A
+    symbolic link stays, and the file it points to is replaced. Two threads of a process must not write
+    the same path at once.
+
+    Args:
+      path: The file.
+
+    Yields:
+      The temporary file, to write to.
 
     Raises:
       TransferError: If it cannot be written; what was there is as it was.
@@ -86,7 +104,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         with _temporary(target) as (file, temporary):
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             file.close()
@@ -114,7 +132,7 @@ def _temporary(target: Path) -> Iterator[tuple[io.BufferedWriter, Path]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The file is in place by now; not every system can sync a folder, and none needs to.
+    # The file is in place by now; fsync of a folder is best effort.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

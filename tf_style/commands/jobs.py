@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import csv
 import dataclasses
+import functools
 import glob
 import hashlib
 import json
@@ -14,71 +15,52 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from tf_style._version import __version__
+from tf_style.commands import records, stylize_run
+from tf_style.commands.request import Request, absolute_files
 from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown
-from tf_style.transfer.settings import fields_with_files
+from tf_style.images import writing
+from tf_style.transfer.settings import Settings, fields_with_files
 
-# A job is given up when its process has died so often with no other job under way: a machine that ran
-# out of memory once may not do so again.
+# Two, for a machine that ran out of memory once may not do so again.
 MAX_DEATHS = 2
-# Of the names of a picture's inputs in its own, bytes: file systems take 255 in all.
+# Of each input's name in its picture's; file systems take 255 in all.
 MAX_STEM_BYTES = 80
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One picture to make.
-
-    Attributes:
-      content: Path of the content image.
-      style: Path of the style image.
-      output: Path of the picture, named after both and a hash of all that goes into it.
-      settings: Fields of `Settings`.
-
-    Paths are absolute, for workers elsewhere.
-    """
-
-    content: str
-    style: str
-    output: str
-    settings: dict[str, Any]
-
-
 def make_jobs(
-    pairs: Iterable[tuple[str, str]], folder: str | os.PathLike, settings: dict[str, Any]
-) -> list[Job]:
+    pairs: Iterable[tuple[str, str]], folder: str | os.PathLike, settings: Settings
+) -> list[Request]:
     """The jobs of pairs of images.
 
     Args:
       pairs: Paths of content and style.
       folder: Where the pictures go.
-      settings: Fields of `Settings`.
+      settings: Of all of them.
 
     Returns:
-      A job for each different pair, in order. What cannot be read has a name too, and fails when its
-      turn comes.
+      A request for each different pair, in order, with absolute paths, for workers elsewhere. Its
+      output is named after both images and a hash of all that goes into the picture. What cannot be
+      read has a name too, and fails when its turn comes.
+
+    Raises:
+      InputError: If the settings contradict each other.
     """
-    digests: dict[str, str] = {}
-
-    def digest(path: str) -> str:
-        if path not in digests:
-            digests[path] = _digest(path)
-        return digests[path]
-
-    # Files of the settings count by what is in them.
-    files = fields_with_files(settings)
-    described = {**settings, **{name: digest(settings[name]) for name in files}}
-    settings = {**settings, **{name: os.path.abspath(settings[name]) for name in files}}
+    digest = functools.cache(_digest)
+    settings = absolute_files(settings)
     jobs = {}
     for content, style in pairs:
-        what = [digest(content), digest(style), described, __version__]
-        text = json.dumps(what, sort_keys=True)
-        name = f"{_stem(content)}--{_stem(style)}--{hashlib.sha256(text.encode()).hexdigest()[:16]}.png"
-        paths = (os.path.abspath(path) for path in (content, style, os.path.join(folder, name)))
-        jobs[name] = Job(*paths, settings)
+        paths = os.path.abspath(content), os.path.abspath(style)
+        job = Request.make(paths[0], [paths[1]], "", settings)
+        what = records.as_dict(job) | {"content": digest(content), "style": [digest(style)]}
+        # Files of the settings count by what is in them.
+        what |= {name: digest(what[name]) for name in fields_with_files(what)}
+        hashed = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        name = f"{_stem(content)}--{_stem(style)}--{hashed}.png"
+        jobs[name] = dataclasses.replace(job, output=os.path.abspath(os.path.join(folder, name)))
     return list(jobs.values())
 
 
@@ -124,7 +106,7 @@ def read_manifest(path: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: Request) -> dict[str, Any]:
     """Makes one picture, unless it is there.
 
     Returns:
@@ -146,9 +128,14 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def run_locally(
-    jobs: Sequence[Job], num_workers: int, *, should_stop: Callable[[], bool] = lambda: False
+    jobs: Sequence[Request], num_workers: int, *, should_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[dict[str, Any]]:
     """Runs jobs in processes of this machine; one that dies costs its own job another try, no other.
+
+    A process that dies breaks its pool, and does not tell which job it had: all that were under way are
+    suspects. Each suspect runs again in a pool of its own, where a death can only be its own. After
+    `MAX_DEATHS` of those it is given up; one that survives is done. Then the jobs that wait go on in
+    `num_workers` processes.
 
     Args:
       jobs: The jobs.
@@ -159,15 +146,14 @@ def run_locally(
       The records as they come.
     """
     waiting, suspects = collections.deque(jobs), collections.deque()
-    deaths: collections.Counter = collections.Counter()
+    deaths: collections.Counter[str] = collections.Counter()
     while (waiting or suspects) and not should_stop():
-        # After a death those that were under way go one at a time: so the guilty one is found out.
         queue, width = (suspects, 1) if suspects else (waiting, num_workers)
-        lost = yield from _run_until_a_death(queue, width, should_stop)
+        interrupted = yield from _run_until_a_death(queue, width, should_stop)
         if width > 1:
-            suspects.extend(lost)
+            suspects.extend(interrupted)
             continue
-        for job in lost:
+        for job in interrupted:
             deaths[job.output] += 1
             if deaths[job.output] < MAX_DEATHS:
                 suspects.appendleft(job)
@@ -176,33 +162,45 @@ def run_locally(
 
 
 def _run_until_a_death(
-    queue: collections.deque[Job], width: int, should_stop: Callable[[], bool]
-) -> Generator[dict[str, Any], None, list[Job]]:
-    """Runs jobs until a process dies, and returns those that were under way then."""
+    queue: collections.deque[Request], width: int, should_stop: Callable[[], bool]
+) -> Generator[dict[str, Any], None, list[Request]]:
+    """Runs jobs in a pool until the queue is empty or a process dies.
+
+    Args:
+      queue: The jobs, of which those that are begun are taken.
+      width: Processes, and jobs under way at once at most.
+      should_stop: As for `run_locally`.
+
+    Yields:
+      The records as they come.
+
+    Returns:
+      The jobs that were under way when a process died.
+    """
     # Forked, a process that has TensorFlow's threads would hang.
     context = multiprocessing.get_context("spawn")
-    lost: list[Job] = []
+    interrupted: list[Request] = []
     with concurrent.futures.ProcessPoolExecutor(
         width, mp_context=context, initializer=_leave_interrupts_to_the_parent
     ) as pool:
-        under_way: dict[concurrent.futures.Future, Job] = {}
+        under_way: dict[concurrent.futures.Future, Request] = {}
         while True:
-            # No more than can be begun at once: whatever is under way when a process dies is suspect.
-            while queue and len(under_way) < width and not (lost or should_stop()):
+            # Never more than processes: a job that only waits in the pool would be suspected too.
+            while queue and len(under_way) < width and not (interrupted or should_stop()):
                 try:
                     under_way[pool.submit(run_job, queue[0])] = queue[0]
-                except concurrent.futures.process.BrokenProcessPool:
-                    break  # An idle one died, and is nobody's fault.
+                except BrokenProcessPool:
+                    break  # An idle process died, which is no job's fault.
                 queue.popleft()
             if not under_way:
-                return lost
+                return interrupted
             done, _ = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 job = under_way.pop(future)
                 try:
                     yield future.result()
-                except concurrent.futures.process.BrokenProcessPool:
-                    lost.append(job)
+                except BrokenProcessPool:
+                    interrupted.append(job)
 
 
 def _leave_interrupts_to_the_parent() -> None:
@@ -211,19 +209,23 @@ def _leave_interrupts_to_the_parent() -> None:
 
 
 def run_on_ray(
-    jobs: Sequence[Job], call: Callable[..., Any], *, should_stop: Callable[[], bool] = lambda: False
+    jobs: Sequence[Request],
+    call: Callable[..., Any],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, Any]]:
     """Runs jobs on Ray's workers, which try one again whose process died.
 
     Args:
       jobs: The jobs; their files are on a disk that all workers see.
-      call: As from `cluster.remote`.
+      call: As from `ray_pool.remote`.
       should_stop: When true no record is waited for any more.
 
     Yields:
       The records as they come.
     """
     import ray
+    from ray.exceptions import RayError
 
     waiting = {call(run_job, job): job for job in jobs}
     while waiting and not should_stop():
@@ -232,42 +234,26 @@ def run_on_ray(
             job = waiting.pop(reference)
             try:
                 yield ray.get(reference)
-            except ray.exceptions.RayError as error:
+            except RayError as error:
                 yield _record(job, "error", f"its worker failed: {' '.join(str(error).split())}")
 
 
-def _make(job: Job) -> str:
-    from tf_style import host
-    from tf_style.commands import runner, sandbox
-    from tf_style.images import writing
-    from tf_style.transfer.prepare import prepare
-    from tf_style.transfer.settings import Settings
-
-    inputs = prepare(job.content, [job.style], Settings(**job.settings), read=sandbox.read)
-    writing.check_output(job.output, size=(inputs.height, inputs.width))
-    host.check_import()
-    with runner.startup_noise_hidden():
-        from tf_style.objective.tile_threads import ensure_inter_op_threads
-        from tf_style.transfer import memory
-
-        ensure_inter_op_threads()
-        memory.check(inputs)
-        from tf_style.transfer.transfer import StyleTransfer
-
-        transfer = StyleTransfer(inputs)
+def _make(job: Request) -> str:
+    inputs = stylize_run.prepare_inputs(job)
+    transfer = stylize_run.make_transfer(job, inputs)
     result = transfer.run()
-    if result.status.is_failure:
+    if result.final is None or result.status.is_failure:
         raise TransferError(f"No picture was made: {result.status.text}.")
     writing.write(job.output, result.image, alpha=result.alpha)
     return f"loss {result.final.loss:.4g}, {len(result.evaluations)} evaluations"
 
 
 def _record(
-    job: Job, status: str, message: str, seconds: float = 0.0, worker: str = ""
+    job: Request, status: str, message: str, seconds: float = 0.0, worker: str = ""
 ) -> dict[str, Any]:
     return {
         "content": job.content,
-        "style": job.style,
+        "style": job.styles[0],
         "output": job.output,
         "status": status,
         "message": message,
@@ -282,7 +268,7 @@ def _stem(path: str) -> str:
 
 
 def _digest(path: str) -> str:
-    """Of a file's bytes, or where there is no file of its name."""
+    """SHA-256 of a file's bytes; where there is no file that can be read, its path."""
     if not os.path.isfile(path):  # A pipe would wait for a writer.
         return path
     try:

@@ -1,30 +1,17 @@
-"""What the command line says about a run: progress, a trace file, the output's description."""
+"""What the command line says about a run: its plan, its progress, its outcome."""
 
-import argparse
 import contextlib
-import dataclasses
-import importlib.metadata
-import json
-import math
-import pathlib
-import platform
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import keras
-import numpy as np
-import PIL
 import rich.console
 import rich.progress
-import tensorflow as tf
 
 from tf_style import files
 from tf_style._version import __version__
 from tf_style.commands import messages, provenance
-from tf_style.commands.messages import say
-from tf_style.objective.objective import PARTS
-from tf_style.ops.gram import kernel_info
+from tf_style.commands.messages import emit
+from tf_style.commands.provenance import losses
 from tf_style.transfer import memory
 from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult
 
@@ -88,11 +75,10 @@ class _LinePrinter:
             return
         self._next = (progress.iteration // LINE_EVERY_ITERATIONS + 1) * LINE_EVERY_ITERATIONS
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations} "
             f"at {progress.width} x {progress.height}, "
-            f"loss {last.loss:.4g} (content {last.content:.4g}, style {last.style:.4g}), "
-            f"{_rate(progress):.2f} evaluations/s"
+            f"{_loss_text(last)}, {_rate(progress):.2f} evaluations/s"
         )
 
 
@@ -105,26 +91,18 @@ class _ObjectPrinter:
         if progress.level != self._level:
             self._level = progress.level
             of = f"level {progress.level + 1} of {progress.num_levels}"
-            say(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
+            emit(f"{of}, {progress.width} x {progress.height} pixels", "level", **size)
         last = progress.evaluations[-1]
-        say(
+        emit(
             f"iteration {progress.iteration} of {progress.max_iterations}",
             "progress",
             iteration=progress.iteration,
             max_iterations=progress.max_iterations,
             evaluations=len(progress.evaluations),
             **size,
-            **_losses(last),
+            **losses(last),
             evaluations_per_second=_rate(progress),
         )
-
-
-def _losses(evaluation: Evaluation) -> dict[str, float | None]:
-    """The loss and its parts; JSON knows no infinity and no NaN."""
-    return {
-        name: value if math.isfinite(value := getattr(evaluation, name)) else None
-        for name in ("loss", *PARTS)
-    }
 
 
 def _rate(progress: Progress) -> float:
@@ -138,14 +116,14 @@ def _rate(progress: Progress) -> float:
 def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     """Says where and how the run will go, to those who asked."""
     text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
-    if messages.is_json():
-        say(text, "start", version=__version__, **run_on(transfer))
+    if messages.json_output():
+        on = {**provenance.run_on(transfer), "device": transfer.device}
+        emit(text, "start", version=__version__, **on)
     if not verbose:
         return
-    kernel = kernel_info()
-    say(text)
-    say(f"Gram matrices by the {kernel.kernel} kernel: {kernel.reason}")
-    say(f"{transfer.inputs.preset}")
+    emit(text)
+    emit(f"computed by {transfer.kernel.kernel} operations: {transfer.kernel.reason}")
+    emit(f"{transfer.inputs.preset}")
 
 
 def _sizes(transfer: StyleTransfer) -> str:
@@ -174,34 +152,22 @@ def print_plan(transfer: StyleTransfer) -> None:
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
     ]
     for line in lines:
-        if messages.is_json():
-            say(line, "plan")
+        if messages.json_output():
+            emit(line, "plan")
         else:
             print(line)
-
-
-def run_on(transfer: StyleTransfer) -> dict[str, str]:
-    """What a run depends on beside its request, to the last bit."""
-    return {
-        "device": transfer.device,
-        "precision": transfer.precision,
-        "kernel": kernel_info().kernel,
-        "instruction_set": kernel_info().instruction_set or "",
-        "tf_style": __version__,
-        "tensorflow": tf.__version__,
-        "machine": platform.machine(),
-    }
 
 
 def print_summary(output: str, result: StylizeResult) -> None:
     """Says what came out, on stderr."""
     height, width, _ = result.image.shape
-    say(
+    # A run that was stopped as it entered a level has no evaluation there.
+    final = result.final
+    emit(
         f"wrote {files.shown(output)}, {width} x {height} pixels: "
         f"{result.iterations} iterations, {len(result.evaluations)} evaluations, "
-        f"loss {result.final.loss:.4g} (content {result.final.content:.4g}, "
-        f"style {result.final.style:.4g}), "
-        f"{result.seconds:.1f} s ({result.status.text})",
+        + ("" if final is None else f"{_loss_text(final)}, ")
+        + f"{result.seconds:.1f} s ({result.status.text})",
         "done",
         output=output,
         width=width,
@@ -209,72 +175,12 @@ def print_summary(output: str, result: StylizeResult) -> None:
         status=result.status.name.lower(),
         iterations=result.iterations,
         evaluations=len(result.evaluations),
-        **_losses(result.final),
+        **({} if final is None else losses(final)),
         seconds=result.seconds,
     )
 
 
-def describe(arguments: argparse.Namespace, transfer: StyleTransfer) -> str:
-    """How a picture was made, for its metadata: one line of JSON without the folders' names."""
-    asked = provenance.describe(arguments)
-    asked.pop("trace", None)
-    for name in ("content", "init", "output", "weights"):
-        if name in asked:
-            asked[name] = pathlib.Path(asked[name]).name
-    asked["style"] = [pathlib.Path(style).name for style in arguments.style]
-    return json.dumps({"made_by": f"tf_style {__version__}", **asked})
-
-
-def write_trace(
-    path: str,
-    arguments: argparse.Namespace,
-    transfer: StyleTransfer,
-    result: StylizeResult,
-    record: dict[str, Any],
-) -> None:
-    """Writes the record of a run as JSON.
-
-    Args:
-      path: Where to.
-      arguments: Of the command line.
-      transfer: The transfer.
-      result: Its result.
-      record: What identifies the run; its `started` is when the process started, or the first one of
-        a resumed run, in seconds since the epoch, from which the trace's seconds count.
-    """
-    evaluations = [
-        {
-            "index": evaluation.index,
-            "level": evaluation.level,
-            "seconds": evaluation.time - record["started"],
-            **_losses(evaluation),
-        }
-        for evaluation in result.evaluations
-    ]
-    trace = {
-        "started": record["started"],
-        "request": record["arguments"],
-        "inputs": record["inputs"],
-        "arguments": provenance.describe(arguments) | dataclasses.asdict(transfer.inputs.settings),
-        "levels": [dataclasses.asdict(pictures.level) for pictures in transfer.inputs.levels],
-        "versions": {
-            "tf_style": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "tensorflow-probability": importlib.metadata.version("tensorflow-probability"),
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-        },
-        "device": {
-            "name": transfer.device,
-            "precision": transfer.precision,
-            "kernel": dataclasses.asdict(kernel_info()),
-            "machine": platform.platform(),
-        },
-        "status": result.status.name.lower(),
-        "iterations": result.iterations,
-        "final_evaluation": None if result.final is None else result.final.index,
-        "evaluations": evaluations,
-    }
-    files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())
+def _loss_text(evaluation: Evaluation) -> str:
+    return (
+        f"loss {evaluation.loss:.4g} (content {evaluation.content:.4g}, style {evaluation.style:.4g})"
+    )

@@ -1,95 +1,86 @@
-"""What a run was asked for, as data: to store it, to tell it apart, to repeat it; no TensorFlow."""
+"""What a picture was made from, and on what: checkpoints, traces, metadata. Imports no TensorFlow."""
 
-import argparse
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
+import math
 import os
 import pathlib
-from typing import Any
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from tf_style import files
+from tf_style._version import __version__
+from tf_style.commands.records import as_dict, read_request
+from tf_style.commands.request import Request
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
+from tf_style.transfer import checkpoint
 from tf_style.transfer.prepare import PreparedInputs
-from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
+from tf_style.transfer.settings import fields_with_files, is_file_name
 
-# How a run is told about or kept, not what it makes.
-_ASIDE = (
-    *("debug", "quiet", "verbose", "json", "force", "dry_run"),
-    *("checkpoint", "checkpoint_every", "resume", "from_trace"),
-)
-_FILES = ("content", "output", "trace")
-_SETTINGS = {field.name: field.default for field in dataclasses.fields(Settings)}
+if TYPE_CHECKING:
+    from tf_style.transfer.transfer import Evaluation, StyleTransfer, StylizeResult
 
 
-def describe(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The flags that say what to make, without those that were left out."""
-    return {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in _ASIDE and value is not None
-    }
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What identifies a run, as checkpoints and traces store it.
 
-
-def with_full_paths(request: dict[str, Any]) -> dict[str, Any]:
-    """A request that can be repeated from another folder."""
-    full = dict(request)
-    for name in _FILES:
-        if name in full:
-            full[name] = os.path.abspath(full[name])
-    full["style"] = [os.path.abspath(path) for path in request.get("style", [])]
-    for name in fields_with_files(full):
-        full[name] = os.path.abspath(full[name])
-    return full
-
-
-def repeat(stored: Any, arguments: argparse.Namespace, source: str) -> argparse.Namespace:
-    """The arguments of a stored request.
-
-    Args:
-      stored: As from `describe`, through JSON.
-      arguments: Of this process; what it says beside the stored request must agree with it, but for
-        the files to write and the cluster to use, which may have another address by now.
-      source: What holds the request, for messages.
-
-    Returns:
-      Arguments as if the stored ones had been given here.
-
-    Raises:
-      InputError: If the stored request is not one, or the two differ.
+    Attributes:
+      request: As from `as_dict`, with absolute paths.
+      inputs: As from `fingerprint`.
+      run_on: As from `run_on`.
+      started: When the process started, or the first one of a resumed run, in seconds since the epoch.
     """
-    known = {*_FILES, *_SETTINGS, "style", "bit_depth", "save_every", "deterministic"}
-    if not isinstance(stored, dict) or not set(stored) <= known:
-        raise InputError(f"{source} holds no request that this version knows.")
-    result = argparse.Namespace(**vars(arguments))
-    for name, value in stored.items():
-        if isinstance(value, list) and name != "style":
-            value = tuple(value)
-        if name in _SETTINGS and value == _SETTINGS[name]:
-            continue
-        given = getattr(arguments, name, None)
-        is_given = given not in (None, [], False) and not (name == "bit_depth" and given == 8)
-        if is_given and name in ("output", "trace", "ray"):
-            continue
-        if is_given and _comparable(name, given) != _comparable(name, value):
-            raise InputError(
-                f"--{name.replace('_', '-')} differs from what {source} holds, {value!r}. "
-                f"Received: {given!r}"
-            )
-        setattr(result, name, value)
-    for name, value in vars(arguments).items():
-        if name in _SETTINGS and name not in stored and name != "ray":
-            raise InputError(
-                f"--{name.replace('_', '-')} is not in what {source} holds. Received: {value!r}"
-            )
-    return result
+
+    request: dict[str, Any]
+    inputs: dict[str, Any]
+    run_on: dict[str, str]
+    started: float
 
 
-def fingerprint(arguments: argparse.Namespace, inputs: PreparedInputs) -> dict[str, Any]:
-    """SHA-256 of all that goes into a run: the files by their paths, and the weights."""
-    paths = [arguments.content, *arguments.style]
-    if is_file_name(inputs.preset.init):
-        paths.append(inputs.preset.init)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Earlier:
+    """A run that was stored and is to be resumed or repeated.
+
+    Attributes:
+      path: The checkpoint's folder, or the trace.
+      source: What to call it in messages.
+      request: What it was asked for.
+      inputs: The fingerprint of its inputs, as it was stored.
+      arrays: The state to go on from; None to begin anew.
+      run_on: With a state, as from `run_on`, and as it was stored.
+      started: With a state, when the run started.
+    """
+
+    path: str
+    source: str
+    request: Request
+    inputs: Any
+    arrays: Mapping[str, Any] | None = None
+    run_on: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    started: float = 0.0
+
+
+def describe(request: Request) -> str:
+    """How a picture was made, for its metadata: one line of JSON without the folders' names."""
+    record = {name: value for name, value in as_dict(request).items() if value is not None}
+    record.pop("trace", None)
+    for name in ("content", "output", *fields_with_files(record)):
+        if name in record:
+            record[name] = pathlib.Path(record[name]).name
+    record["style"] = [pathlib.Path(style).name for style in request.styles]
+    return json.dumps({"made_by": f"tf_style {__version__}", **record})
+
+
+def fingerprint(request: Request, inputs: PreparedInputs) -> dict[str, Any]:
+    """SHA-256 of all that goes into a run: the files by their absolute paths, and the weights."""
+    paths = [request.content, *request.styles]
+    if is_file_name(request.objective.init):
+        paths.append(request.objective.init)
     weights = hashlib.sha256()
     for name, arrays in inputs.weights.items():
         weights.update(name.encode())
@@ -101,7 +92,7 @@ def fingerprint(arguments: argparse.Namespace, inputs: PreparedInputs) -> dict[s
     }
 
 
-def check_same(stored: Any, found: dict[str, Any], source: str) -> None:
+def require_same(stored: Any, found: dict[str, Any], source: str) -> None:
     """Refuses to go on with other inputs than those of a stored fingerprint.
 
     Raises:
@@ -116,8 +107,8 @@ def check_same(stored: Any, found: dict[str, Any], source: str) -> None:
         raise InputError(f"The network's weights are not those of {source}.")
 
 
-def read_trace(path: str) -> dict[str, Any]:
-    """The trace of an earlier run.
+def read_trace(path: str) -> Earlier:
+    """The run of a trace, to be repeated.
 
     Raises:
       InputError: If it cannot be read.
@@ -128,15 +119,133 @@ def read_trace(path: str) -> dict[str, Any]:
         raise InputError(f"{shown(path)} is no trace: {reason_of(error)}") from error
     if not isinstance(trace, dict) or "request" not in trace or "inputs" not in trace:
         raise InputError(f"{shown(path)} is no trace of this program.")
-    return trace
+    source = f"the trace {shown(path)}"
+    try:
+        known = {"levels": len(trace["levels"]), "precision": trace["device"]["precision"]}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{shown(path)} is no trace of this program.") from error
+    request = read_request(trace["request"], source, **known)
+    # A trace is not written over by the run that repeats it.
+    return Earlier(path, source, dataclasses.replace(request, trace=None), trace["inputs"])
 
 
-def _comparable(name: str, value: Any) -> Any:
-    if name in _FILES or (name in ("init", "weights") and os.path.exists(value)):
-        return os.path.abspath(value)
-    if name == "style":
-        return [os.path.abspath(path) for path in value]
-    return value
+def read_checkpoint(folder: str) -> Earlier:
+    """The run of the newest checkpoint in a folder, to be resumed.
+
+    Raises:
+      InputError: If there is none that is whole and known.
+    """
+    found = checkpoint.load(folder)
+    source = f"the checkpoint in {shown(folder)}"
+    try:
+        # In format 1 a request was called arguments.
+        key = "request" if "request" in found.request else "arguments"
+        before = dict(found.request["run_on"])
+        before["device"] = _device_kind(before["device"])
+        return Earlier(
+            path=folder,
+            source=source,
+            request=read_request(found.request[key], source, precision=before["precision"]),
+            inputs=found.request.get("inputs"),
+            arrays=found.arrays,
+            run_on=before,
+            started=float(found.request["started"]),
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{source} holds no request that this version knows.") from error
+
+
+def run_on(transfer: "StyleTransfer") -> dict[str, str]:
+    """What a run's bits depend on beside its request and its inputs."""
+    import tensorflow as tf
+
+    kernel = transfer.kernel
+    return {
+        "device": _device_kind(transfer.device),
+        "precision": transfer.precision,
+        "kernel": kernel.kernel,
+        "instruction_set": kernel.instruction_set or "",
+        "tensorflow": tf.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def write_trace(
+    path: str,
+    request: Request,
+    transfer: "StyleTransfer",
+    result: "StylizeResult",
+    record: Record,
+) -> None:
+    """Writes the record of a run as JSON.
+
+    Args:
+      path: Where to.
+      request: What was asked for.
+      transfer: The transfer.
+      result: Its result.
+      record: What identifies the run; the trace's seconds count from when it started.
+
+    Raises:
+      TransferError: If it cannot be written.
+    """
+    import keras
+    import numpy as np
+    import PIL
+    import tensorflow as tf
+
+    evaluations = [
+        {
+            "index": evaluation.index,
+            "level": evaluation.level,
+            "seconds": evaluation.time - record.started,
+            **losses(evaluation),
+        }
+        for evaluation in result.evaluations
+    ]
+    trace = {
+        "started": record.started,
+        "request": record.request,
+        "inputs": record.inputs,
+        "arguments": as_dict(request),
+        "levels": [dataclasses.asdict(pictures.level) for pictures in transfer.inputs.levels],
+        "versions": {
+            "tf_style": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "tensorflow-probability": importlib.metadata.version("tensorflow-probability"),
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+        },
+        "device": {
+            "name": transfer.device,
+            "precision": transfer.precision,
+            "kernel": dataclasses.asdict(transfer.kernel),
+            "machine": platform.platform(),
+        },
+        "status": result.status.name.lower(),
+        "iterations": result.iterations,
+        "final_evaluation": None if result.final is None else result.final.index,
+        "evaluations": evaluations,
+    }
+    files.write_atomically(path, json.dumps(trace, indent=1, allow_nan=False).encode())
+
+
+def losses(evaluation: "Evaluation") -> dict[str, float | None]:
+    """The loss and its parts; None stands for infinity and NaN, which JSON cannot represent."""
+    values = {
+        "loss": evaluation.loss,
+        "content": evaluation.content,
+        "style": evaluation.style,
+        "tv": evaluation.tv,
+    }
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _device_kind(device: str) -> str:
+    """CPU or GPU, of a name such as "/GPU:0"."""
+    return device.removeprefix("/").partition(":")[0]
 
 
 def _sha256(path: str) -> str:

@@ -4,17 +4,17 @@ import argparse
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import types
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from absl import flags, logging  # noqa: F401  Logging brings --verbosity and its like.
+from absl import flags, logging
 from absl.flags import argparse_flags
 
-from tf_style.commands.messages import ensure_stderr, say, set_up
+from tf_style.commands.messages import configure_output, emit, ensure_stderr
 from tf_style.errors import InputError, TransferError
 
 EXIT_FAILED = 1
@@ -29,7 +29,7 @@ class Parser(argparse_flags.ArgumentParser):
         """As argparse's."""
         try:
             return super().parse_known_args(args, namespace)
-        except flags.Error as error:  # Such as a --flagfile that is not there.
+        except (flags.Error, ValueError) as error:  # Such as a --flagfile that is not there.
             self.error(str(error))
 
     def error(self, message: str) -> NoReturn:
@@ -42,8 +42,12 @@ def add_messages(parser: argparse.ArgumentParser) -> Any:
     output = parser.add_argument_group("messages")
     output.add_argument("--debug", action="store_true", help="a traceback with an error")
     amount = output.add_mutually_exclusive_group()
-    amount.add_argument("--quiet", action="store_true", help="only errors and warnings")
-    amount.add_argument("--verbose", action="store_true", help="also the set-up, and TensorFlow's")
+    amount.add_argument(
+        "--quiet", action="store_true", help="only errors and warnings, as --verbosity=-1"
+    )
+    amount.add_argument(
+        "--verbose", action="store_true", help="also the set-up, and TensorFlow's; as --verbosity=1"
+    )
     return amount
 
 
@@ -63,11 +67,12 @@ def run(
       The exit code: the body's; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
     """
     ensure_stderr()
-    set_up(parser.prog)
+    for flag in flags.FLAGS.get_flags_for_module(logging.__name__):
+        flag.unparse()  # Of an earlier call in this process.
+    configure_output(parser.prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    set_up(parser.prog, as_json=getattr(arguments, "json", False))
-    warnings.showwarning = _show_warning
     try:
+        _configure(parser.prog, arguments)
         return body(arguments)
     except KeyboardInterrupt:
         return fail("interrupted", EXIT_INTERRUPTED)
@@ -82,9 +87,21 @@ def run(
         return fail(f"{type(error).__name__}: {text} (--debug shows where)", EXIT_FAILED)
 
 
+def _configure(program: str, arguments: argparse.Namespace) -> None:
+    """Makes one of --quiet, --verbose and --verbosity: each of them says what the others would."""
+    if flags.FLAGS["verbosity"].present and (arguments.quiet or arguments.verbose):
+        raise InputError("--verbosity says what --quiet and --verbose say: give one of them.")
+    verbosity = (
+        logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
+    )
+    configure_output(program, as_json=getattr(arguments, "json", False), verbosity=verbosity)
+    arguments.quiet = logging.get_verbosity() < logging.INFO
+    arguments.verbose = logging.get_verbosity() > logging.INFO
+
+
 def fail(message: str, code: int) -> int:
     """Says what went wrong, and returns the code."""
-    say(message, "error", exit_code=code)
+    emit(message, "error", exit_code=code)
     return code
 
 
@@ -105,7 +122,7 @@ class Stop:
 
     def _handle(self, number: int, frame: types.FrameType | None) -> None:
         self.exit_code = 128 + number
-        # The system's own answer to a second one does not wait for TensorFlow to return to Python.
+        # With the default handlers a second signal kills at once, even inside TensorFlow.
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
 
@@ -122,32 +139,38 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(each, handler)
 
 
+# Says what is in a file, unless it is told not to before the process that could do so ends.
+_WATCH = 'exec 3<"$1"; rm -f "$1"; read -r verdict || cat <&3'
+
+
 @contextlib.contextmanager
 def startup_noise_hidden() -> Iterator[None]:
     """Keeps TensorFlow's messages at start-up from the terminal, unless starting fails.
 
     Some come before its own log level is in force, so the file descriptor itself is turned away. What
-    Python writes, such as our own warnings, still arrives.
+    Python writes, such as our own warnings, still arrives. A native abort gives this process no time to
+    say why, so another one shows what was hidden.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
+    descriptor, path = tempfile.mkstemp()
     with (
-        tempfile.TemporaryFile() as noise,
+        open(descriptor, "wb") as noise,
         open(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
+        subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH, "sh", path], stdin=subprocess.PIPE, stdout=terminal
+        ) as watcher,
         contextlib.redirect_stderr(terminal),
     ):
         os.dup2(noise.fileno(), 2)
+        verdict = b"hide\n"
         try:
             yield
         except InputError:
             raise
         except BaseException:
-            noise.seek(0)
-            terminal.buffer.write(noise.read())
+            verdict = b""
             raise
         finally:
             os.dup2(terminal.fileno(), 2)
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    say(f"warning: {message}", "warning")
+            watcher.communicate(verdict)

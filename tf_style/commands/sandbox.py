@@ -4,16 +4,19 @@ Run as a module it is that process. Imports no TensorFlow.
 """
 
 import contextlib
+import io
 import os
 import pathlib
 import resource
+import select
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,8 +29,13 @@ from tf_style.network import weights
 
 # The most pixels that are accepted take less in the usual modes.
 MAX_ADDRESS_SPACE = 16 * 2**30
+# Of processor time.
 PICTURE_SECONDS = 120
 WEIGHTS_SECONDS = 20
+# Of the clock, which goes on while a drive does not answer.
+WALL_CLOCK_SECONDS = 600
+# In which a killed child ends, unless it is stuck in the system.
+_GRACE_SECONDS = 1
 EXIT_INPUT_ERROR = 3
 # Height, width, whether there is alpha; float32 pixels follow, and alpha.
 _HEADER = struct.Struct("<qqq")
@@ -50,29 +58,71 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     return _run("picture", os.fspath(source), PICTURE_SECONDS, _receive)
 
 
-def check_weights(path: str) -> None:
+def probe_weights(path: str) -> None:
     """Reads a `.h5` file of weights and forgets it: damaged ones can send the HDF5 library in circles.
 
     Raises:
       InputError: If that does not end well in time.
     """
-    _run("weights", path, WEIGHTS_SECONDS, lambda stream: stream.read())
+    _run("weights", path, WEIGHTS_SECONDS, lambda pipe: True)
 
 
-def _run(kind: str, path: str, seconds: int, receive: Callable[[BinaryIO], Any]) -> Any:
+class _Pipe:
+    """What the child writes, up to a point in time."""
+
+    def __init__(self, file: io.FileIO, end: float):
+        self._file, self._end = file, end
+        self._poll = select.poll()
+        self._poll.register(file, select.POLLIN)
+
+    def read_into(self, buffer: Any) -> bool:
+        """Fills a buffer; False if the pipe ends before.
+
+        Raises:
+          TimeoutError: If that takes too long.
+        """
+        left = memoryview(buffer).cast("B")
+        while left:
+            if not self._poll.poll(1000 * max(0.0, self._end - time.monotonic())):
+                raise TimeoutError
+            count = self._file.readinto(left)
+            if not count:
+                return False
+            left = left[count:]
+        return True
+
+
+def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any]) -> Any:
     """Runs the child, and returns what is received from its stdout."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as sandbox; sandbox.main()"
+    end = time.monotonic() + WALL_CLOCK_SECONDS
     # Two pipes could wait for one another.
     with tempfile.TemporaryFile() as errors:
-        with subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-        ) as child:
-            received = receive(child.stdout)
+            bufsize=0,
+        )
+        stdout = cast(io.FileIO, child.stdout)
+        try:
+            pipe = _Pipe(stdout, end)
+            received = receive(pipe)
+            pipe.read_into(bytearray(1))  # Nothing comes: until the child closes it.
+            child.wait(max(0.0, end - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise InputError(
+                f"{shown(path)} cannot be read: it took more than {WALL_CLOCK_SECONDS} s. "
+                "Does the drive that it is on answer?"
+            ) from None
+        finally:
+            child.kill()
+            stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_GRACE_SECONDS)
         errors.seek(0)
         lines = errors.read().decode(errors="replace").splitlines()
     if child.returncode == EXIT_INPUT_ERROR:
@@ -86,23 +136,17 @@ def _run(kind: str, path: str, seconds: int, receive: Callable[[BinaryIO], Any])
     return received
 
 
-def _receive(stream: BinaryIO) -> Picture | None:
+def _receive(pipe: _Pipe) -> Picture | None:
     """The picture that comes, or None if it breaks off; of a huge one memory holds one copy."""
-    header = stream.read(_HEADER.size)
-    if len(header) < _HEADER.size:
+    header = bytearray(_HEADER.size)
+    if not pipe.read_into(header):
         return None
     height, width, has_alpha = _HEADER.unpack(header)
-    arrays = [np.empty((height, width, 3), np.float32)]
-    if has_alpha:
-        arrays.append(np.empty((height, width), np.float32))
-    for array in arrays:
-        left = memoryview(array).cast("B")
-        while left:
-            count = stream.readinto(left)
-            if not count:
-                return None
-            left = left[count:]
-    return Picture(*arrays)
+    pixels = np.empty((height, width, 3), np.float32)
+    alpha = np.empty((height, width), np.float32) if has_alpha else None
+    if not pipe.read_into(pixels) or (alpha is not None and not pipe.read_into(alpha)):
+        return None
+    return Picture(pixels, alpha)
 
 
 def main() -> None:
@@ -111,14 +155,14 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = min(MAX_ADDRESS_SPACE, host.address_space())
+    limit = int(min(MAX_ADDRESS_SPACE, host.address_space()))
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
     try:
         if kind == "weights":
-            # What is missing or wrong is for the reader in earnest to say; here it only has to end.
+            # Errors are reported by the real load; this one only has to end.
             with contextlib.suppress(InputError):
                 weights.load(path)
             return
@@ -130,5 +174,5 @@ def main() -> None:
     out.write(_HEADER.pack(picture.height, picture.width, picture.alpha is not None))
     for array in (picture.pixels, picture.alpha):
         if array is not None:
-            out.write(np.ascontiguousarray(array, np.float32))
+            out.write(np.ascontiguousarray(array, np.float32).data)
     out.flush()

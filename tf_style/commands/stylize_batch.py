@@ -1,16 +1,18 @@
 """The command line of `stylize-batch`."""
 
 import argparse
+import contextlib
+import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tf_style.commands import runner
-from tf_style.commands.messages import say
-from tf_style.commands.stylize import add_settings
+from tf_style.commands.flags import add_settings
+from tf_style.commands.messages import emit
 from tf_style.errors import InputError
-from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +31,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from tf_style import files
     from tf_style.commands import jobs
 
-    fields = Settings.__dataclass_fields__
-    settings = {name: value for name, value in vars(arguments).items() if name in fields}
+    names = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
     # Here whole pictures go to the workers, not tiles.
-    address = settings.pop("ray", None)
-    _check(arguments, Settings(**settings), address)
+    address = given.pop("ray", None)
+    settings = Settings(**given)
+    _check(arguments, settings, address)
     planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings)
     files.check_folder(arguments.output)
     report = os.path.join(arguments.output, "report.jsonl")
@@ -48,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with (
         runner.stop_on_signals() as stop,
         open(report, "a", encoding="utf-8") as file,
-        _progress(arguments, len(planned)) as advance,
+        _bar(len(planned), is_hidden=arguments.quiet or arguments.json) as advance,
     ):
         if call is None:
             records = jobs.run_locally(planned, arguments.workers or 1, should_stop=stop)
@@ -60,11 +63,11 @@ def _run(arguments: argparse.Namespace) -> int:
             print(json.dumps(record), file=file, flush=True)
             if record["status"] == "error":
                 pair = f"{record['content']} in {record['style']}"
-                say(f"{pair}: {record['message']}", "error", **record)
+                emit(f"{pair}: {record['message']}", "error", **record)
             advance()
     if not arguments.quiet:
         text = f"{counts['made']} made, {counts['there']} there already, {counts['error']} failed"
-        say(f"{text}; {report} has each", "done", **counts)
+        emit(f"{text}; {report} has each", "done", **counts)
     return stop.exit_code or (runner.EXIT_FAILED if counts["error"] else 0)
 
 
@@ -81,12 +84,11 @@ def _check(arguments: argparse.Namespace, settings: Settings, address: str | Non
     if arguments.contents and os.path.isdir(arguments.contents):
         if os.path.realpath(arguments.contents) == os.path.realpath(arguments.output):
             raise InputError("--output and --contents are the same folder: its pictures would be both.")
-    files = fields_with_files(vars(settings))
-    if "weights" in files:
+    if "weights" in fields_with_files(vars(settings)):
         if os.path.isfile(settings.weights):
-            sandbox.check_weights(settings.weights)
+            sandbox.probe_weights(settings.weights)
         weights.load(settings.weights)
-    if "init" in files:
+    if settings.init is not None and is_file_name(settings.init):
         sandbox.read(settings.init)
 
 
@@ -103,25 +105,17 @@ def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     return list(itertools.product(contents, styles))
 
 
-class _progress:
-    """A bar over jobs, on a terminal."""
+@contextlib.contextmanager
+def _bar(total: int, *, is_hidden: bool) -> Iterator[Callable[[], None]]:
+    """A bar over jobs, on a terminal; yields what to call after each."""
+    import rich.console
+    import rich.progress
 
-    def __init__(self, arguments: argparse.Namespace, total: int):
-        import rich.console
-        import rich.progress
-
-        console = rich.console.Console(stderr=True)
-        is_shown = console.is_terminal and not arguments.quiet and not arguments.json
-        self._bar = rich.progress.Progress(console=console, disable=not is_shown)
-        self._total = total
-
-    def __enter__(self):
-        self._bar.start()
-        task = self._bar.add_task("pictures", total=self._total)
-        return lambda: self._bar.advance(task)
-
-    def __exit__(self, *_):
-        self._bar.stop()
+    console = rich.console.Console(stderr=True)
+    is_shown = console.is_terminal and not is_hidden
+    with rich.progress.Progress(console=console, disable=not is_shown) as bar:
+        task = bar.add_task("pictures", total=total)
+        yield lambda: bar.advance(task)
 
 
 def _parser() -> argparse.ArgumentParser:

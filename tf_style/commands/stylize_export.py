@@ -6,9 +6,8 @@ import pathlib
 from collections.abc import Sequence
 
 from tf_style._version import __version__
-from tf_style.commands import runner
-from tf_style.commands.messages import say
-from tf_style.objective.presets import PRESETS
+from tf_style.commands import flags, runner
+from tf_style.commands.messages import emit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,37 +23,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    known = _SETTINGS.keys() | _WHOLE_NUMBERS.keys()
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
         from tf_style.serve.export import export_saved_model
 
         folder = export_saved_model(
             arguments.style,
             arguments.output,
-            **{name: value for name, value in vars(arguments).items() if name in _SETTINGS},
+            **{name: value for name, value in vars(arguments).items() if name in known},
         )
-    if not arguments.quiet:
-        size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
-        say(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
+    size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
+    emit(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
     return 0
 
 
-# The flags that are passed on where they are given.
+# What of a setting's flag differs from `stylize`'s.
 _SETTINGS = {
-    "size": dict(type=int, metavar="PX", help="of a picture's longer side (default: 512)"),
-    "iterations": dict(type=int, metavar="N", help="of the optimiser (default: 100)"),
-    "max_iterations": dict(
-        type=int, metavar="N", help="the most that a request may ask for (default: 1000)"
-    ),
-    "version": dict(type=int, metavar="N", help="default: the number after the highest there"),
-    "precision": dict(
-        choices=("float32", "bfloat16"), help="of the network (default: float32, fast everywhere)"
-    ),
-    "preset": dict(choices=tuple(PRESETS), help="weights, layers and network (default: gatys2016)"),
-    "content_weight": dict(type=float, metavar="W", help="alpha (default: the preset's)"),
-    "style_weight": dict(type=float, metavar="W", help="beta (default: the preset's)"),
-    "style_scale": dict(type=float, help="factor on the style image's sides (default: 1.0)"),
-    "weights": dict(help="embedded, imagenet or a Keras .h5 file (default: embedded)"),
-    "init": dict(choices=("content", "noise"), help="where to start (default: the preset's)"),
+    "size": {},
+    "iterations": {"default": 100},
+    "precision": {
+        "choices": ("float32", "bfloat16"),
+        "default": "float32",
+        "help": "of the network; float32 is fast everywhere",
+    },
+    "preset": {},
+    "content_weight": {},
+    "style_weight": {},
+    "style_scale": {},
+    "weights": {},
+    "init": {"choices": ("content", "noise"), "help": "where to start"},
+}
+# Those of `export_saved_model` alone.
+_WHOLE_NUMBERS = {
+    "max_iterations": "the most that a request may ask for (default: 1000)",
+    "version": "default: the number after the highest there",
 }
 
 
@@ -72,8 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="FOLDER", required=True, help="the model's; each export is a number in it"
     )
     for name, options in _SETTINGS.items():
+        flags.add_setting(parser, name, **options)
+    for name, text in _WHOLE_NUMBERS.items():
         parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, **options
+            flags.flag(name), type=int, metavar="N", default=argparse.SUPPRESS, help=text
         )
     runner.add_messages(parser)
     return parser

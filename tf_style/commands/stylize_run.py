@@ -2,218 +2,327 @@
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_style import files, host
-from tf_style.commands import provenance, runner, sandbox
+from tf_style.commands import provenance, records, runner, sandbox
+from tf_style.commands.provenance import Earlier, Record
+from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS, Request
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
 from tf_style.transfer import checkpoint, memory
 from tf_style.transfer.prepare import PreparedInputs, prepare
-from tf_style.transfer.settings import Settings
+from tf_style.transfer.settings import Settings, fields_with_files
+
+if TYPE_CHECKING:
+    from tf_style.transfer.transfer import Progress, StyleTransfer, StylizeResult
 
 START = time.time()
-CHECKPOINT_EVERY_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Display:
+    """How much a run tells, which changes nothing in what it makes.
+
+    Attributes:
+      quiet: Whether to tell errors and warnings only.
+      verbose: Whether to tell the set-up too, and what TensorFlow says at its start.
+      as_json: Whether to tell it in objects on stdout, for programs.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carries out a request.
+    """Carries out what the command line asks for.
 
     Args:
       arguments: As `stylize` parses them.
 
     Returns:
       The exit code.
+
+    Raises:
+      InputError: If it cannot be done as it is asked for.
+      TransferError: If the run failed.
     """
-    if not arguments.force:
+    if arguments.memory_check:
         host.check_import()
-    arguments, saved, source, state = _complete(arguments)
-    settings = Settings(**{name: value for name, value in vars(arguments).items() if name in _SETTINGS})
-    _check(arguments, settings)
-    # The output's name before the inputs are read, and its size once that is known.
-    writing.check_output(arguments.output, bit_depth=arguments.bit_depth)
-    if os.path.isfile(settings.weights):
-        sandbox.check_weights(settings.weights)
-    inputs = prepare(arguments.content, arguments.style, settings, read=sandbox.read)
-    size = (inputs.height, inputs.width)
-    writing.check_output(arguments.output, bit_depth=arguments.bit_depth, size=size)
-    record = {
-        "arguments": provenance.with_full_paths(provenance.describe(arguments)),
-        "inputs": provenance.fingerprint(arguments, inputs),
-        "started": START,
-    }
-    if saved is not None:
-        provenance.check_same(saved.get("inputs"), record["inputs"], source)
+    display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
+    return carry_out(*_read(arguments), display)
 
+
+def carry_out(request: Request, earlier: Earlier | None, display: Display) -> int:
+    """Carries out a request.
+
+    Args:
+      request: What to make.
+      earlier: The stored run that is resumed or repeated, if there is one.
+      display: How much to tell.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      InputError: If it cannot be done as it is asked for.
+      TransferError: If the run failed.
+    """
+    check(request, earlier)
+    inputs = prepare_inputs(request)
+    fingerprint = provenance.fingerprint(request, inputs)
+    if earlier is not None:
+        provenance.require_same(earlier.inputs, fingerprint, earlier.source)
     with runner.stop_on_signals() as stop:
-        transfer = _make_transfer(arguments, inputs)
-        from tf_style.commands import progress
-
-        if arguments.dry_run:
-            progress.print_plan(transfer)
-            if not arguments.force:
-                memory.check(inputs, has_checkpoint=arguments.checkpoint is not None)
+        transfer = make_transfer(request, inputs, verbose=display.verbose)
+        if request.dry_run:
+            _show_plan(request, transfer)
             return stop.exit_code
-        record["run_on"] = progress.run_on(transfer)
-        # As it was chosen, for another choice would not give the same bits.
-        arguments.tile = record["arguments"]["tile"] = transfer.tile_px or "off"
-        if state is not None:
-            _restore(saved, state, transfer, record)
-        progress.print_start(transfer, verbose=arguments.verbose)
-
-        def save(path: str, image) -> None:
-            writing.write(
-                path,
-                image,
-                alpha=inputs.alpha,
-                bit_depth=arguments.bit_depth,
-                description=progress.describe(arguments, transfer),
-            )
-
-        keeper = _Keeper(arguments, transfer, record)
-        with progress.progress_display(quiet=arguments.quiet, as_json=arguments.json) as display:
-            followers = (display, _snapshots(arguments, save), keeper)
-            result = transfer.run(
-                callback=lambda progress: [follow(progress) for follow in followers],
-                callback_every=arguments.save_every,
-                should_stop=stop,
-            )
-        keeper.save()
-        has_picture = bool(result.evaluations) and (result.iterations or not result.status.is_failure)
-        if has_picture:
-            save(arguments.output, result.image)
-        if arguments.trace is not None:
-            progress.write_trace(arguments.trace, arguments, transfer, result, record)
-
-    if not has_picture:
-        if stop():
-            return runner.fail("interrupted before the first evaluation ended", stop.exit_code)
-        raise TransferError(f"No picture was made: {result.status.text}.")
-    if not arguments.quiet:
-        progress.print_summary(arguments.output, result)
-    if result.status.is_failure:
-        return runner.fail(
-            f"{arguments.output} holds the last good picture: {result.status.text}.",
-            runner.EXIT_FAILED,
+        request = _as_chosen(request, transfer)
+        record = Record(
+            request=records.absolute_paths(records.as_dict(request)),
+            inputs=fingerprint,
+            run_on=provenance.run_on(transfer),
+            started=START,
         )
-    return stop.exit_code
+        if earlier is not None and earlier.arrays is not None:
+            _restore(transfer, earlier, record)
+            record = dataclasses.replace(record, started=earlier.started)
+        result = _optimise(request, transfer, record, display, stop)
+        has_picture = bool(result.evaluations) and (
+            bool(result.iterations) or not result.status.is_failure
+        )
+        if has_picture:
+            _write(request.output, result.image, request, transfer)
+        if request.trace is not None:
+            provenance.write_trace(request.trace, request, transfer, result, record)
+    return _conclude(request, result, has_picture, display, stop)
 
 
-_SETTINGS = Settings.__dataclass_fields__
+def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
+    """The request that the flags make, alone or with a stored one.
 
-
-def _complete(
-    arguments: argparse.Namespace,
-) -> tuple[argparse.Namespace, dict | None, str, dict | None]:
-    """The arguments with those of an earlier run, its record, what to call that, and its state."""
-    saved, source, state = None, "", None
+    Only this and `run` read the parser's namespace.
+    """
+    given = _given(arguments)
+    earlier = None
     if arguments.resume is not None:
-        found = checkpoint.load(arguments.resume)
-        saved, state = found.request, found.arrays
-        source = f"the checkpoint in {files.shown(arguments.resume)}"
-        arguments = provenance.repeat(saved.get("arguments"), arguments, source)
-        arguments.checkpoint = arguments.resume
+        earlier = provenance.read_checkpoint(arguments.resume)
     elif arguments.from_trace is not None:
-        trace = provenance.read_trace(arguments.from_trace)
-        source = f"the trace {files.shown(arguments.from_trace)}"
-        saved = {"inputs": trace["inputs"]}
-        # A trace is not written over by the run that repeats it.
-        stored = {name: value for name, value in trace["request"].items() if name != "trace"}
-        arguments = provenance.repeat(stored, arguments, source)
-    if arguments.output is None:
+        earlier = provenance.read_trace(arguments.from_trace)
+    if earlier is not None:
+        request = records.merge_stored(earlier.request, given, earlier.source)
+    elif "output" not in given:
         raise InputError("--output FILE says where the picture goes.")
-    return arguments, saved, source, state
+    else:
+        request = Request.make(
+            content=given.pop("content", None),
+            styles=given.pop("style", ()),
+            output=given.pop("output"),
+            **{name: given.pop(name) for name in _KEPT if name in given},
+            settings=Settings(**given),
+        )
+    request = dataclasses.replace(
+        request,
+        checkpoint=arguments.resume if arguments.resume is not None else arguments.checkpoint,
+        checkpoint_every=arguments.checkpoint_every,
+        check_memory=arguments.memory_check,
+        dry_run=arguments.dry_run,
+    )
+    return request, earlier
 
 
-def _check(arguments: argparse.Namespace, settings: Settings) -> None:
-    every = arguments.save_every
-    if every is not None and not 1 <= every < settings.iterations:
+_SETTINGS = frozenset(field.name for field in dataclasses.fields(Settings))
+_KEPT = ("bit_depth", "trace", "save_every", "deterministic")
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say about what to make, without those that were left out, by a record's names."""
+    others = {
+        "content": arguments.content,
+        "style": tuple(arguments.style) or None,
+        "output": arguments.output,
+        "bit_depth": None if arguments.bit_depth == Request.bit_depth else arguments.bit_depth,
+        "trace": arguments.trace,
+        "save_every": arguments.save_every,
+        "deterministic": arguments.deterministic or None,
+    }
+    given = {name: value for name, value in vars(arguments).items() if name in _SETTINGS}
+    return given | {name: value for name, value in others.items() if value is not None}
+
+
+def check(request: Request, earlier: Earlier | None) -> None:
+    """Refuses what can be seen to be wrong before any picture is read.
+
+    Raises:
+      InputError: It says what is wrong.
+    """
+    every = request.save_every
+    if every is not None and not 1 <= every < request.settings.iterations:
         raise InputError(
-            f"--save-every is 1 or more and below the {settings.iterations} iterations. "
+            f"--save-every is 1 or more and below the {request.settings.iterations} iterations. "
             f"Received: {every}"
         )
-    if arguments.checkpoint_every is not None:
-        if arguments.checkpoint is None:
+    if request.checkpoint_every is not None:
+        if request.checkpoint is None:
             raise InputError("--checkpoint-every would have no effect: there is no --checkpoint.")
-        if not arguments.checkpoint_every >= 0:
+        if not request.checkpoint_every >= 0:
             raise InputError(
-                f"--checkpoint-every is 0 or more seconds. Received: {arguments.checkpoint_every}"
+                f"--checkpoint-every is 0 or more seconds. Received: {request.checkpoint_every}"
             )
-    if arguments.checkpoint is not None:
-        if settings.optimizer == "tfp":
-            raise InputError("--checkpoint and --optimizer tfp do not go together.")
-        if arguments.resume is None and checkpoint.is_in(arguments.checkpoint):
-            folder = files.shown(arguments.checkpoint)
+    if request.checkpoint is not None:
+        is_resumed = earlier is not None and earlier.path == request.checkpoint
+        if not is_resumed and checkpoint.is_in(request.checkpoint):
+            folder = files.shown(request.checkpoint)
             raise InputError(
                 f"{folder} holds a run already: go on with it by --resume, or name another folder."
             )
-        files.check_folder(arguments.checkpoint)
-    _check_files_differ(arguments, settings)
-    if arguments.trace is not None:
-        files.check_writable(arguments.trace)
+        files.check_folder(request.checkpoint)
+    _check_files_differ(request, earlier)
+    if request.trace is not None:
+        files.check_writable(request.trace)
 
 
-def _check_files_differ(arguments: argparse.Namespace, settings: Settings) -> None:
+def _check_files_differ(request: Request, earlier: Earlier | None) -> None:
     """Refuses to write over what is read, such as the one copy of a photograph."""
-    inputs = [("--content", arguments.content), *(("--style", style) for style in arguments.style)]
-    inputs += [("--init", settings.init), ("--weights", settings.weights)]
-    inputs += [("--from-trace", arguments.from_trace)]
-    files = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
-    for flag, path in (("--output", arguments.output), ("--trace", arguments.trace)):
-        if path is not None and (other := files.setdefault(os.path.realpath(path), flag)) != flag:
-            raise InputError(f"{flag} and {other} name the same file: {files.shown(path)}")
+    inputs = [("--content", request.content), *(("--style", style) for style in request.styles)]
+    of_settings = {"init": request.objective.init, "weights": request.settings.weights}
+    inputs += [(f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)]
+    inputs += [("--from-trace", earlier.path if earlier is not None else None)]
+    taken = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
+    for flag, path in (("--output", request.output), ("--trace", request.trace)):
+        if path is not None:
+            other = taken.setdefault(os.path.realpath(path), flag)
+            if other != flag:
+                raise InputError(f"{flag} and {other} name the same file: {files.shown(path)}")
 
 
-def _make_transfer(arguments: argparse.Namespace, inputs: PreparedInputs) -> Any:
-    if not arguments.force:
+def prepare_inputs(request: Request) -> PreparedInputs:
+    """Reads a request's pictures and weights, each in a sandbox first. Imports no TensorFlow.
+
+    Raises:
+      InputError: If something cannot be read, or the output cannot be written.
+    """
+    # The output's name before the inputs are read, and its size once that is known.
+    writing.check_output(request.output, bit_depth=request.bit_depth)
+    if os.path.isfile(request.settings.weights):
+        sandbox.probe_weights(request.settings.weights)
+    inputs = prepare(
+        request.content,
+        request.styles,
+        request.settings,
+        objective=request.objective,
+        read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
+    )
+    size = (inputs.height, inputs.width)
+    writing.check_output(request.output, bit_depth=request.bit_depth, size=size)
+    return inputs
+
+
+def make_transfer(
+    request: Request, inputs: PreparedInputs, *, verbose: bool = False
+) -> "StyleTransfer":
+    """Imports TensorFlow, and builds the transfer if there is memory for it.
+
+    Args:
+      request: What was asked for.
+      inputs: As from `prepare_inputs`.
+      verbose: Whether what TensorFlow says at its start is shown.
+
+    Raises:
+      InputError: If it would not fit in memory, or asks for what is not here.
+    """
+    if request.check_memory:
         host.check_import()  # Again, for the pictures have taken their part.
-    with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
+    with contextlib.nullcontext() if verbose else runner.startup_noise_hidden():
         import tensorflow as tf
 
         from tf_style.objective.tile_threads import ensure_inter_op_threads
 
         ensure_inter_op_threads()
-        if arguments.deterministic:
+        if request.deterministic:
             tf.config.experimental.enable_op_determinism()
-        if not (arguments.force or arguments.dry_run):
-            memory.check(inputs, has_checkpoint=arguments.checkpoint is not None)
+        if request.check_memory and not request.dry_run:
+            memory.check(inputs, has_checkpoint=request.checkpoint is not None)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 
         return StyleTransfer(inputs)
 
 
-def _restore(
-    saved: dict[str, Any], state: dict[str, Any], transfer: Any, record: dict[str, Any]
-) -> None:
-    for name, value in record["run_on"].items():
-        if (before := saved.get("run_on", {}).get(name)) != value:
+def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
+    from tf_style.commands import progress
+
+    progress.print_plan(transfer)
+    if request.check_memory:
+        memory.check(transfer.inputs, has_checkpoint=request.checkpoint is not None)
+
+
+def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:
+    """The request with what was left to be chosen: another choice would not give the same bits."""
+    return request.with_settings(
+        levels=len(transfer.inputs.levels),
+        tile=transfer.tile_px or "off",
+        precision=transfer.precision,
+    )
+
+
+def _restore(transfer: "StyleTransfer", earlier: Earlier, record: Record) -> None:
+    for name, value in record.run_on.items():
+        if (before := earlier.run_on.get(name)) != value:
             raise InputError(
                 f"The checkpoint is of a run with {name} {before!r}; here it is {value!r}. "
                 "Only the same goes on to the same picture."
             )
     try:
-        transfer.restore(state)
+        transfer.restore(earlier.arrays or {})
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"The checkpoint holds the state of another run: {error}") from error
-    record["started"] = saved["started"]
 
 
-class _Keeper:
+def _optimise(
+    request: Request,
+    transfer: "StyleTransfer",
+    record: Record,
+    display: Display,
+    should_stop: Callable[[], bool],
+) -> "StylizeResult":
+    """Runs the transfer, and shows its progress, writes snapshots and saves checkpoints on the way."""
+    from tf_style.commands import progress
+
+    progress.print_start(transfer, verbose=display.verbose)
+    checkpointer = _Checkpointer(request, transfer, record)
+    with progress.progress_display(quiet=display.quiet, as_json=display.as_json) as show:
+
+        def follow(state: "Progress") -> None:
+            show(state)
+            _write_snapshot(request, transfer, state)
+            checkpointer(state)
+
+        result = transfer.run(
+            callback=follow, callback_every=request.save_every, should_stop=should_stop
+        )
+    checkpointer.save()
+    return result
+
+
+class _Checkpointer:
     """Saves the run now and then. A full disk is no reason to give the run itself up."""
 
-    def __init__(self, arguments: argparse.Namespace, transfer: Any, record: dict[str, Any]):
-        self._folder = arguments.checkpoint
-        every = arguments.checkpoint_every
+    def __init__(self, request: Request, transfer: "StyleTransfer", record: Record):
+        self._folder = request.checkpoint
+        every = request.checkpoint_every
         self._every = CHECKPOINT_EVERY_SECONDS if every is None else every
-        self._transfer, self._record = transfer, record
+        self._transfer, self._record = transfer, dataclasses.asdict(record)
         self._last = time.monotonic()
 
-    def __call__(self, progress: Any) -> None:
+    def __call__(self, progress: "Progress") -> None:
         if time.monotonic() - self._last >= self._every:
             self.save()
 
@@ -227,12 +336,42 @@ class _Keeper:
         self._last = time.monotonic()
 
 
-def _snapshots(arguments: argparse.Namespace, save: Callable) -> Callable:
-    stem, extension = os.path.splitext(arguments.output)
+def _write_snapshot(request: Request, transfer: "StyleTransfer", state: "Progress") -> None:
+    every, iteration = request.save_every, state.iteration
+    if every and iteration and iteration % every == 0:
+        stem, extension = os.path.splitext(request.output)
+        _write(f"{stem}-{iteration:05d}{extension}", state.read_image(), request, transfer)
 
-    def follow(progress: Any) -> None:
-        every, iteration = arguments.save_every, progress.iteration
-        if every and iteration and iteration % every == 0:
-            save(f"{stem}-{iteration:05d}{extension}", progress.read_image())
 
-    return follow
+def _write(path: str, image: Any, request: Request, transfer: "StyleTransfer") -> None:
+    writing.write(
+        path,
+        image,
+        alpha=transfer.inputs.alpha,
+        bit_depth=request.bit_depth,
+        description=provenance.describe(request),
+    )
+
+
+def _conclude(
+    request: Request,
+    result: "StylizeResult",
+    has_picture: bool,
+    display: Display,
+    stop: runner.Stop,
+) -> int:
+    """Says how the run ended, and returns the exit code."""
+    from tf_style.commands import progress
+
+    if not has_picture:
+        if stop():
+            return runner.fail("interrupted before the first evaluation ended", stop.exit_code)
+        raise TransferError(f"No picture was made: {result.status.text}.")
+    if not display.quiet:
+        progress.print_summary(request.output, result)
+    if result.status.is_failure:
+        return runner.fail(
+            f"{request.output} holds the last good picture: {result.status.text}.",
+            runner.EXIT_FAILED,
+        )
+    return stop.exit_code

@@ -12,15 +12,16 @@ from tf_style.network.features import Features
 from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
 from tf_style.objective.presets import Preset
-from tf_style.optimize.lbfgs_step import Method, State, minimize
+from tf_style.optimize.lbfgs_state import State
+from tf_style.optimize.lbfgs_step import LbfgsUpdate, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
 from tf_style.transfer.settings import Settings, is_file_name
 
 MAX_PIXELS = 100_000_000
-# Fewer than elsewhere: a loop in a graph holds them twice.
-NUM_PAIRS = 10
+# Fewer than a `StyleTransfer` keeps: a loop in a graph holds the pairs twice.
+HISTORY = 10
 # Settings that have no meaning in a graph, and the one value, or None, that they may have.
 _FIXED = {
     "levels": 1,
@@ -157,9 +158,9 @@ class Stylizer(tf.Module):
             parts, gradient = objective.parts_and_gradient(images)
             return tf.reduce_sum(parts, axis=1), gradient
 
-        method = Method(
+        update = LbfgsUpdate(
             evaluate,
-            num_pairs=self.settings.pairs or NUM_PAIRS,
+            history=self.settings.pairs or HISTORY,
             pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
             initial_inverse_hessian=fourier_preconditioner(height, width),
             kernel=self._kernel,
@@ -171,7 +172,7 @@ class Stylizer(tf.Module):
             start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
             start = tf.ensure_shape(tf.broadcast_to(start, tf.shape(contents)), contents.shape)
         iterations = self.settings.iterations if iterations is None else iterations
-        return minimize(method, start, iterations + 1)
+        return minimize(update, start, iterations + 1)
 
     def resized(self, contents: tf.Tensor) -> tf.Tensor:
         """Pictures [batch, height, width, 3] in 0..1 at the working size."""

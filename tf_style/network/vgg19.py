@@ -35,7 +35,7 @@ def build_features(
       kernel: As for `ConvRelu2D`.
 
     Returns:
-      A model from `preprocess`ed images to a dict of rectified activations,
+      A model from `preprocess`ed images to a dict of activations after ReLU,
       [batch, height / stride, width / stride, channels] in `precision`, by the names given.
 
     Raises:
@@ -60,8 +60,8 @@ def build_features(
             kernel=kernel,
             name=layer.name,
             precision=precision,
-            # In bfloat16 the rounding of this layer alone made four fifths of the error of the
-            # gradients late in a transfer, and it is the cheapest one.
+            # In bfloat16 the rounding of this layer alone caused four fifths of the gradient's error
+            # late in a transfer, and it is the cheapest layer.
             in_float32=index == 0,
         )
         x = convolution(x)

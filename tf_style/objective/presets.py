@@ -14,6 +14,10 @@ and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M*
 import dataclasses
 from typing import Literal
 
+Pooling = Literal["average", "max"]
+Padding = Literal["replicate", "zero"]
+StyleFit = Literal["area", "stretch"]
+
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -30,7 +34,6 @@ class Scale:
         return self.factor / (float(channels) ** self.channels_power * positions**self.positions_power)
 
 
-SUM = Scale(1.0, 0, 0)
 MEAN = Scale(1.0, 1, 1)
 MEAN_GRAM = Scale(1.0, 2, 2)  # The mean over G's N**2 entries of (G/M - A/M)**2.
 MEAN_GRAM_PER_CHANNEL = Scale(1.0, 4, 2)  # The same of (G/(N M) - A/(N M))**2.
@@ -55,11 +58,11 @@ class Preset:
       tv_weight: Weight of the total variation.
       tv_exponent: 1 for absolute, 2 for squared differences.
       tv_scale: "sum", or "mean" over the differences in each direction.
-      pooling: "average" or "max".
+      pooling: Between the blocks of the network.
       normalize: Whether the network's filters are scaled to a mean activation of 1.
-      padding: How the first convolution sees beyond the border: "replicate" or "zero".
+      padding: What the first convolution sees beyond the border.
       init: What the image starts from: "content", "noise" or "style".
-      style_fit: How the style image is sized: "area" or "stretch".
+      style_fit: What the style image shares with the content: its area, or its exact size.
     """
 
     source: str
@@ -74,11 +77,11 @@ class Preset:
     tv_weight: float = 0.0
     tv_exponent: Literal[1, 2] = 2
     tv_scale: Literal["sum", "mean"] = "sum"
-    pooling: Literal["average", "max"] = "average"
+    pooling: Pooling = "average"
     normalize: bool = False
-    padding: Literal["replicate", "zero"] = "zero"
+    padding: Padding = "zero"
     init: str = "content"
-    style_fit: Literal["area", "stretch"] = "area"
+    style_fit: StyleFit = "area"
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
 """Gram matrices and the style loss of one layer, with its gradient."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import record  # There is no public API for `record_operation`.
 
 from tf_style.errors import InputError
 from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
@@ -27,7 +30,7 @@ def gram_matrix(features: tf.Tensor, *, kernel: str = "auto") -> tf.Tensor:
         asked for where it cannot run.
     """
     features = _checked(features)
-    if ops := custom_ops(kernel):
+    if ops := custom_ops(kernel, has_gpu_kernel=True):
         return ops.tf_style_gram(features=features)
     return _stock_gram(features)
 
@@ -38,10 +41,9 @@ def gram_loss(
 ) -> tf.Tensor:
     """The style loss of one layer, scale * sum{ (G - target)**2 } (equation 4).
 
-    Its gradient with respect to the features is 4 * scale * F (G - target): equation 6 without the
-    rectification's zero, which comes from the network. It comes from the same pass over the features
-    and is multiplied by the incoming gradient in the features' dtype. Target and scale get none, and
-    there is no second derivative.
+    Its gradient with respect to the features is 4 * scale * F (G - target): equation 6 without ReLU's
+    zero, which comes from the network. It is multiplied by the incoming gradient in the features'
+    dtype. Target and scale get no gradient, and there is no second derivative.
 
     Args:
       features: float32 or bfloat16 [batch, positions, channels] or [batch, height, width, channels].
@@ -59,7 +61,7 @@ def gram_loss(
     target = tf.convert_to_tensor(target, tf.float32)
     scale = tf.convert_to_tensor(scale, tf.float32)
     _check_target(features, target)
-    if ops := custom_ops(kernel):
+    if ops := custom_ops(kernel, has_gpu_kernel=True):
         return ops.tf_style_gram_loss(features=features, target=target, scale=scale).loss
     return _stock_gram_loss(features, target, scale)
 
@@ -70,22 +72,33 @@ def _stock_gram(features: tf.Tensor) -> tf.Tensor:
     return tf.matmul(flat, flat, transpose_a=True)
 
 
-# Any: for type checkers, tf.custom_gradient returns what the function inside does.
-def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> Any:
-    target, scale = tf.stop_gradient(target), tf.stop_gradient(scale)
-
-    @tf.custom_gradient
-    def loss(features):
+def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    # Autodiff would need two products for the gradient, where one is enough. tf.custom_gradient would,
+    # in a graph, register a gradient with each trace and so keep that graph, and what it captures, for
+    # good. It does this for its own IdentityN: with a gradient that is registered once, for the tapes
+    # of this graph and for those around it.
+    with record.stop_recording():
         difference = _stock_gram(features) - target
+        loss = tf.reduce_sum(scale * difference * difference, axis=[1, 2])
+        inputs = [loss, features, difference, scale]
+        overridden = {"IdentityN": "TfStyle>StockGramLoss"}
+        with tf.compat.v1.get_default_graph().gradient_override_map(overridden):
+            outputs = tf.identity_n(inputs)
+    gradient = functools.partial(_stock_gradients, inputs)
+    record.record_operation("TfStyle>StockGramLoss", outputs, inputs, gradient)
+    return outputs[0]
 
-        def gradient(upstream):
-            derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
-            product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
-            return _scaled(tf.reshape(product, tf.shape(features)), upstream)
 
-        return tf.reduce_sum(scale * difference * difference, axis=[1, 2]), gradient
+@tf.RegisterGradient("TfStyle>StockGramLoss")
+def _stock_gram_loss_gradient(op: tf.Operation, *upstream: tf.Tensor):
+    return _stock_gradients(op.inputs, *upstream)
 
-    return loss(features)
+
+def _stock_gradients(inputs: Sequence[tf.Tensor], upstream: tf.Tensor, *_: tf.Tensor | None):
+    features, difference, scale = inputs[1:]
+    derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
+    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
+    return [None, _scaled(tf.reshape(product, tf.shape(features)), upstream), None, None]
 
 
 @tf.RegisterGradient("TfStyle>GramLoss")
@@ -110,7 +123,6 @@ def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
 
 
 def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
-    # Not tf.custom_gradient: in a graph it would keep that graph, and what it captures, for good.
     return tf.raw_ops.PreventGradient(
         input=gradient, message="gram_loss has a first derivative only; its second was asked for."
     )

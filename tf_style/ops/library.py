@@ -1,4 +1,4 @@
-"""Which code multiplies Gram matrices: this package's own op where it can run, else TensorFlow's."""
+"""Loads the compiled ops of `kernels/` and decides, call by call, between them and TensorFlow's own."""
 
 import ctypes
 import dataclasses
@@ -20,15 +20,16 @@ _REBUILD = "`pip install .`, or `python build_backend/compile_ops.py` in a check
 
 @dataclasses.dataclass(frozen=True)
 class KernelInfo:
-    """What `kernel="auto"` takes in this process.
+    """Which Gram ops `kernel="auto"` takes on the device in use.
 
     Attributes:
-      kernel: "custom", the op of this package, or "stock", TensorFlow's own ops.
+      kernel: "custom", this package's, or "stock", TensorFlow's own.
       reason: Why, in one line.
-      built_for: TensorFlow's version that the op was built for; None if it was not built.
-      instruction_set: What the op runs on this processor: "portable", "avx2", "avx512" or
-        "avx512bf16"; None if it is not loaded.
-      cuda_architectures: The GPU targets that the op was built for, such as "sm_90"; none without CUDA.
+      built_for: The version of TensorFlow that the ops were built for; None if they were not built.
+      instruction_set: What the ops run on this processor: "portable", "avx2", "avx512" or
+        "avx512bf16"; None if they are not loaded.
+      cuda_architectures: The GPU targets that the ops were built for, such as "sm_90"; none without
+        CUDA.
     """
 
     kernel: str
@@ -39,46 +40,96 @@ class KernelInfo:
 
 
 def kernel_info() -> KernelInfo:
-    """Says which kernel `kernel="auto"` takes outside of XLA's compilation, and why."""
-    return _load()[1]
+    """Says which Gram ops `kernel="auto"` takes, and why.
+
+    The answer is for the device that an op made here would run on: within `tf.device`, that one. It
+    leaves out XLA's compilation, which always gets the stock ops.
+    """
+    ops, info = _load()
+    problem = _gpu_problem() if ops is not None and used_device_type() == "GPU" else ""
+    return dataclasses.replace(info, kernel="stock", reason=problem) if problem else info
 
 
-def custom_ops(kernel: str) -> types.ModuleType | None:
-    """The op's Python functions if `kernel` means the custom op here and now, else None.
+def custom_ops(
+    kernel: str, *, has_gpu_kernel: bool = False, problem: str = ""
+) -> types.ModuleType | None:
+    """The compiled ops if `kernel` means them here and now, else None.
 
     A function being traced for `jit_compile=True`, itself or within such a function, gets the stock
-    ops, for XLA cannot compile the custom one. What cannot be seen while tracing is that a graph is
-    compiled later: an exported one, or an inner tf.function that was called outside before, whose
-    trace TensorFlow takes again. Ask for "stock" there.
+    ops, because XLA cannot compile the custom ones. What tracing cannot see is that a graph is compiled
+    later: an exported one, or an inner tf.function that was traced outside before and is not traced
+    again. Ask for "stock" there.
 
     Args:
       kernel: "auto", "custom" or "stock".
+      has_gpu_kernel: Whether the op has a kernel for GPUs, too.
+      problem: Why the op cannot take the inputs at hand; empty if it can.
 
     Returns:
-      A module, or None for the stock ops.
+      A module of the ops' Python functions, or None for the stock ops.
 
     Raises:
-      InputError: If the custom op is asked for where it cannot run.
+      InputError: If the custom ops are asked for where they cannot run.
     """
     if kernel not in KERNELS:
         raise InputError(f"kernel must be one of {', '.join(KERNELS)}. Received: kernel={kernel!r}")
     if kernel == "stock":
         return None
     ops, info = _load()
+    if ops is None:
+        problem = info.reason
+    problem = problem or _problem_here(has_gpu_kernel)
+    if kernel == "custom" and problem:
+        raise InputError(f"kernel='custom' cannot be had: {problem}. Take 'auto' or 'stock'.")
+    return None if problem else ops
+
+
+def loaded_ops() -> types.ModuleType:
+    """The compiled ops, for the gradient of one that is in use."""
+    ops, info = _load()
+    if ops is None:
+        raise InputError(f"the custom ops cannot be had: {info.reason}")
+    return ops
+
+
+def used_device_type() -> str:
+    """The type of the device, "CPU" or "GPU", that an op made here will run on.
+
+    TensorFlow places an op that has kernels for both on the device of the innermost `tf.device` around
+    it, inside or outside of the function being traced; else on the CPU in functions of tf.data; else on
+    a GPU if it sees one.
+    """
+    # There is no public API for the current tf.device.
+    from tensorflow.python.eager import context
+
+    scope = context.context().device_name
+    if scope:
+        return tf.DeviceSpec.from_string(scope).device_type
+    if _in_tf_data():
+        return "CPU"
+    return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+
+
+def _in_tf_data() -> bool:
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        # Nothing else than the name tells the functions of `Dataset.map` and its like from others.
+        if getattr(graph, "name", "").startswith("Dataset_"):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def _problem_here(has_gpu_kernel: bool) -> str:
     if _traced_for_xla():
-        if kernel == "custom":
-            raise InputError(
-                "The custom ops cannot be compiled by XLA: leave out jit_compile=True, or take "
-                "kernel='auto' or 'stock'. Received: kernel='custom'"
-            )
-        return None
-    if kernel == "custom" and ops is None:
-        raise InputError(f"kernel='custom' cannot be had: {info.reason}. Take 'auto' or 'stock'.")
-    return ops if kernel == "custom" or info.kernel == "custom" else None
+        return "XLA cannot compile the custom ops; leave out jit_compile=True"
+    if used_device_type() == "CPU":
+        return ""
+    return _gpu_problem() if has_gpu_kernel else "this op has a kernel for the CPU only"
 
 
 def _traced_for_xla() -> bool:
-    # The one place that knows: tf.function marks its graph so before it calls the Python function.
+    # There is no public API for this: tf.function marks its graph before it calls the Python function.
     from tensorflow.python.ops import control_flow_util
 
     return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
@@ -106,27 +157,29 @@ def _load() -> tuple[types.ModuleType | None, KernelInfo]:
         _warn(f"{reason[0].upper()}{reason[1:]}. {_STOCK}")
         return None, KernelInfo("stock", reason, build.TENSORFLOW)
     _check_instruction_set_limit()
-    path = pathlib.Path(__file__).parent / build.BINARY
+    path = _path(build)
     try:
-        ops = tf.load_op_library(str(path))
+        ops = tf.load_op_library(path)
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
         reason = f"the custom ops' binary does not load: {error.message}; {_REBUILD}"
         _warn(f"{reason[0].upper()}{reason[1:]}. {_STOCK}")
         return None, KernelInfo("stock", reason, build.TENSORFLOW)
-    library = ctypes.CDLL(str(path))
+    library = ctypes.CDLL(path)
     library.TfStyleInstructionSet.restype = ctypes.c_char_p
-    instruction_set = library.TfStyleInstructionSet().decode()
-    problem = _gpu_problem(library, build.CUDA_ARCHITECTURES)
     return ops, KernelInfo(
-        kernel="stock" if problem else "custom",
-        reason=problem or f"the custom ops are built for this TensorFlow, {tf.__version__}",
+        kernel="custom",
+        reason=f"the custom ops are built for this TensorFlow, {tf.__version__}",
         built_for=build.TENSORFLOW,
-        instruction_set=instruction_set,
+        instruction_set=library.TfStyleInstructionSet().decode(),
         cuda_architectures=tuple(build.CUDA_ARCHITECTURES),
     )
 
 
-_STOCK = "TensorFlow's own ops take its place: same results, slower."
+_STOCK = "TensorFlow's own ops take their place: same results, slower."
+
+
+def _path(build: types.ModuleType) -> str:
+    return str(pathlib.Path(__file__).parent / build.BINARY)
 
 
 def _warn(text: str) -> None:
@@ -145,12 +198,13 @@ def _check_instruction_set_limit() -> None:
         )
 
 
-def _gpu_problem(library: ctypes.CDLL, architectures: tuple[str, ...]) -> str:
-    """Why the op cannot run on the GPU that TensorFlow uses; empty if it can, or if there is none."""
-    if not tf.config.get_visible_devices("GPU"):
-        return ""
-    if not architectures:
-        return "there is a GPU, and the Gram op was built without CUDA"
+@functools.cache
+def _gpu_problem() -> str:
+    """Why the Gram ops cannot run on the GPU that TensorFlow uses; empty if they can."""
+    build = importlib.import_module("tf_style.ops._build_info")
+    if not build.CUDA_ARCHITECTURES:
+        return "the device is a GPU, and the Gram ops were built without CUDA"
+    library = ctypes.CDLL(_path(build))
     library.TfStyleGpuProblem.restype = ctypes.c_char_p
     problem = library.TfStyleGpuProblem().decode()
-    return f"the Gram op cannot run on the GPU: {problem}" if problem else ""
+    return f"the Gram ops cannot run on the GPU: {problem}" if problem else ""

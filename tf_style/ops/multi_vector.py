@@ -1,5 +1,9 @@
-"""Sums over the many vectors that L-BFGS keeps, by this package's ops where they can run."""
+"""Sums over the many vectors of L-BFGS's history, by this package's ops where they can run.
 
+The names are those of PETSc's VecMDot and VecMAXPY.
+"""
+
+import types
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -10,18 +14,22 @@ Tensors = Sequence[tf.Tensor]
 
 
 def multi_dot(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> tf.Tensor:
-    """The scalar products of a vector with several others.
+    """The scalar products of a vector with several others, q . vectors[i].
 
     Args:
       q: [batch, ...], float32 or float64.
       vectors: Each shaped as `q`, of its dtype or bfloat16.
-      kernel: "auto" or "custom" for the op where it can run, or "stock".
+      kernel: "custom", this package's op, which is for float32 on a CPU; "stock", TensorFlow's own
+        ops; or "auto", the custom one where it can run.
 
     Returns:
       float64 [batch, number of vectors].
+
+    Raises:
+      InputError: If the custom op is asked for where it cannot run.
     """
     if ops := _ops(q, kernel):
-        return ops.tf_style_scalar_products(vector=q, vectors=vectors)
+        return ops.tf_style_multi_dot(vector=q, vectors=vectors)
     products = [dot(q, tf.cast(vector, q.dtype)) for vector in vectors]
     return tf.cast(tf.stack(products, axis=1), tf.float64)
 
@@ -29,7 +37,7 @@ def multi_dot(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> tf.Ten
 def multi_axpy(
     q: tf.Tensor, factors: tf.Tensor, vectors: Tensors, *, kernel: str = "auto"
 ) -> tf.Tensor:
-    """A vector and multiples of several others.
+    """The sum of a vector and multiples of several others.
 
     Args:
       q: As for `multi_dot`.
@@ -39,35 +47,38 @@ def multi_axpy(
 
     Returns:
       q + sum over i of factors[:, i] * vectors[i], shaped as `q`.
+
+    Raises:
+      InputError: As `multi_dot` does.
     """
     factors = tf.cast(factors, q.dtype)
     if ops := _ops(q, kernel):
-        return ops.tf_style_add_multiples(vector=q, factors=factors, vectors=vectors)
+        return ops.tf_style_multi_axpy(vector=q, factors=factors, vectors=vectors)
     for index, vector in enumerate(vectors):
         q += column(factors[:, index], vector) * tf.cast(vector, q.dtype)
     return q
 
 
 def dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """The scalar product of each position of one batch with its own of another, [batch]."""
-    # Three times faster than as a product of matrices; a sum along one axis would take one thread.
+    """The scalar products of two batches of vectors, element by element: [batch]."""
+    # Three times as fast as a product of matrices; a sum along one axis would take one thread.
     if a.shape[0] == 1:
         return tf.reshape(tf.reduce_sum(a * b), [1])
     return tf.reduce_sum(flat(a) * flat(b), axis=1)
 
 
 def flat(batch: tf.Tensor) -> tf.Tensor:
-    """[batch, ...] as [batch, all the rest]."""
+    """Reshapes [batch, ...] to [batch, size]."""
     return tf.reshape(batch, [tf.shape(batch)[0], -1])
 
 
 def column(numbers: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Numbers [batch] in a shape that multiplies a batch of that rank."""
+    """Reshapes numbers [batch] to [batch, 1, ...], to multiply `like` [batch, ...]."""
     return tf.reshape(numbers, [-1] + [1] * (like.shape.rank - 1))
 
 
-def _ops(q: tf.Tensor, kernel: str):
-    # The ops are for the processor alone, and for float32.
-    if q.dtype != tf.float32 or tf.config.get_visible_devices("GPU"):
-        return None
-    return custom_ops(kernel)
+def _ops(q: tf.Tensor, kernel: str) -> types.ModuleType | None:
+    is_float32 = q.dtype == tf.float32
+    return custom_ops(
+        kernel, problem="" if is_float32 else f"the op takes float32. Received: dtype={q.dtype.name}"
+    )

@@ -14,29 +14,31 @@ def make_minimizer(
     evaluate: Evaluate,
     position: tf.Variable,
     *,
-    num_pairs: int = 10,
+    history: int = 10,
     pair_dtype: tf.DType = tf.float32,
 ) -> Minimizer:
-    """Makes an optimiser.
+    """Makes a minimiser of a function of a picture; both L-BFGS are preconditioned.
 
     Args:
       name: "lbfgs", "tfp" or "adam".
-      evaluate: From a position to the loss and its gradient.
-      position: Where to start, [batch, height, width, channels]; updated in place.
-      num_pairs: As for `Lbfgs`; Adam has none.
+      evaluate: From a position to the loss, a scalar, and its gradient, shaped as the position.
+      position: Where to start, float32 [batch, height, width, 3]; updated in place.
+      history: As for `Lbfgs`; Adam has none.
       pair_dtype: As for `Lbfgs`; the others have no choice.
 
     Returns:
-      The optimiser; nothing is evaluated yet.
+      The minimiser; nothing is evaluated yet.
     """
+    height, width = position.shape[1:3]
     if name == "adam":
         return Adam(evaluate, position)
     if name == "tfp":
-        return TfpLbfgs(evaluate, position, num_pairs=num_pairs)
+        root = fourier_preconditioner(height, width, square_root=True)
+        return TfpLbfgs(evaluate, position, history=history, preconditioner_root=root)
     return Lbfgs(
         evaluate,
         position,
-        num_pairs=num_pairs,
+        history=history,
         pair_dtype=pair_dtype,
-        initial_inverse_hessian=fourier_preconditioner(*position.shape[1:3]),
+        initial_inverse_hessian=fourier_preconditioner(height, width),
     )

@@ -1,25 +1,30 @@
 """Keras's Adam."""
 
+from collections.abc import Mapping
+
 import keras
 import tensorflow as tf
 
-from tf_style.optimize.lbfgs import Status, assign_all, read_all
-from tf_style.optimize.minimizer import Evaluate
+from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
+from tf_style.optimize.status import Status
 
 
 class Adam:
-    """Keras's Adam on the position, one evaluation an iteration."""
+    """Keras's Adam on the position, one evaluation an iteration.
+
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
+    """
 
     def __init__(self, evaluate: Evaluate, position: tf.Variable, *, learning_rate: float = 5.0):
-        """Prepares a minimisation.
+        """Prepares a minimisation; nothing is evaluated yet.
 
         Args:
-          evaluate: From a position to the loss and its gradient.
-          position: Where to start; updated in place.
+          evaluate: From a position to the loss, a scalar, and its gradient, shaped as the position.
+          position: Where to start, of any shape; updated in place.
           learning_rate: About the change of a coordinate in an iteration, in the position's unit.
         """
         self._evaluate = evaluate
-        # A tensor's copy: a variable itself Keras would adopt, and `position` is to stay evaluated.
+        # A copy: Keras would adopt a variable, and `position` must remain one that was evaluated.
         self._variable = keras.Variable(position.read_value(), dtype=position.dtype.name)
         self._position = position
         self._adam = keras.optimizers.Adam(learning_rate)
@@ -27,7 +32,6 @@ class Adam:
         self._status = tf.Variable(int(Status.RUNNING), trainable=False)
         self._iterations = tf.Variable(0, trainable=False)
         self._value = tf.Variable(float("inf"), trainable=False, dtype=position.dtype)
-        self._run = tf.function(self._run_in_graph)
 
     @property
     def status(self) -> Status:
@@ -44,13 +48,30 @@ class Adam:
         """The loss at the position; infinite before the first iteration."""
         return float(self._value)
 
+    @property
+    def evaluations_since(self) -> int:
+        """Evaluations made after that of the position: 1 where an iteration ended the run, else 0."""
+        return int(self.status == Status.NON_FINITE and self.iterations > 0)
+
     def state(self) -> dict[str, tf.Tensor]:
-        """The whole state, as of `Lbfgs`."""
+        """The whole state by name: the position, Keras's variables and the counters."""
         return read_all(self._variables())
 
-    def restore(self, state: dict[str, tf.Tensor]) -> None:
-        """Takes over what `state` returned, as `Lbfgs` does."""
+    def restore(self, state: Mapping[str, tf.Tensor]) -> None:
+        """Takes over what `state` returned; the next `run` goes on from there with the same bits.
+
+        Raises:
+          ValueError: If the state is of another kind of minimiser or of a position of another shape.
+        """
         assign_all(self._variables(), state)
+
+    def run(self, num_iterations: int) -> None:
+        """Makes iterations in one call into the graph, fewer if the loss is not finite.
+
+        Args:
+          num_iterations: How many at most.
+        """
+        self._run(tf.constant(num_iterations))
 
     def _variables(self) -> dict[str, tf.Variable]:
         own = {
@@ -63,11 +84,10 @@ class Adam:
         kept = self._adam.variables
         return own | {f"adam_{index}": variable.value for index, variable in enumerate(kept)}
 
-    def run(self, num_iterations: int) -> None:
-        """Makes iterations in one call into the graph."""
-        self._run(tf.constant(num_iterations))
-
-    def _run_in_graph(self, num_iterations: tf.Tensor) -> None:
+    # Decorated here and not in `__init__`: a function of a bound method, kept by its instance, would be
+    # a reference cycle, and the variables would outlive their last use until the collector runs.
+    @tf.function
+    def _run(self, num_iterations: tf.Tensor) -> None:
         for _ in tf.range(num_iterations):
             if self._status == int(Status.RUNNING):
                 loss, gradient = self._evaluate(self._variable.value)

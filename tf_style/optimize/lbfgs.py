@@ -1,89 +1,94 @@
 """L-BFGS with one evaluation an iteration, on a tf.Variable.
 
-`lbfgs_core` has the iteration; here it is held in variables, so that a run can pause, be saved and go
-on, and has Hager and Zhang's search to fall back on.
+`lbfgs_step` has the iteration; here its state is held in variables, so that a run can pause, be saved
+and go on, and it has Hager and Zhang's search to fall back on.
 """
 
 import collections
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
 from tf_style.ops.multi_vector import dot
-from tf_style.optimize.lbfgs_step import (
-    MAX_BACKTRACKS,
-    Method,
-    State,
-    Status,
-    decreases,
-    drop_pairs,
-    is_finite,
-)
+from tf_style.optimize.lbfgs_state import State
+from tf_style.optimize.lbfgs_step import MAX_BACKTRACKS, LbfgsUpdate, decreases, is_finite
+from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
+from tf_style.optimize.status import Status
 
 MAX_SEARCH_ITERATIONS = 10
+# The names that states had earlier, where they have changed.
+_OLD_NAMES = {"products": "s_dot_y", "num_refusals": "num_rejected", "trial": "step_length"}
 
-# The fields that TensorFlow Probability's line searches read, and the gradient that comes with them.
-_Point = collections.namedtuple("_Point", ["x", "f", "df", "full_gradient"])
+# The fields that TensorFlow Probability's line searches read, and what comes with them: the gradient,
+# and which of the search's evaluations it was, from 1.
+_Point = collections.namedtuple("_Point", ["x", "f", "df", "full_gradient", "evaluation"])
 
 
 class Lbfgs:
     """Minimises a function of one tf.Variable.
 
     The direction is L-BFGS's over the last pairs of steps and gradient differences.
-    Its unit step is tried first, and taken where it decreases the loss sufficiently: that is the usual
-    case, so an iteration costs one evaluation. Otherwise TensorFlow Probability's Hager-Zhang search
-    looks along the direction, and where it too fails, or where the loss is not finite, the pairs are
-    dropped and ever shorter steps along the gradient are tried.
+    Its unit step is tried first, and accepted where it decreases the loss sufficiently: that is the
+    usual case, so an iteration costs one evaluation. Otherwise TensorFlow Probability's Hager-Zhang
+    search looks along the direction, and where it too fails, or where the loss is not finite, the
+    history is dropped and ever shorter steps along the gradient are tried.
 
     The whole state is in variables: `state` is a checkpoint, and a minimiser restored from it goes on
-    with the same bits. `lbfgs_core.minimize` would hold the pairs twice, for what enters a while loop
-    lives as long as the loop; here each turn of it reads and assigns the variables.
+    with the same bits. `lbfgs_step.minimize` would hold the history twice, for what enters a while loop
+    lives as long as the loop; here each step reads and assigns the variables.
+
+    References: Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithm 7.5. Hager and
+    Zhang, "Algorithm 851: CG_DESCENT, a conjugate gradient method with guaranteed descent", 2006.
     """
 
     def __init__(
         self,
-        evaluate: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        evaluate: Evaluate,
         position: tf.Variable,
         *,
-        num_pairs: int = 10,
+        history: int = 10,
         first_step: float = 30.0,
         gradient_tolerance: float = 0.0,
         initial_inverse_hessian: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
         pair_dtype: tf.DType | None = None,
+        num_pairs: int | None = None,
     ):
         """Prepares a minimisation; nothing is evaluated yet.
 
         Args:
           evaluate: From a position to the loss (a scalar) and its gradient (shaped as the position).
           position: Where to start, float32 or float64 of any shape; updated in place.
-          num_pairs: As in `Method`.
-          first_step: As in `Method`.
-          gradient_tolerance: As in `Method`.
-          initial_inverse_hessian: As in `Method`, but from and to tensors shaped as the position.
-          pair_dtype: As in `Method`.
+          history: How many pairs approximate the inverse Hessian, as in `LbfgsUpdate`.
+          first_step: As in `LbfgsUpdate`.
+          gradient_tolerance: As in `LbfgsUpdate`.
+          initial_inverse_hessian: As in `LbfgsUpdate`, but from and to tensors shaped as the position.
+          pair_dtype: As in `LbfgsUpdate`.
+          num_pairs: The earlier name of `history`, which it replaces where given.
         """
 
         def evaluate_batch(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             f, g = evaluate(_without_batch(x))
             return _with_batch(f), _with_batch(g)
 
-        self._method = Method(
+        self._update = LbfgsUpdate(
             evaluate_batch,
-            num_pairs=num_pairs,
+            history=history if num_pairs is None else num_pairs,
             first_step=first_step,
             gradient_tolerance=gradient_tolerance,
             initial_inverse_hessian=lambda x: _with_batch(initial_inverse_hessian(_without_batch(x))),
             pair_dtype=pair_dtype,
         )
-        # Each of the pairs has variables of its own because assigning a whole variable moves a pointer,
-        # and assigning a slice of one copies it all.
+        # Each tensor of the history has a variable of its own, because assigning a whole variable moves
+        # a pointer, and assigning a slice of one copies it all.
         self._state = tf.nest.map_structure(
             lambda value: tf.Variable(_without_batch(value), trainable=False),
-            self._method.start(tf.zeros([1, *position.shape], position.dtype)),
+            self._update.init(tf.zeros([1, *position.shape], position.dtype)),
         )._replace(position=position)
-        # Plain TensorFlow control flow: AutoGraph's conversion would double the time to trace. A search
-        # is rare and runs as it is, op by op: tracing one takes longer than all that it computes.
-        self._take_unit_steps = tf.function(self._take_unit_steps, autograph=False)
+        # TensorFlow's graphs are reference cycles, and hold the variables that they capture until the
+        # collector runs. The history is too large to wait for that.
+        pairs = (*self._state.steps, *self._state.differences)
+        weakref.finalize(self, _free, pairs).atexit = False
 
     @property
     def status(self) -> Status:
@@ -92,44 +97,56 @@ class Lbfgs:
 
     @property
     def iterations(self) -> int:
-        """Iterations made so far."""
-        return max(0, int(self._state.num_moves) - 1)
+        """Iterations made so far; the evaluation of the start is none."""
+        return int(self._state.num_accepted)
 
     @property
     def value(self) -> float:
-        """The loss at the position; infinite before the first iteration."""
+        """The loss at the position; infinite before the first evaluation."""
         return float(self._state.value)
 
+    @property
+    def evaluations_since(self) -> int:
+        """Evaluations made after that of the position: of steps that were rejected."""
+        return int(self._state.evaluations_since)
+
     def state(self) -> dict[str, tf.Tensor]:
-        """The whole state: the position, its value and gradient, the pairs and the counters."""
+        """The whole state by name: the fields of `State`, without their batch.
+
+        Of the history, each tensor has a name: `step_0` and `difference_0` are the oldest.
+        """
         return read_all(self._variables())
 
-    def restore(self, state: dict[str, tf.Tensor]) -> None:
+    def restore(self, state: Mapping[str, tf.Tensor]) -> None:
         """Takes over what `state` returned; the next `run` goes on from there with the same bits.
 
+        Args:
+          state: As `state` returns it, or did under earlier names, as tensors or arrays.
+
         Raises:
-          ValueError: If the state is of a minimiser with other pairs or of a position of another shape.
+          ValueError: If the state is of a minimiser with another history or of a position of another
+            shape.
         """
-        assign_all(self._variables(), state)
+        assign_all(self._variables(), _with_present_names(state))
 
     def run(self, num_iterations: int) -> None:
         """Makes iterations, in the graph, and fewer when the minimisation ends.
 
         Args:
-          num_iterations: How many at most.
+          num_iterations: How many at most; the start is evaluated before the first.
         """
-        end = max(1, int(self._state.num_moves)) + num_iterations
-        while int(self._state.num_moves) < end and self.status == Status.RUNNING:
-            is_refused, *refused = self._take_unit_steps(tf.constant(end))
-            if is_refused:
-                self._take_search_step(*refused)
+        end = self.iterations + num_iterations
+        while self.iterations < end and self.status == Status.RUNNING:
+            is_rejected, f, g = self._take_unit_steps(tf.constant(end))
+            if is_rejected:
+                self._take_search_step(f, g)
 
     def _variables(self) -> dict[str, tf.Variable]:
         variables = {}
         for name, value in self._state._asdict().items():
             if isinstance(value, tuple):
-                ring = name.removesuffix("s")
-                variables |= {f"{ring}_{index}": variable for index, variable in enumerate(value)}
+                one = name.removesuffix("s")
+                variables |= {f"{one}_{index}": variable for index, variable in enumerate(value)}
             else:
                 variables[name] = value
         return variables
@@ -143,87 +160,120 @@ class Lbfgs:
             lambda variable, value: variable.assign(_without_batch(value)), self._state, state
         )
 
-    def _take_unit_steps(self, end: tf.Tensor):
-        """Makes turns until so many moves are made, or a unit step is refused.
+    # Plain TensorFlow control flow: AutoGraph's conversion would double the time to trace.
+    # Decorated here and not in `__init__`: a function of a bound method, kept by its instance, would be
+    # a reference cycle, and the history would outlive its last use until the collector runs.
+    @tf.function(autograph=False)
+    def _take_unit_steps(self, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Makes steps until a direction's first step is rejected, or enough were accepted.
+
+        Args:
+          end: How many are to have been accepted since the minimisation began, an int32 scalar.
 
         Returns:
-          Whether one was, and the loss and gradient at the last step tried.
+          Whether one was rejected, a bool scalar, and the loss [1] and gradient [1, ...] at the last
+          step tried.
         """
 
-        def should_go_on(is_refused, f, g):
+        def should_go_on(is_rejected, f, g):
             is_running = self._state.status == int(Status.RUNNING)
-            return (self._state.num_moves < end) & ~is_refused & is_running
+            return (self._state.num_accepted < end) & ~is_rejected & is_running
 
-        def go_on(is_refused, f, g):
-            state, f, g = self._method.turn(self._read())
+        def go_on(is_rejected, f, g):
+            state, f, g = self._update.step(self._read())
             self._assign(state)
-            # Later refusals are of steps along the gradient, after a search that failed.
-            return state.num_refusals[0] == 1, f, g
+            # After a search that failed, later steps are shortened without another.
+            return state.rejected_first_step[0], f, g
 
         state = self._read()
         return tf.while_loop(should_go_on, go_on, (False, state.value, state.gradient))
 
+    # A search is rare and runs eagerly: tracing one takes longer than all that it computes.
     def _take_search_step(self, unit_f: tf.Tensor, unit_g: tf.Tensor) -> None:
-        """Makes the iteration whose unit step, with this loss and gradient, was no good."""
-        state, direction, slope = self._method.direction(self._read())
+        """Makes the iteration whose unit step was rejected.
+
+        Args:
+          unit_f: The loss there, [1].
+          unit_g: The gradient there, [1, ...].
+        """
+        state, direction, slope = self._update.direction(self._read())
+        num_searched = 0
         if bool(is_finite(unit_f, unit_g)):
-            t, f, g = self._search(state, direction, slope, unit_f, unit_g)
+            found, num_searched = self._search(state, direction, slope, unit_f, unit_g)
+            f, g = _with_batch(found.f), found.full_gradient
             if bool(decreases(state.value, f, g, tf.zeros_like(f))):
-                found = tf.constant([True])
-                self._assign(self._method.move(state, state.position + t * direction, f, g, found))
+                x = state.position + found.x * direction
+                state = self._update.accept(state, x, f, g, tf.constant([True]))
+                since = num_searched - found.evaluation
+                self._assign(state._replace(evaluations_since=_with_batch(since)))
                 return
-        # The next turns try shorter and shorter steps along the gradient.
+        # The next steps try shorter and shorter steps along the gradient.
+        everywhere = tf.constant([True])
         self._assign(
-            drop_pairs(state, tf.constant([True]))._replace(
-                num_refusals=tf.constant([MAX_BACKTRACKS]), trial=tf.constant([0.5], slope.dtype)
+            state.without_history(everywhere)._replace(
+                num_rejected=tf.constant([MAX_BACKTRACKS]),
+                evaluations_since=state.evaluations_since + num_searched,
+                step_length=tf.constant([0.5], slope.dtype),
             )
         )
 
-    def _search(self, state, direction, slope, unit_f, unit_g):
-        """Looks along the direction, beginning with what is known of its unit step."""
+    def _search(self, state, direction, slope, unit_f, unit_g) -> tuple[_Point, int]:
+        """Looks along a direction, beginning with what is known of its unit step.
+
+        Args:
+          state: The state, a batch of one.
+          direction: [1, ...].
+          slope: Its scalar product with the gradient, [1].
+          unit_f: The loss at the unit step, [1].
+          unit_g: The gradient there, [1, ...].
+
+        Returns:
+          The best point, at `x` times the direction, and the number of evaluations made.
+        """
         # Imported at the first search: it takes most of a second, and many a run needs none.
         from tensorflow_probability.python.optimizer import linesearch
 
+        num_evaluations = 0
+
         def point_at(t, f, g):
-            return _Point(x=t, f=f[0], df=dot(g, direction)[0], full_gradient=g)
+            evaluation = tf.constant(num_evaluations)
+            return _Point(x=t, f=f[0], df=dot(g, direction)[0], full_gradient=g, evaluation=evaluation)
+
+        def evaluate_at(t):
+            nonlocal num_evaluations
+            num_evaluations += 1
+            return point_at(t, *self._update.evaluate(state.position + t * direction))
 
         one = tf.ones([], slope.dtype)
         found = linesearch.hager_zhang(
-            lambda t: point_at(t, *self._method.evaluate(state.position + t * direction)),
+            evaluate_at,
             initial_step_size=one,
             value_at_initial_step=point_at(one, unit_f, unit_g),
             value_at_zero=point_at(0 * one, state.value, state.gradient),
             max_iterations=MAX_SEARCH_ITERATIONS,
-        ).left
-        return found.x, _with_batch(found.f), found.full_gradient
-
-
-def read_all(variables: dict[str, tf.Variable]) -> dict[str, tf.Tensor]:
-    """The values of variables, those in bfloat16 as integers: files of arrays know no such numbers."""
-    return {
-        name: tf.bitcast(variable, tf.uint16)
-        if variable.dtype == tf.bfloat16
-        else tf.identity(variable)
-        for name, variable in variables.items()
-    }
-
-
-def assign_all(variables: dict[str, tf.Variable], state: dict[str, tf.Tensor]) -> None:
-    """Gives variables the values of a state, as from `read_all`, all or none.
-
-    Raises:
-      ValueError: If the state has other names or shapes.
-    """
-    expected = {name: variable.shape for name, variable in variables.items()}
-    received = {name: tf.TensorShape(value.shape) for name, value in state.items()}
-    if received != expected:
-        raise ValueError(
-            f"The state must hold the {len(expected)} variables of this minimiser in their shapes. "
-            f"Received: {len(received)} variables, position of shape {received.get('position')}"
         )
-    for name, variable in variables.items():
-        is_short = variable.dtype == tf.bfloat16
-        variable.assign(tf.bitcast(state[name], tf.bfloat16) if is_short else state[name])
+        return found.left, num_evaluations
+
+
+def _with_present_names(state: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """A state, which may have earlier names, by the names of `State`."""
+    state = {_OLD_NAMES.get(name, name): value for name, value in state.items()}
+    if "num_moves" in state:  # It counted the evaluation of the start.
+        num_moves = tf.convert_to_tensor(state.pop("num_moves"))
+        state["evaluated"] = num_moves > 0
+        state["num_accepted"] = tf.maximum(num_moves - 1, 0)
+        # Those of searches that failed are left out: they were not counted.
+        num_rejected = tf.convert_to_tensor(state["num_rejected"])
+        state["evaluations_since"] = tf.maximum(num_rejected - MAX_BACKTRACKS + 1, 0)
+    return state
+
+
+def _free(variables: Iterable[tf.Variable]) -> None:
+    """Leaves variables without their memory; whoever still holds one has nothing of use."""
+    with tf.init_scope():  # Eagerly, also where a graph is being traced.
+        for variable in variables:
+            nothing = tf.zeros([0], variable.dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=nothing)
 
 
 # Unlike slices, these never copy.

@@ -20,9 +20,9 @@ CURVATURES = (
 
 
 def fourier_preconditioner(
-    height: int | tf.Tensor, width: int | tf.Tensor
+    height: int | tf.Tensor, width: int | tf.Tensor, *, square_root: bool = False
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """An inverse Hessian for pictures, up to a factor, for L-BFGS to begin each direction with.
+    """An inverse Hessian of a picture's loss, up to a factor: L-BFGS's H0.
 
     It divides each spatial frequency along each colour axis by its curvature. Such a map is diagonal in
     an orthonormal basis with positive entries, so it is symmetric and positive definite. With it
@@ -31,6 +31,7 @@ def fourier_preconditioner(
     Args:
       height: Of the pictures, in pixels.
       width: Of the pictures, in pixels.
+      square_root: Whether to make the map H0^(1/2) instead, which applied twice is H0.
 
     Returns:
       A linear map from float32 [batch, height, width, 3] to the same.
@@ -40,7 +41,8 @@ def fourier_preconditioner(
     down = tf.cast(tf.minimum(down, height - down), tf.float32) / tf.cast(height, tf.float32)
     right = tf.cast(tf.range(width // 2 + 1), tf.float32) / tf.cast(width, tf.float32)
     frequency = tf.sqrt(tf.square(down)[:, tf.newaxis] + tf.square(right))
-    factors = tf.cast(tf.stack([1.0 / _curvature(frequency, row) for row in CURVATURES]), tf.complex64)
+    factors = tf.stack([1.0 / _curvature(frequency, row) for row in CURVATURES])
+    factors = tf.cast(tf.sqrt(factors) if square_root else factors, tf.complex64)
     axes = tf.constant(AXES, tf.float32)
 
     def apply(images: tf.Tensor) -> tf.Tensor:
@@ -53,7 +55,15 @@ def fourier_preconditioner(
 
 
 def _curvature(frequency: tf.Tensor, row: tuple[float, ...]) -> tf.Tensor:
-    """Interpolates a row of `CURVATURES`, both scales logarithmic; constant beyond its ends."""
+    """Interpolates a row of `CURVATURES` on logarithmic scales; constant beyond its ends.
+
+    Args:
+      frequency: float32 of any shape, cycles a pixel, 0 or more.
+      row: One of `CURVATURES`.
+
+    Returns:
+      float32, shaped as `frequency`.
+    """
     places = np.log(FREQUENCIES)
     values = np.log(row)
     # Its logarithm is a sum of ramps, one from each frequency of the table to the next.

@@ -19,7 +19,7 @@ from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
 from tf_style.network.features import Features
 from tf_style.network.vgg19 import preprocess
-from tf_style.optimize.lbfgs_step import Status
+from tf_style.optimize.status import Status
 from tf_style.serve import decode, serving_files
 from tf_style.transfer.prepare import as_sources
 

@@ -1,8 +1,9 @@
-"""Saves what a run has come to in a folder, and reads it back. Imports no TensorFlow.
+"""Saves the state of a run in a folder, and reads it back. Imports no TensorFlow.
 
 Checkpoint N is two files: `checkpoint-N.npz`, arrays only, and `checkpoint-N.json`, which names the
 run and holds the SHA-256 of both. The second is written last, so that a checkpoint is whole or not
-there; the last two are kept.
+there; the last two are kept. Arrays go to the disk and come from it in pieces of at most 16 MiB:
+neither saving nor loading takes a second copy of them.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tf_style.errors import InputError, TransferError
-from tf_style.files import reason_of, shown, write_atomically
+from tf_style.files import open_atomically, reason_of, shown, write_atomically
 
 FORMAT = 1
 KEPT = 2
@@ -50,8 +51,8 @@ def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], request: d
 
     Args:
       folder: Where to; made if it is not there.
-      arrays: Numbers only.
-      request: What JSON can hold.
+      arrays: Of numbers, by name.
+      request: What names the run, as JSON can hold it.
 
     Raises:
       TransferError: If it cannot be written; the checkpoints before it are as they were.
@@ -63,11 +64,11 @@ def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], request: d
     except OSError as error:
         raise TransferError(f"{shown(folder)} was not written: {reason_of(error)}") from error
     number = max(numbers, default=0) + 1
-    file = io.BytesIO()
-    np.savez(file, **{name.replace("/", "."): array for name, array in arrays.items()})
-    data = file.getvalue()
-    write_atomically(folder / f"checkpoint-{number}.npz", data)
-    record = {"format": FORMAT, "arrays_sha256": hashlib.sha256(data).hexdigest(), "request": request}
+    with open_atomically(folder / f"checkpoint-{number}.npz") as file:
+        writer = _HashingWriter(file)
+        named = {name.replace("/", "."): array for name, array in arrays.items()}
+        np.savez(writer, allow_pickle=False, **named)
+    record = {"format": FORMAT, "arrays_sha256": writer.hexdigest(), "request": request}
     record["sha256"] = _digest(record)
     write_atomically(folder / f"checkpoint-{number}.json", json.dumps(record, indent=1).encode())
     _delete_before(folder, number - KEPT + 1)
@@ -105,9 +106,43 @@ def read(path: pathlib.Path) -> Checkpoint:
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_JSON_BYTES + 1)
-        data = path.with_suffix(".npz").read_bytes()
+        with open(path.with_suffix(".npz"), "rb") as file:
+            record = _record(text, hashlib.file_digest(file, "sha256").hexdigest())
+            return Checkpoint(_arrays(file), record["request"])
     except OSError as error:
         raise DamagedError(reason_of(error)) from error
+
+
+def is_in(folder: str | os.PathLike) -> bool:
+    """Whether a folder holds a checkpoint."""
+    return pathlib.Path(folder).is_dir() and bool(_numbers(pathlib.Path(folder)))
+
+
+class _HashingWriter(io.RawIOBase):
+    """Passes on what is written, and hashes it. It cannot seek, so that nothing is written twice."""
+
+    def __init__(self, file: io.BufferedWriter):
+        super().__init__()
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self._sha256.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _record(text: bytes, arrays_sha256: str) -> dict[str, Any]:
+    """The JSON of a checkpoint that is whole.
+
+    Raises:
+      DamagedError: If it is not, or its arrays are not those that it names.
+    """
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -118,23 +153,19 @@ def read(path: pathlib.Path) -> Checkpoint:
         raise DamagedError(f"it has format {record.get('format')!r}, and {FORMAT} is known")
     if record.pop("sha256", None) != _digest(record):
         raise DamagedError("its JSON has another SHA-256 than it says")
-    if hashlib.sha256(data).hexdigest() != record.get("arrays_sha256"):
+    if arrays_sha256 != record.get("arrays_sha256"):
         raise DamagedError("its arrays have another SHA-256 than they should")
-    return Checkpoint(_arrays(data), record["request"])
+    return record
 
 
-def is_in(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds a checkpoint."""
-    return pathlib.Path(folder).is_dir() and bool(_numbers(pathlib.Path(folder)))
-
-
-def _arrays(data: bytes) -> dict[str, np.ndarray]:
+def _arrays(file: io.BufferedReader) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             # What is stored as it is cannot grow when it is read.
             if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
                 raise DamagedError("its arrays are compressed")
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
             return {name.replace(".", "/"): archive[name] for name in archive.files}
     except DamagedError:
         raise
@@ -149,9 +180,9 @@ def _numbers(folder: pathlib.Path) -> set[int]:
 
 
 def _delete_before(folder: pathlib.Path, first: int) -> None:
-    """Deletes older checkpoints, a JSON file first, so that none is left without its arrays.
+    """Deletes older checkpoints, and what a process that was killed left of one.
 
-    And what a process left that was killed while it wrote.
+    The JSON files go first, so that none is left without its arrays.
     """
     for path in folder.glob(".checkpoint-*.tmp"):
         path.unlink(missing_ok=True)

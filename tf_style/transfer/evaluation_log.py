@@ -1,4 +1,4 @@
-"""A record of every evaluation of the objective, kept in the graph and read between chunks."""
+"""A record of every evaluation of the objective, kept in the graph and read between calls into it."""
 
 import time
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-# More than an optimiser makes between two calls of `take`: a few dozen iterations, each of one
-# evaluation and seldom a search of some dozens.
-CAPACITY = 4096
+# How many evaluations there is room for at first: more than a few dozen iterations usually make, of one
+# evaluation each and seldom a search of some dozens. Where more are made the record grows.
+INITIAL_CAPACITY = 4096
 
 
 class EvaluationLog:
-    """Gives an optimiser (loss, gradient) and keeps the time and the parts of each loss.
+    """Gives a minimiser (loss, gradient) and keeps the time and the parts of each loss.
 
-    The optimisers run for many evaluations inside one call of a tf.function, also within loops of
-    TensorFlow Probability's, so the record is a variable.
+    Minimisers make many evaluations inside one call of a tf.function, also within loops of TensorFlow
+    Probability's, so the record is a variable.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class EvaluationLog:
           num_parts: How many parts there are.
         """
         self._parts_and_gradient = parts_and_gradient
+        shape = [INITIAL_CAPACITY, 1 + num_parts]
         with tf.device("/CPU:0"):
             self._records = tf.Variable(
-                tf.zeros([CAPACITY, 1 + num_parts], tf.float64), trainable=False
+                tf.zeros(shape, tf.float64), trainable=False, shape=[None, shape[1]]
             )
             self._count = tf.Variable(0, trainable=False)
 
@@ -50,7 +51,8 @@ class EvaluationLog:
         with tf.control_dependencies([parts, gradient]):
             now = _now()
         record = tf.concat([[now], tf.cast(parts[0], tf.float64)], axis=0)
-        self._records.scatter_nd_update([[self._count % CAPACITY]], [record])
+        tf.cond(self._count < tf.shape(self._records)[0], lambda: None, self._grow)
+        self._records.scatter_nd_update([[self._count]], [record])
         self._count.assign_add(1)
         return tf.reduce_sum(parts), gradient
 
@@ -61,19 +63,20 @@ class EvaluationLog:
           float64 [evaluations, 1 + num_parts]: seconds since the epoch, then the parts, for each
           evaluation since the last call.
         """
-        count = int(self._count)
-        if count > CAPACITY:
-            raise RuntimeError(f"{count} evaluations in one call; the record holds {CAPACITY}.")
-        records = self._records[:count].numpy()
+        records = self._records[: int(self._count)].numpy()
         self._count.assign(0)
         return records
+
+    def _grow(self) -> None:
+        """Doubles the room."""
+        self._records.assign(tf.concat([self._records, tf.zeros_like(self._records)], axis=0))
 
 
 def _now() -> tf.Tensor:
     """Seconds since the epoch, when the graph runs."""
-    # The one place that knows; there is no public question for it.
+    # TensorFlow has no public function that tells.
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
-    if is_op_determinism_enabled():  # Then TensorFlow refuses its own clock, and Python's takes a call.
+    if is_op_determinism_enabled():  # Then TensorFlow refuses its own clock; Python's takes a call.
         return tf.ensure_shape(tf.numpy_function(time.time, [], tf.float64), [])
     return tf.timestamp()

@@ -157,7 +157,8 @@ def check_fits(
     advice = f"--size {size} would fit" if factor > 1e-4 else "nothing would fit"
     raise InputError(
         f"{inputs.width} x {inputs.height} pixels in {precision} need about {needed / _GIB:.2f} GiB of "
-        f"memory in all, and {(limit + held) / _GIB:.2f} GiB can be had: {advice}, or --force to go on"
+        f"memory in all, and {(limit + held) / _GIB:.2f} GiB can be had: {advice}, or "
+        "--no-memory-check to go on"
     )
 
 

@@ -76,6 +76,7 @@ def prepare(
     styles: Sequence[ImageSource],
     settings: Settings,
     *,
+    objective: Preset | None = None,
     read: Callable[[ImageSource], Picture] | None = None,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
@@ -84,6 +85,7 @@ def prepare(
       content: The content image, or None for texture synthesis.
       styles: The style images; none for a reconstruction of the content.
       settings: The transfer's settings.
+      objective: What they meant for these images when they were stored; None for what they mean now.
       read: Turns each source into a picture; None for `as_picture`.
 
     Returns:
@@ -92,7 +94,7 @@ def prepare(
     Raises:
       InputError: If something cannot be read, is too small or too large, or contradicts itself.
     """
-    preset = settings.resolve(has_content=content is not None, num_styles=len(styles))
+    preset = objective or settings.resolve(has_content=content is not None, num_styles=len(styles))
     read = read or as_picture
     content_picture = None if content is None else read(content)
     style_pictures = [read(style) for style in styles]

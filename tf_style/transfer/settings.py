@@ -1,185 +1,157 @@
-"""Everything that a user can choose about a transfer, with its defaults. Imports no TensorFlow."""
+"""Everything that a user can choose about a transfer, each setting stated once. Imports no TensorFlow.
+
+A setting's type hint, default and `setting` say all there is to say of it: the checks below and the
+flags of the command line (`commands/flags.py`) follow from them.
+"""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from tf_style.errors import InputError
-from tf_style.network.architecture import find_layer
-from tf_style.objective.presets import PRESETS, Preset
+from tf_style.objective.presets import PRESETS, Padding, Pooling, Preset, StyleFit
+from tf_style.transfer import setting_fields
 from tf_style.transfer.pyramid import MAX_LEVELS
-
-# The fields that, where given, take the place of the preset's.
-_PRESET_FIELDS = (
-    "content_weight",
-    "style_weight",
-    "tv_weight",
-    "content_layers",
-    "style_layers",
-    "style_layer_weights",
-    "pooling",
-    "normalize",
-    "padding",
-    "init",
-    "style_fit",
+from tf_style.transfer.setting_fields import (
+    LAYERS,
+    THE_PRESETS,
+    WEIGHT,
+    WEIGHTS,
+    number_above_0,
+    setting,
+    whole_number,
 )
-_CHOICES = {
-    "preset": tuple(PRESETS),
-    "pooling": ("average", "max"),
-    "padding": ("replicate", "zero"),
-    "size_of": ("long", "short", "area"),
-    "style_fit": ("area", "stretch"),
-    "optimizer": ("lbfgs", "tfp", "adam"),
-    "pair_precision": ("float32", "bfloat16"),
-    "precision": ("auto", "float32", "bfloat16"),
-}
-# The least and the most of each whole number.
-_RANGES = {
-    "size": (1, 65_535),
-    "pairs": (1, 1000),
-    "levels": (1, MAX_LEVELS),
-    "seed": (0, 2**63 - 1),
-    "iterations": (1, 2**31 - 1),
-}
-MAX_STYLE_SCALE = 1000.0
+
+# Former names of settings: still taken, and known in what earlier versions stored.
+ALIASES = {"pairs": "history"}
+# m of L-BFGS. With 40, 500 iterations reached the loss of 10 in 12 percent fewer; in bfloat16 they take
+# the memory of 20. 10 is TensorFlow Probability's own default.
+DEFAULT_HISTORY = 40
+TFP_HISTORY = 10
+# The settings that are one of these words or else the path of a file.
+_WORDS = {"init": ("content", "noise", "style"), "weights": ("embedded", "imagenet")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A transfer's settings. None means: the preset's, or what the comment beside it says.
+    """A transfer's settings. Each is described by the text beside it.
 
-    Attributes:
-      preset: Name of an objective in `PRESETS`; the fields below replace parts of it.
-      content_weight: alpha.
-      style_weight: beta.
-      tv_weight: Weight of the total variation prior, which the paper does not have.
-      content_layers: Names as the paper's (`conv4_2`), Caffe's (`relu4_2`) or Keras's
-        (`block4_conv2`).
-      style_layers: Likewise.
-      style_layer_weights: w_l of equation 5, one for each style layer.
-      pooling: "average" or "max".
-      normalize: Whether to scale the filters to a mean activation of 1 (section 2 of the paper).
-      padding: What the first convolution sees beyond the border, "replicate" or "zero" (the paper's).
-      weights: "embedded", "imagenet" (downloaded by Keras) or the path of a Keras `.h5` file.
-      size: Working size, in pixels.
-      size_of: What `size` measures: the "long" or "short" side, or "area" (size * size pixels).
-      style_fit: "area" gives the style image the content's area and keeps its aspect; "stretch"
-        gives it the content's exact size, as in the paper.
-      style_scale: With "area", a factor on the style image's sides.
-      style_blend: Weight of each style image; they are divided by their sum.
-      init: "content", "noise", "style" or the path of an image.
-      seed: Seed of the noise.
-      optimizer: "lbfgs", "tfp" (TensorFlow Probability's `lbfgs_minimize`) or "adam".
-      pairs: Pairs of steps and gradient differences (m) that approximate L-BFGS's inverse Hessian.
-      pair_precision: In which they are kept: "bfloat16" takes half the memory of "float32".
-      levels: Working sizes from coarse to fine, each with twice the last one's sides; None for as many
-        as serve the picture's size.
-      iterations: Iterations of the optimiser in all, of which each level makes half as many as the one
-        below; "lbfgs" and "adam" need about one evaluation each.
-      precision: Of the network: "float32", "bfloat16", or "auto" for bfloat16 where it is fast.
-      device: A TensorFlow device such as "/CPU:0"; None for the first GPU, or else the CPU.
-      tile: "auto" to evaluate the loss by tiles, exactly, where the whole picture does not fit in
-        memory; "off" never to; or a tile's side in pixels.
-      memory: In GiB, what a run may take in all.
-      ray: Computes the tiles on a Ray cluster: "local" or its address.
+    A default of None stands for what `unset` says, or else for the preset's. `pairs`, the former name
+    of `history`, can still be given and read.
+
+    Raises:
+      InputError: If a value is out of range or not one of the choices.
     """
 
-    preset: str = "gatys2016"
-    content_weight: float | None = None
-    style_weight: float | None = None
-    tv_weight: float | None = None
-    content_layers: tuple[str, ...] | None = None
-    style_layers: tuple[str, ...] | None = None
-    style_layer_weights: tuple[float, ...] | None = None
-    pooling: Literal["average", "max"] | None = None
-    normalize: bool | None = None
-    padding: Literal["replicate", "zero"] | None = None
-    weights: str = "embedded"
-    size: int = 512
-    size_of: Literal["long", "short", "area"] = "long"
-    style_fit: Literal["area", "stretch"] | None = None
-    style_scale: float | None = None  # 1.0
-    style_blend: tuple[float, ...] | None = None  # equal parts
-    init: str | None = None
-    seed: int | None = None  # 0
-    optimizer: Literal["lbfgs", "tfp", "adam"] = "lbfgs"
-    pairs: int | None = None  # 40
-    pair_precision: Literal["float32", "bfloat16"] = "bfloat16"
-    levels: int | None = None  # by size
-    iterations: int = 200
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str | None = None
-    tile: int | Literal["auto", "off"] = "auto"
-    memory: float | None = None  # what there is
-    ray: str | None = None  # this process
+    preset: str = setting("gatys2016", "weights, layers and network", choices=tuple(PRESETS))
+    content_weight: float | None = setting(None, "alpha", rule=WEIGHT, metavar="W")
+    style_weight: float | None = setting(None, "beta", rule=WEIGHT, metavar="W")
+    tv_weight: float | None = setting(
+        None, "weight of the total variation, which the paper does not have", rule=WEIGHT, metavar="W"
+    )
+    content_layers: tuple[str, ...] | None = setting(
+        None, "such as conv4_2, or relu4_2 or block4_conv2, which mean the same", rule=LAYERS
+    )
+    style_layers: tuple[str, ...] | None = setting(None, "such as conv1_1,conv2_1", rule=LAYERS)
+    style_layer_weights: tuple[float, ...] | None = setting(
+        None, "w_l of the paper's equation 5, one for each style layer", rule=WEIGHTS
+    )
+    pooling: Pooling | None = setting(None, "between blocks")
+    normalize: bool | None = setting(
+        None, "scale each filter to a mean activation of 1, as in section 2 of the paper"
+    )
+    padding: Padding | None = setting(
+        None, "what the first convolution sees beyond the image's border; the paper's is zero"
+    )
+    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file")
+    size: int = setting(512, "working size, in pixels", rule=whole_number(1, 65_535), metavar="PX")
+    size_of: Literal["long", "short", "area"] = setting(
+        "long", "the side that --size measures; area is for --size squared pixels"
+    )
+    style_fit: StyleFit | None = setting(
+        None, "style image to the content's area, or stretched to its exact size, as in the paper"
+    )
+    style_scale: float | None = setting(
+        None,
+        "factor on the style image's sides",
+        rule=number_above_0("a number above 0 and at most 1000", 1000),
+        unset=1.0,
+        metavar="FACTOR",
+    )
+    style_blend: tuple[float, ...] | None = setting(
+        None, "one weight for each style image, of any sum", rule=WEIGHTS, unset="equal"
+    )
+    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file")
+    seed: int | None = setting(None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0)
+    optimizer: Literal["lbfgs", "tfp", "adam"] = setting(
+        "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize"
+    )
+    history: int | None = setting(
+        None,
+        "pairs of steps and gradient differences that L-BFGS keeps (m)",
+        rule=whole_number(1, 1000),
+        unset=DEFAULT_HISTORY,
+    )
+    pair_precision: Literal["float32", "bfloat16"] = setting(
+        "bfloat16", "in which they are kept; bfloat16 takes half the memory"
+    )
+    levels: int | None = setting(
+        None,
+        "working sizes from coarse to fine, each twice the last one, with half its iterations",
+        rule=whole_number(1, MAX_LEVELS),
+        unset="chosen by size",
+    )
+    iterations: int = setting(200, "of the optimiser, in all", rule=whole_number(1, 2**31 - 1))
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "of the network; auto is bfloat16 where that is fast"
+    )
+    device: str | None = setting(
+        None, "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU"
+    )
+    tile: int | Literal["auto", "off"] = setting(
+        "auto",
+        "evaluate by exact tiles: auto where the memory asks for it, off, or a side in pixels",
+        rule=whole_number(16, 65_535, " of pixels"),
+        metavar="PX",
+    )
+    memory: float | None = setting(
+        None,
+        "to take at most",
+        rule=number_above_0("a number of GiB above 0"),
+        unset="all available",
+        metavar="GIB",
+    )
+    ray: str | None = setting(
+        None,
+        "compute tiles on a Ray cluster: local or its address",
+        unset="this process",
+        metavar="ADDRESS",
+    )
 
     def __post_init__(self) -> None:
-        """Checks each field by itself.
+        """Checks each field by itself."""
+        setting_fields.check(self)
 
-        Raises:
-          InputError: If a value is out of range or not one of the choices.
-        """
-        for field, choices in _CHOICES.items():
-            value = getattr(self, field)
-            if value is not None and value not in choices:
-                raise InputError(f"{field} is one of {', '.join(choices)}. Received: {value!r}")
-        for field in ("content_weight", "style_weight", "tv_weight"):
-            value = getattr(self, field)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{field} is a finite number, 0 or more. Received: {value!r}")
-        for field in ("style_layer_weights", "style_blend"):
-            values = getattr(self, field)
-            if values is not None and not (
-                all(value >= 0 for value in values) and 0 < sum(values) < math.inf
-            ):
-                raise InputError(
-                    f"{field} are finite numbers, 0 or more and not all 0. Received: {values!r}"
-                )
-        for field in ("content_layers", "style_layers"):
-            names = getattr(self, field)
-            if isinstance(names, str):
-                raise InputError(f"{field} is a tuple of names. Received: {names!r}")
-            if names is not None:
-                found = [find_layer(name) for name in names]
-                if not found or len(set(found)) < len(found):
-                    raise InputError(
-                        f"{field} are one or more layers, each named once. Received: {names!r}"
-                    )
-        for field, (least, most) in _RANGES.items():
-            value = getattr(self, field)
-            if value is not None and not (hasattr(value, "__index__") and least <= value <= most):
-                raise InputError(
-                    f"{field} is a whole number from {least} to {most}. Received: {value!r}"
-                )
-        if self.tile not in ("auto", "off") and not (
-            hasattr(self.tile, "__index__") and 16 <= self.tile <= 65_535
-        ):
-            raise InputError(f"tile is auto, off or 16 to 65535 pixels. Received: {self.tile!r}")
-        if self.memory is not None and not 0 < self.memory < math.inf:
-            raise InputError(f"memory is a number of GiB above 0. Received: {self.memory!r}")
-        if self.style_scale is not None and not 0 < self.style_scale <= MAX_STYLE_SCALE:
-            raise InputError(
-                f"style_scale is above 0 and at most {MAX_STYLE_SCALE:g}. "
-                f"Received: {self.style_scale!r}"
-            )
+    @property
+    def pairs(self) -> int | None:
+        """The former name of `history`."""
+        return self.history
 
     @property
     def num_pairs(self) -> int:
-        """`pairs`, or its default.
+        """`history`, or its default."""
+        return self.history or (DEFAULT_HISTORY if self.optimizer == "lbfgs" else TFP_HISTORY)
 
-        For L-BFGS 40, which at 500 iterations reached the loss of 10 in 12 percent fewer, and in
-        bfloat16 take the memory of 20. 10 is TensorFlow Probability's own default.
-        """
-        return self.pairs or (40 if self.optimizer == "lbfgs" else 10)
-
-    def resolve(self, *, has_content: bool, num_styles: int) -> Preset:
+    def resolve(
+        self, *, has_content: bool, num_styles: int, presets: Mapping[str, Preset] = PRESETS
+    ) -> Preset:
         """The objective that these settings mean for given inputs.
 
         Args:
           has_content: Whether there is a content image; without one the style's texture is
             synthesised.
           num_styles: How many style images there are; with none the content is reconstructed.
+          presets: The presets by name; other ones for a stored request, whose presets may have changed.
 
         Returns:
           The preset with every field that was given in its place; `content_layers` or `style_layers`
@@ -189,9 +161,13 @@ class Settings:
           InputError: If the inputs and settings contradict each other, or a setting would have no
             effect.
         """
-        preset = PRESETS[self.preset]
-        changes = {field: getattr(self, field) for field in _PRESET_FIELDS}
-        changes = {field: value for field, value in changes.items() if value is not None}
+        preset = presets[self.preset]
+        changes = {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if field.metadata["default"] == THE_PRESETS
+            and (value := getattr(self, field.name)) is not None
+        }
         preset = dataclasses.replace(preset, **changes)
         if self.init is None and not (has_content and num_styles and preset.style_weight):
             # With one image only, starting from it would leave nothing to do.
@@ -263,19 +239,21 @@ class Settings:
         if self.tile == "off":
             refuse("ray", "tile is 'off'")
         if self.optimizer == "adam":
-            refuse("pairs", "Adam keeps none")
+            refuse("history", "Adam keeps none")
         if self.optimizer != "lbfgs":
             refuse("pair_precision", "it is L-BFGS's")
         if preset.init != "noise":
             refuse("seed", f"init is {preset.init!r}, and only noise is drawn")
 
 
+setting_fields.accept_aliases(Settings, ALIASES)
+
+
 def is_file_name(init: str) -> bool:
     """Whether an `init` names a file rather than one of the three words."""
-    return init not in ("content", "noise", "style")
+    return init not in _WORDS["init"]
 
 
 def fields_with_files(settings: Mapping[str, Any]) -> list[str]:
     """Which of some settings, by the names of their fields, are paths of files."""
-    words = {"init": ("content", "noise", "style"), "weights": ("embedded", "imagenet")}
-    return [name for name in words if settings.get(name) not in (None, *words[name])]
+    return [name for name, words in _WORDS.items() if settings.get(name) not in (None, *words)]

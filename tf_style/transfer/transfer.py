@@ -19,8 +19,9 @@ from tf_style.objective.tile_plan import halo_px
 from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
 from tf_style.objective.tiled import TiledObjective
+from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
-from tf_style.optimize.lbfgs import Status
+from tf_style.optimize.status import Status
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
@@ -118,6 +119,7 @@ class StyleTransfer:
       inputs: The pictures and weights.
       device: Where it runs.
       precision: Of the network.
+      kernel: What computes there: our own operations or TensorFlow's, and why.
       tile_px: The side of a tile at sizes that are larger, or None for none.
       features: The network.
       level: Index of the working size that is under way.
@@ -150,6 +152,7 @@ class StyleTransfer:
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
+            self.kernel = kernel_info()
             self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
             self._enter(0, _batch(inputs.initial))
 
@@ -195,15 +198,7 @@ class StyleTransfer:
         )
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that the run has come to, as arrays by name: what `restore` goes on from.
-
-        Raises:
-          InputError: If the optimiser keeps its state to itself, which "tfp" does.
-        """
-        if not hasattr(self._minimizer, "state"):
-            raise InputError(
-                f"optimizer {self.inputs.settings.optimizer!r} cannot be saved and resumed."
-            )
+        """All that the run has come to, as arrays by name: what `restore` goes on from."""
         evaluations = [dataclasses.astuple(evaluation) for evaluation in self._evaluations]
         return {
             "level": np.array(self.level),
@@ -267,7 +262,7 @@ class StyleTransfer:
             settings.optimizer,
             self._log,
             self.image,
-            num_pairs=settings.num_pairs,
+            history=settings.num_pairs,
             pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
         )
 
@@ -343,10 +338,8 @@ class StyleTransfer:
         return max(0, planned - self._minimizer.iterations)
 
     def _final(self) -> Evaluation | None:
-        # The optimiser's value is one of these, but for rounding where it works on a multiple.
-        value = self._minimizer.value
         here = [evaluation for evaluation in self._evaluations if evaluation.level == self.level]
-        return min(here, key=lambda evaluation: abs(evaluation.loss - value), default=None)
+        return here[-1 - self._minimizer.evaluations_since] if here else None
 
     def _progress(self, seconds: float) -> Progress:
         levels = [pictures.level for pictures in self.inputs.levels]

@@ -1,0 +1,1 @@
+"""Painted styles, each a module with a function `paint(seed)`. NumPy and Pillow only."""

@@ -1,0 +1,156 @@
+// The TensorFlow side of multi_vector.h: ops, shape functions, kernels.
+
+#include <cstring>
+
+#include "multi_vector.h"
+#include "tensorflow_op.h"
+
+namespace tf_style {
+namespace {
+
+// The input "vectors" of a batch, each of input 0's shape.
+struct Batch {
+  absl::Status Read(OpKernelContext* context) {
+    const Tensor& q = context->input(0);
+    if (q.dims() == 0) {
+      return absl::InvalidArgumentError("vector must have a batch's dimension");
+    }
+    TF_RETURN_IF_ERROR(context->input_list("vectors", &list));
+    for (const Tensor& vector : list) {
+      if (vector.shape() != q.shape()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "vectors must have the vector's shape ", q.shape().DebugString(),
+            ". Received: ", vector.shape().DebugString()));
+      }
+    }
+    count = list.size();
+    batch = q.dim_size(0);
+    size = batch == 0 ? 0 : q.NumElements() / batch;
+    return absl::OkStatus();
+  }
+
+  // The vectors of one element of the batch.
+  Vectors At(int64_t index) const {
+    Vectors vectors = {size, ElementOf(list[0].dtype()), {}};
+    const int64_t offset = index * size * ElementBytes(vectors.element);
+    for (const Tensor& vector : list) {
+      vectors.data.push_back(static_cast<const char*>(vector.data()) + offset);
+    }
+    return vectors;
+  }
+
+  tensorflow::OpInputList list;
+  int64_t count;
+  int64_t batch;
+  int64_t size;
+};
+
+class MultiDotOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    Batch batch;
+    OP_REQUIRES_OK(context, batch.Read(context));
+    Tensor* products;
+    OP_REQUIRES_OK(context, context->allocate_output(
+                                0, {batch.batch, batch.count}, &products));
+    Tensor scratch;
+    OP_REQUIRES_OK(
+        context,
+        AllocateScratch(context, MultiDotScratchBytes(batch.At(0)), &scratch));
+    const Workers workers = MakeWorkers(context, batch.size * batch.count);
+    const float* q = context->input(0).flat<float>().data();
+    for (int64_t index = 0; index < batch.batch; ++index) {
+      MultiDot(batch.At(index), q + index * batch.size, scratch.data(), workers,
+               products->flat<double>().data() + index * batch.count);
+    }
+  }
+};
+
+class MultiAxpyOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    Batch batch;
+    OP_REQUIRES_OK(context, batch.Read(context));
+    const Tensor& input = context->input(0);
+    const Tensor& factors = context->input(1);
+    const TensorShape expected({batch.batch, batch.count});
+    OP_REQUIRES(context, factors.shape() == expected,
+                absl::InvalidArgumentError(absl::StrCat(
+                    "factors must have shape ", expected.DebugString(),
+                    ". Received: ", factors.shape().DebugString())));
+    Tensor* output;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
+                                {0}, 0, input.shape(), &output));
+    float* q = output->flat<float>().data();
+    if (q != input.flat<float>().data()) {
+      memcpy(q, input.flat<float>().data(), input.TotalBytes());
+    }
+    const Workers workers = MakeWorkers(context, batch.size * batch.count);
+    for (int64_t index = 0; index < batch.batch; ++index) {
+      MultiAxpy(batch.At(index),
+                factors.flat<float>().data() + index * batch.count, workers,
+                q + index * batch.size);
+    }
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiDot").Device(DEVICE_CPU),
+                        MultiDotOp);
+REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiAxpy").Device(DEVICE_CPU),
+                        MultiAxpyOp);
+
+}  // namespace
+
+REGISTER_OP("TfStyle>MultiDot")
+    .Attr("T: {float, bfloat16}")
+    .Attr("m: int >= 1")
+    .Input("vector: float")
+    .Input("vectors: m * T")
+    .Output("products: double")
+    .SetShapeFn([](InferenceContext* context) {
+      DimensionHandle batch = context->UnknownDim();
+      if (context->Rank(context->input(0)) > 0) {
+        batch = context->Dim(context->input(0), 0);
+      }
+      context->set_output(0, context->Matrix(batch, context->num_inputs() - 1));
+      return absl::OkStatus();
+    })
+    .Doc(R"doc(
+The scalar products of a vector with m others, for each element of a batch.
+
+CPU only. Reads each of the m vectors once. Sums are in float32 within pieces of 4096 elements and in
+float64 over the pieces. The result has the same bits whatever the number of threads.
+
+vector: [batch, ...].
+vectors: m tensors of the same shape.
+products: [batch, m].
+)doc");
+
+REGISTER_OP("TfStyle>MultiAxpy")
+    .Attr("T: {float, bfloat16}")
+    .Attr("m: int >= 1")
+    .Input("vector: float")
+    .Input("factors: float")
+    .Input("vectors: m * T")
+    .Output("result: float")
+    .SetShapeFn([](InferenceContext* context) {
+      context->set_output(0, context->input(0));
+      return absl::OkStatus();
+    })
+    .Doc(R"doc(
+Computes vector + sum over i of factors[:, i] * vectors[i], for each element of a batch.
+
+CPU only. Skips vectors whose factor is 0. Sums are in float32. The result has the same bits whatever
+the number of threads.
+
+vector: [batch, ...].
+factors: [batch, m].
+vectors: m tensors of the vector's shape.
+result: Of the vector's shape; in its memory if nothing else uses that.
+)doc");
+
+}  // namespace tf_style

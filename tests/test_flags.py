@@ -1,0 +1,110 @@
+"""The flags follow from `Settings`: names, values, defaults, and what was called otherwise before."""
+
+import argparse
+import inspect
+import re
+
+import pytest
+
+from tf_style import PRESETS, InputError, Settings, export_saved_model
+from tf_style.commands import flags, stylize, stylize_batch, stylize_export
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    flags.add_settings(parser)
+    return parser
+
+
+# A value of each setting that is not its default, as a flag and as the library takes it.
+VALUES = {
+    "preset": ("jcjohnson", "jcjohnson"),
+    "content_weight": ("2.5", 2.5),
+    "style_weight": ("1e3", 1000.0),
+    "tv_weight": ("0", 0.0),
+    "content_layers": ("conv4_2, conv5_2", ("conv4_2", "conv5_2")),
+    "style_layers": ("conv1_1", ("conv1_1",)),
+    "style_layer_weights": ("1,2.5", (1.0, 2.5)),
+    "pooling": ("max", "max"),
+    "padding": ("zero", "zero"),
+    "weights": ("imagenet", "imagenet"),
+    "size": ("64", 64),
+    "size_of": ("area", "area"),
+    "style_fit": ("stretch", "stretch"),
+    "style_scale": ("0.5", 0.5),
+    "style_blend": ("3,1", (3.0, 1.0)),
+    "init": ("photo.jpg", "photo.jpg"),
+    "seed": ("7", 7),
+    "optimizer": ("adam", "adam"),
+    "history": ("5", 5),
+    "pair_precision": ("float32", "float32"),
+    "levels": ("2", 2),
+    "iterations": ("9", 9),
+    "precision": ("float32", "float32"),
+    "device": ("/CPU:0", "/CPU:0"),
+    "tile": ("256", 256),
+    "memory": ("6", 6.0),
+    "ray": ("local", "local"),
+}
+
+
+def test_each_setting_is_a_flag_and_each_flag_a_setting(parser):
+    arguments = ["--no-normalize"]
+    for name, (text, _) in VALUES.items():
+        arguments += [f"--{name.replace('_', '-')}", text]
+    found = vars(parser.parse_args(arguments))
+    assert found == {"normalize": False} | {name: value for name, (_, value) in VALUES.items()}
+    assert found.keys() == Settings.__dataclass_fields__.keys()
+    Settings(**found)
+    assert vars(parser.parse_args([])) == {}
+    assert parser.parse_args(["--tile", "off"]).tile == "off"
+
+
+def test_the_help_has_choices_and_defaults(parser):
+    text = " ".join(parser.format_help().split())
+    for expected in (
+        f"--preset {{{','.join(PRESETS)}}}",
+        "--size-of {long,short,area}",
+        "--tile auto|off|PX",
+        "--history N pairs of steps and gradient differences that L-BFGS keeps (m) (default: 40)",
+        "--memory GIB to take at most (default: all available)",
+        "--seed N of the noise (default: 0)",
+    ):
+        assert expected in text
+    assert "--pairs" not in text
+
+
+def test_pairs_is_taken_for_history_but_not_beside_it(parser):
+    assert parser.parse_args(["--pairs", "5"]).history == 5
+    with pytest.raises(argparse.ArgumentError, match="not allowed with argument --history"):
+        parser.parse_args(["--history", "5", "--pairs", "6"])
+
+
+def test_force_is_taken_for_no_memory_check_and_hidden():
+    parser = stylize._parser()
+    assert parser.parse_args([]).memory_check is True
+    for flag in ("--no-memory-check", "--force"):
+        assert parser.parse_args([flag]).memory_check is False
+    assert "--force" not in parser.format_help()
+
+
+def test_the_batch_takes_the_same_settings():
+    text = stylize_batch._parser().format_help()
+    for name in Settings.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')} " in text or name == "normalize"
+    assert "--normalize" in text
+
+
+def test_the_exports_help_has_the_exports_defaults():
+    text = " ".join(stylize_export._parser().format_help().split("options:")[1].split())
+    parameters = inspect.signature(export_saved_model).parameters
+    for name in ("size", "iterations", "max_iterations", "precision"):
+        (found,) = re.findall(rf"--{name.replace('_', '-')} \S+ [^()]*\(default: (\w+)\)", text)
+        assert found == str(parameters[name].default)
+    assert "(default: gatys2016)" in text
+
+
+def test_a_wrong_word_is_refused_by_the_library():
+    with pytest.raises(InputError, match="tile is one of auto, off or"):
+        Settings(tile=flags._word_or_whole("often"))  # pyright: ignore[reportArgumentType]

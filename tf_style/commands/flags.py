@@ -1,0 +1,102 @@
+"""The flags that set a transfer's settings, as `Settings` states them. Imports no TensorFlow."""
+
+import argparse
+from typing import Any
+
+from tf_style.transfer.setting_fields import allowed
+from tf_style.transfer.settings import ALIASES, Settings
+
+# In which order, and under which titles, the help shows them.
+_GROUPS = {
+    "size": ("size", "size_of", "style_fit", "style_scale"),
+    "objective": (
+        *("preset", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers"),
+        *("style_layer_weights", "style_blend"),
+    ),
+    "network": (
+        *("pooling", "padding", "weights", "normalize", "precision"),
+        *("tile", "memory", "ray", "device"),
+    ),
+    "optimisation": (
+        *("init", "seed", "optimizer", "history", "pair_precision", "iterations", "levels"),
+    ),
+}
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each field of `Settings`; those that are not given are not in the namespace."""
+    for title, names in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            add_setting(group, name)
+
+
+def add_setting(group: Any, name: str, **options: Any) -> None:
+    """Adds the flag of one setting, and hidden ones for its former names.
+
+    Args:
+      group: A parser or a group of one.
+      name: Of the field of `Settings`.
+      **options: For `add_argument`, where they differ from what `Settings` says. `default` goes into
+        the help alone.
+    """
+    metadata = Settings.__dataclass_fields__[name].metadata
+    text = options.pop("help", metadata["help"])
+    default = options.pop("default", metadata["default"])
+    options = {
+        "dest": name,
+        "default": argparse.SUPPRESS,
+        "help": f"{text} (default: {default})",
+        **_reading(name, metadata["metavar"]),
+        **options,
+    }
+    former = [alias for alias, new in ALIASES.items() if new == name]
+    names = group.add_mutually_exclusive_group() if former else group
+    names.add_argument(flag(name), **options)
+    for alias in former:
+        names.add_argument(flag(alias), **options | {"help": argparse.SUPPRESS})
+
+
+def flag(name: str) -> str:
+    """The flag of an attribute, such as `--size-of` of `size_of`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers separated by commas. Received: {text!r}"
+        ) from None
+
+
+def _word_or_whole(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+# How argparse reads a value of each type.
+_READERS = {
+    bool: {"action": argparse.BooleanOptionalAction},
+    int: {"type": int, "metavar": "N"},
+    float: {"type": float},
+    tuple[str, ...]: {"type": _names, "metavar": "L,..."},
+    tuple[float, ...]: {"type": _numbers, "metavar": "W,..."},
+}
+
+
+def _reading(name: str, metavar: str | None) -> dict[str, Any]:
+    """The options by which argparse reads what the setting may be."""
+    kinds, choices = allowed(Settings, name)
+    options = dict(next((_READERS[kind] for kind in kinds if kind in _READERS), {}))
+    if metavar is not None:
+        options["metavar"] = metavar
+    if not choices:
+        return options
+    if not options:
+        return {"choices": choices}
+    return {"type": _word_or_whole, "metavar": "|".join([*choices, options["metavar"]])}

@@ -1,0 +1,206 @@
+"""A request as data: to store it, and to make it again from what is stored. Imports no TensorFlow.
+
+A record is resolved: it has each setting with the value that it had, those of the preset included, so
+that a later change of a default or of a preset does not change what the record means.
+"""
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tf_style.commands.request import Request
+from tf_style.errors import InputError
+from tf_style.objective.presets import Preset, Scale
+from tf_style.transfer.settings import ALIASES, Settings, fields_with_files
+
+# The format of a request's record. 1, of version 0.1.0, held only the flags that were given: what the
+# others mean there is in data/requests_format_1.json. A field that is added gets a new format, and
+# records without it get the value that they were made with.
+FORMAT = 2
+_PATHS = ("content", "output", "trace")
+# These may differ from what is stored: files to write, and a cluster that may have moved.
+_REPLACEABLE = ("output", "trace", "ray")
+_NOT_IN_SETTINGS = ("content", "output", "trace", "bit_depth", "save_every", "deterministic")
+_SETTINGS = frozenset(field.name for field in dataclasses.fields(Settings))
+_PRESET = frozenset(field.name for field in dataclasses.fields(Preset))
+# The settings that replace a part of the preset. Its `style_scale` is another thing than the setting.
+_OVERRIDES = (_SETTINGS & _PRESET) - {"style_scale"}
+# What the preset alone says; `source` is prose.
+_PRESET_ONLY = _PRESET - _OVERRIDES - {"source"}
+
+
+def as_dict(request: Request) -> dict[str, Any]:
+    """What to make, resolved, as JSON can hold it.
+
+    Returns:
+      The format, the paths as they are in the request, every setting with its value (the preset's
+      where it was not given), and under "objective" what the preset alone says. `device`, `memory` and
+      `ray`, which say where to run, are as they were asked for; so are `levels`, `tile` and
+      `precision`, unless the request has what was chosen for them.
+    """
+    settings, objective = request.settings, dataclasses.asdict(request.objective)
+    return {
+        "format": FORMAT,
+        "content": request.content,
+        "style": list(request.styles),
+        "output": request.output,
+        "trace": request.trace,
+        "bit_depth": request.bit_depth,
+        "save_every": request.save_every,
+        "deterministic": request.deterministic,
+        **dataclasses.asdict(settings),
+        "style_scale": settings.style_scale or 1.0,
+        "style_blend": settings.style_blend or (1.0,) * len(request.styles) or None,
+        "seed": settings.seed or 0,
+        "history": settings.num_pairs,
+        **{name: objective[name] for name in sorted(_OVERRIDES)},
+        "objective": {name: objective[name] for name in sorted(_PRESET_ONLY)},
+    }
+
+
+def absolute_paths(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record, as from `as_dict`, that can be repeated from another folder."""
+    names = [name for name in _PATHS if record[name] is not None] + fields_with_files(record)
+    full = {name: os.path.abspath(record[name]) for name in names}
+    return {**record, **full, "style": [os.path.abspath(path) for path in record["style"]]}
+
+
+def read_request(record: Any, source: str, **known: Any) -> Request:
+    """The request of a record.
+
+    Args:
+      record: As from `as_dict`, through JSON, or of format 1.
+      source: What holds the record, for messages.
+      **known: What was chosen for settings that a record of format 1 leaves open, by their names.
+
+    Raises:
+      InputError: If it is no record, or of an unknown format.
+    """
+    if not isinstance(record, dict):
+        raise InputError(f"{source} holds no request that this version knows.")
+    number = record.get("format", 1)
+    if number not in (1, FORMAT):
+        raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    try:
+        return _from_format_1(values, known) if number == 1 else _from_format_2(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{source} holds no request that this version knows.") from error
+
+
+def _from_format_2(values: dict[str, Any]) -> Request:
+    fields = {name: value for name, value in values.items() if name in _SETTINGS}
+    unknown = set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"format", "style", "objective"}
+    if unknown or set(fields) != _SETTINGS or set(values["objective"]) != _PRESET_ONLY:
+        raise KeyError
+    # Words and empty lists, for an image that is not there, are no values that a setting can have.
+    given = {
+        name: value
+        for name, value in fields.items()
+        if name not in _OVERRIDES or value not in ((), "mean", "sum")
+    }
+    return _request(values, Settings(**given), _preset({**fields, **values["objective"]}))
+
+
+def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
+    values = {ALIASES.get(name, name): value for name, value in values.items()}
+    given = {name: value for name, value in values.items() if name in _SETTINGS}
+    if set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"style"}:
+        raise KeyError
+    meaning = _format_1()
+    presets = {name: _preset(fields) for name, fields in meaning["presets"].items()}
+    named = {"preset": meaning["settings"]["preset"], **given}
+    objective = Settings(**named).resolve(
+        has_content=values.get("content") is not None, num_styles=len(values["style"]), presets=presets
+    )
+    own = {**meaning["settings"], **given}
+    own.setdefault("history", meaning["pairs"][own["optimizer"]])
+    own |= {name: value for name, value in known.items() if own[name] in (None, "auto")}
+    return _request(values, Settings(**own), objective)
+
+
+@functools.cache
+def _format_1() -> dict[str, Any]:
+    path = importlib.resources.files("tf_style") / "data" / "requests_format_1.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _request(values: Mapping[str, Any], settings: Settings, objective: Preset) -> Request:
+    others = {name: values[name] for name in _NOT_IN_SETTINGS if name in values}
+    kinds = {"bit_depth": int, "save_every": int | None, "deterministic": bool}
+    kinds |= dict.fromkeys(_PATHS, str | None)
+    if not all(isinstance(value, kinds[name]) for name, value in others.items()):
+        raise TypeError
+    if not all(isinstance(path, str) for path in values["style"]):
+        raise TypeError
+    return Request(
+        content=others.pop("content", None),
+        styles=values["style"],
+        output=others.pop("output"),
+        settings=settings,
+        objective=objective,
+        **others,
+    )
+
+
+def _preset(fields: Mapping[str, Any]) -> Preset:
+    """A preset of a record's values.
+
+    Raises:
+      KeyError: If one is not there.
+      TypeError: If one is of another type.
+    """
+    values = {name: fields[name] for name in _PRESET - {"source"}}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+        elif isinstance(value, dict):
+            values[name] = Scale(**value)
+            if not all(isinstance(number, int | float) for number in value.values()):
+                raise TypeError
+    if values["tv_exponent"] not in (1, 2) or values["tv_scale"] not in ("sum", "mean"):
+        raise TypeError
+    return Preset(source="a stored request", **values)
+
+
+def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Request:
+    """A stored request, with what may be replaced of it.
+
+    Args:
+      stored: The request.
+      given: What is asked for beside it, under the names of `as_dict`. It must agree with what is
+        stored, but for the files to write and the cluster to use, which may have another address.
+      source: What holds the request, for messages.
+
+    Raises:
+      InputError: If the two differ.
+    """
+    held = as_dict(stored)
+    for name, value in given.items():
+        # What "auto" meant is what is stored.
+        if name in _REPLACEABLE or value == "auto":
+            continue
+        if _comparable(name, value) != _comparable(name, held[name]):
+            raise InputError(
+                f"--{name.replace('_', '-')} differs from what {source} holds, {held[name]!r}. "
+                f"Received: {value!r}"
+            )
+    changes = {name: given[name] for name in _REPLACEABLE if name in given}
+    if "ray" in changes:
+        stored = stored.with_settings(ray=changes.pop("ray"))
+    return dataclasses.replace(stored, **changes)
+
+
+def _comparable(name: str, value: Any) -> Any:
+    if name == "style":
+        return [os.path.abspath(path) for path in value]
+    if isinstance(value, list | tuple):
+        return list(value)
+    is_path = name in _PATHS or (name in ("init", "weights") and os.path.exists(value))
+    return os.path.abspath(value) if is_path and value is not None else value

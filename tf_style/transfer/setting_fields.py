@@ -1,0 +1,163 @@
+"""How one setting is stated, as a field of a dataclass, and checked. Imports no TensorFlow."""
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, Literal, NamedTuple
+
+from tf_style.errors import InputError
+from tf_style.network.architecture import find_layer
+
+THE_PRESETS = "the preset's"
+
+
+class Rule(NamedTuple):
+    """What a value has to be beyond its type.
+
+    Attributes:
+      text: In words that follow "is".
+      holds: Whether a value keeps it.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def whole_number(least: int, most: int, of: str = "") -> Rule:
+    """From `least` to `most`, both included; NumPy's integers are whole numbers too."""
+    return Rule(
+        f"a whole number{of} from {least} to {most}",
+        lambda value: hasattr(value, "__index__") and least <= value <= most,
+    )
+
+
+def number_above_0(text: str, most: float = math.inf) -> Rule:
+    """A finite number above 0 and at most `most`."""
+    return Rule(
+        text,
+        lambda value: isinstance(value, Real) and 0 < float(value) <= most and math.isfinite(value),
+    )
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Real) and 0 <= float(value) < math.inf
+
+
+def _are_layers(names: Any) -> bool:
+    if isinstance(names, str):
+        return False
+    found = [find_layer(name) for name in names]
+    return 0 < len(found) == len(set(found))
+
+
+WEIGHT = Rule("a finite number, 0 or more", _is_weight)
+WEIGHTS = Rule(
+    "a tuple of finite numbers, 0 or more and not all 0",
+    lambda values: all(map(_is_weight, values)) and 0 < sum(values) < math.inf,
+)
+LAYERS = Rule("a tuple of one or more layer names, each named once", _are_layers)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    rule: Rule | None = None,
+    choices: tuple[str, ...] = (),
+    unset: Any = THE_PRESETS,
+    metavar: str | None = None,
+) -> Any:
+    """The field of a setting.
+
+    Args:
+      default: Its default.
+      help: What it is.
+      rule: What its values have to be.
+      choices: The words that it may be, where its type hint does not tell.
+      unset: What a default of None stands for.
+      metavar: What stands for a value in the command line's help.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help,
+            "rule": rule,
+            "choices": choices,
+            "default": unset if default is None else default,
+            "metavar": metavar,
+        },
+    )
+
+
+@functools.cache
+def allowed(settings: type, name: str) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """What a setting's type hint allows.
+
+    Args:
+      settings: The dataclass.
+      name: Of its field.
+
+    Returns:
+      Types, such as `int`, `NoneType` or `tuple[str, ...]`; and the words of a `Literal`.
+    """
+    kinds, choices = [], [*settings.__dataclass_fields__[name].metadata["choices"]]
+    waiting = [typing.get_type_hints(settings)[name]]
+    while waiting:
+        hint = waiting.pop()
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            waiting += typing.get_args(hint)
+        elif typing.get_origin(hint) is Literal:
+            choices += typing.get_args(hint)
+        else:
+            kinds.append(hint)
+    return tuple(kinds), tuple(choices)
+
+
+def check(settings: Any) -> None:
+    """Checks each field of a dataclass of settings by itself.
+
+    Raises:
+      InputError: If a value is out of range or not one of the choices.
+    """
+    for name, field in settings.__dataclass_fields__.items():
+        value, rule = getattr(settings, name), field.metadata["rule"]
+        kinds, choices = allowed(type(settings), name)
+        if value is None:
+            is_right = type(None) in kinds
+        elif isinstance(value, str) and value in choices:
+            is_right = True
+        else:
+            is_right = rule.holds(value) if rule else not choices
+        if not is_right:
+            expected = [f"one of {', '.join(choices)}"] if choices else []
+            expected += [rule.text] if rule else []
+            raise InputError(f"{name} is {' or '.join(expected) or 'needed'}. Received: {value!r}")
+
+
+def accept_aliases(settings: type, aliases: dict[str, str]) -> None:
+    """Lets a dataclass be made with former names of its fields too.
+
+    They are no fields themselves, or `dataclasses.replace` would pass on two values of one thing.
+
+    Args:
+      settings: The dataclass.
+      aliases: From former names to today's.
+    """
+    init = settings.__init__
+
+    @functools.wraps(init)
+    def init_with_aliases(self, *args, **fields):
+        for alias, name in aliases.items():
+            given = fields.pop(alias, None)
+            if given is not None and fields.setdefault(name, given) != given:
+                raise InputError(
+                    f"{alias} is the former name of {name}: give one of them. "
+                    f"Received: {name}={fields[name]!r}, {alias}={given!r}"
+                )
+        init(self, *args, **fields)
+
+    settings.__init__ = init_with_aliases
