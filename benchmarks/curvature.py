@@ -2,10 +2,10 @@
 
 python benchmarks/curvature.py --size 256
 
-At the start of a transfer, after 20 iterations and after all of them, noise of one band of frequencies along
-one colour axis is added and taken off, and the change of the gradient along it is divided by the noise's
-square: v . (g(x + v) - g(x - v)) / (2 v . v). Each table is divided by its geometric mean, and the mean of
-all is taken likewise.
+At the start of a transfer, after 20 iterations and after all of them, noise of one band of frequencies
+along one colour axis is added and taken off, and the change of the gradient along it is divided by the
+noise's square: v . (g(x + v) - g(x - v)) / (2 v . v). Each table is divided by its geometric mean, and
+the mean of all is taken likewise.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
     header = " | ".join(f"{frequency:g}" for frequency in FREQUENCIES)
     lines = [
         f"{results.machine()}. {len(found)} tables at {arguments.size} px under "
-        f"{', '.join(arguments.presets)}. Cycles a pixel; in brackets what the preconditioner has, both "
+        f"{', '.join(arguments.presets)}. Cycles a pixel; in brackets the preconditioner's, both "
         "divided by their geometric means.",
         "",
         f"| axis | {header} |",

@@ -19,7 +19,7 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load_for(spec: NetworkSpec, source: str) -> Weights:
-    """Loads the weights of the layers that a network reads, normalised if it says so.
+    """Loads the weights of the layers that a network reads, as it normalises them and gains.
 
     Args:
       spec: The layers, the pooling, and whether to normalise; a `Preset` is one.
@@ -31,11 +31,18 @@ def load_for(spec: NetworkSpec, source: str) -> Weights:
     Raises:
       InputError: If VGG-19 has no such layer, or as `load` does.
     """
-    return load(
+    weights = load(
         source,
         layers_up_to(spec.layers),
         normalize_for=spec.pooling if spec.normalize else None,
     )
+    if spec.pooling == "average" and spec.pooling_gain != 1.0:
+        # The convolution after each pooling takes it over: a pass over memory less.
+        for block in range(2, 6):
+            if (first := f"block{block}_conv1") in weights:
+                kernel, bias = weights[first]
+                weights[first] = kernel * np.float32(spec.pooling_gain), bias
+    return weights
 
 
 def load(

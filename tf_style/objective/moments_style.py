@@ -3,7 +3,8 @@
 Two styles are compared by the Wasserstein-2 distance between the normal distributions with these
 moments (`gaussian.py`), as style-transfer-pytorch does. Departure from the paper: its Gram matrix mixes
 mean and covariance, and its loss is of the fourth degree in the activations and so repeats a painting's
-strongest motifs. The distance is quadratic, as the content loss is: one content weight serves all pairs.
+strongest motifs. The distance is quadratic, as the content loss is: one content weight serves all
+pairs.
 
 Sums over positions are all that is needed, as for `GramStyle`. They are taken about the positions' own
 mean m_0, since F^T F / M less the mean's square would cancel, and kept as one matrix [N + 2, N]: the

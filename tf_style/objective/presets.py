@@ -1,10 +1,11 @@
 """What is minimised: the paper's objective and that of well-known tools, in one form.
 
 With F, P [M, N] the activations of the synthesised and the content image at a layer (M positions, N
-channels) and G, A [N, N] the Gram matrices of the synthesised and the style image,
+channels), and d the distance of the synthesised from the style image at a layer: sum{(G - A)**2} of
+their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means and covariances,
 
     loss = sum over content layers { content_weight * w_l * k_c(N, M) * sum{(F - P)**2} }
-         + sum over style layers   { style_weight   * w_l * k_s(N, M) * sum{(G - A)**2} }
+         + sum over style layers   { style_weight   * w_l * k_s(N, M) * d }
          + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
@@ -17,6 +18,7 @@ from typing import Literal
 Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
 StyleFit = Literal["area", "stretch"]
+StyleStatistic = Literal["gram", "moments"]
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -37,6 +39,7 @@ class Scale:
 MEAN = Scale(1.0, 1, 1)
 MEAN_GRAM = Scale(1.0, 2, 2)  # The mean over G's N**2 entries of (G/M - A/M)**2.
 MEAN_GRAM_PER_CHANNEL = Scale(1.0, 4, 2)  # The same of (G/(N M) - A/(N M))**2.
+MEAN_MOMENTS = Scale(1.0, 1, 0)  # The squared distance for each of N channels.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +62,15 @@ class Preset:
       tv_exponent: 1 for absolute, 2 for squared differences.
       tv_scale: "sum", or "mean" over the differences in each direction.
       pooling: Between the blocks of the network.
+      pooling_gain: What average pooling's output is multiplied by. An average of ReLU activations is
+        about half their maximum, which the network was trained with; 2 makes up for it.
       normalize: Whether the network's filters are scaled to a mean activation of 1.
       padding: What the first convolution sees beyond the border.
       init: What the image starts from: "content", "noise" or "style".
       style_fit: What the style image shares with the content: its area, or its exact size.
+      level_ratio: Of the sides of one working size to those of the one below.
+      coarsest_side_px: The side of a square of as many pixels as the coarsest working size has at
+      least. level_decay: Of the iterations at one working size to those at the one below.
     """
 
     source: str
@@ -73,7 +81,7 @@ class Preset:
     content_layers: tuple[str, ...] = ("conv4_2",)
     style_layers: tuple[str, ...] = STYLE_LAYERS
     style_layer_weights: tuple[float, ...] | Literal["mean", "sum"] = "mean"
-    style_statistic: Literal["gram", "moments"] = "gram"
+    style_statistic: StyleStatistic = "gram"
     tv_weight: float = 0.0
     tv_exponent: Literal[1, 2] = 2
     tv_scale: Literal["sum", "mean"] = "sum"
@@ -82,6 +90,13 @@ class Preset:
     padding: Padding = "zero"
     init: str = "content"
     style_fit: StyleFit = "area"
+    pooling_gain: float = 1.0
+    # Measured at 512 pixels with Gram matrices: from the content, which has its coarse structure
+    # already, each coarser level ended higher after the same time; from noise at the same loss, with
+    # less of the photograph. Larger pictures begin at that size, for their evaluations cost more.
+    level_ratio: float = 2.0
+    coarsest_side_px: float = 400.0
+    level_decay: float = 0.5
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -97,7 +112,30 @@ class Preset:
         return self.style_layer_weights
 
 
+# Activations of the network as trained, on pixels of 0..255, are about 60 times those that
+# style-transfer-pytorch's weights are made for.
+_MEAN_UNIT = Scale(1 / 60**2, 1, 1)
+_MEAN_MOMENTS_UNIT = Scale(1 / 60**2, 1, 0)
+_FALLING_LAYER_WEIGHTS = (256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341)
+
 PRESETS: dict[str, Preset] = {
+    "painterly": Preset(
+        source="This package's own: moments, coarse to fine. Layer weights and total variation are "
+        "style-transfer-pytorch's",
+        content_weight=0.008,
+        style_weight=1.0,
+        content_scale=_MEAN_UNIT,
+        style_scale=_MEAN_MOMENTS_UNIT,
+        style_layer_weights=_FALLING_LAYER_WEIGHTS,
+        style_statistic="moments",
+        tv_weight=1 / 255**2,
+        tv_scale="mean",
+        pooling_gain=2.0,
+        padding="replicate",
+        level_ratio=2**0.5,
+        coarsest_side_px=100.0,
+        level_decay=0.9,
+    ),
     "gatys2016": Preset(
         source="The first author's released settings for the normalised network (leongatys/"
         "NeuralImageSynthesis), with the paper's average pooling and more content",
@@ -162,6 +200,23 @@ PRESETS: dict[str, Preset] = {
         style_scale=MEAN_GRAM_PER_CHANNEL,
         style_layer_weights="sum",
         pooling="max",
+    ),
+    "style-transfer-pytorch": Preset(
+        source="crowsonkb/style-transfer-pytorch; its total variation's diagonal differences "
+        "count here among those down and across",
+        content_weight=0.015,
+        style_weight=1.0,
+        content_scale=_MEAN_UNIT,
+        style_scale=_MEAN_MOMENTS_UNIT,
+        style_layer_weights=_FALLING_LAYER_WEIGHTS,
+        style_statistic="moments",
+        tv_weight=1 / 255**2,
+        tv_scale="mean",
+        pooling="max",
+        padding="replicate",
+        level_ratio=2**0.5,
+        coarsest_side_px=100.0,
+        level_decay=0.9,
     ),
     "anishathalye": Preset(
         source="anishathalye/neural-style, neural_style.py and stylize.py",

@@ -7,14 +7,7 @@ from tf_style.errors import InputError
 from tf_style.network.architecture import min_side_px
 from tf_style.objective.presets import Preset
 
-# Of one level's sides to those of the level below.
-RATIO = 2.0
 MAX_LEVELS = 16
-# The side of a square of as many pixels as the coarsest level has at least, by default. Measured at
-# 512 pixels: from the content, which has its coarse structure already, each coarser level ended higher
-# after the same time; from noise at the same loss, with less of the photograph. Larger pictures begin
-# at that size, for their evaluations cost more.
-COARSEST_SIDE_PX = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,15 +33,15 @@ def automatic_levels(height: int, width: int, preset: Preset) -> int:
     Args:
       height: In pixels.
       width: In pixels.
-      preset: Its deepest layer bounds the coarsest level.
+      preset: It says how the sizes go down; its deepest layer bounds the coarsest one too.
 
     Returns:
       1 or more.
     """
     count = 1
     while count < MAX_LEVELS:
-        factor = RATIO**count
-        is_large = math.sqrt(height * width) / factor >= COARSEST_SIDE_PX
+        factor = preset.level_ratio**count
+        is_large = math.sqrt(height * width) / factor >= preset.coarsest_side_px
         if not is_large or round(min(height, width) / factor) < min_side_px(preset.layers):
             break
         count += 1
@@ -65,7 +58,7 @@ def plan(
       width: Of the picture to make, in pixels.
       preset: The objective at that size.
       num_levels: How many sizes.
-      iterations: In all, of which each level makes about half as many as the one below.
+      iterations: In all; each level makes `level_decay` of those of the one below.
 
     Returns:
       The levels; the last one has the size given.
@@ -78,10 +71,10 @@ def plan(
             f"Each level makes an iteration or more. Received: iterations={iterations} for "
             f"levels={num_levels}"
         )
-    counts = _shares(iterations, num_levels)
+    counts = _shares(iterations, num_levels, preset.level_decay)
     levels = []
     for index in range(num_levels):
-        factor = RATIO ** (num_levels - 1 - index)
+        factor = preset.level_ratio ** (num_levels - 1 - index)
         level_height, level_width = (max(1, round(side / factor)) for side in (height, width))
         levels.append(
             Level(
@@ -101,9 +94,9 @@ def plan(
     return tuple(levels)
 
 
-def _shares(iterations: int, num_levels: int) -> list[int]:
-    """One for each level at least, and the rest by halves: what is coarse costs least."""
-    weights = [2.0**-index for index in range(num_levels)]
+def _shares(iterations: int, num_levels: int, decay: float) -> list[int]:
+    """One for each level at least, and most of the rest for the coarse ones, which cost least."""
+    weights = [decay**index for index in range(num_levels)]
     counts = [1 + int((iterations - num_levels) * weight / sum(weights)) for weight in weights]
     counts[0] += iterations - sum(counts)
     return counts
@@ -113,7 +106,8 @@ def at_size(preset: Preset, ratio: float) -> Preset:
     """The objective that weighs its parts at a smaller size as `preset` does at the full one.
 
     Sums over positions shrink with the picture, means do not: with k = factor / M**b the content
-    loss goes with M**(1 - b) and the style loss, whose Gram matrix is itself a sum, with M**(2 - b).
+    loss goes with M**(1 - b) and the style loss, whose Gram matrix is itself a sum, with M**(2 - b);
+    moments are means, and their distance goes with M**-b.
     Neighbouring pixels differ more in a smaller picture, in proportion to 1 / sqrt(M).
 
     Args:
@@ -123,10 +117,11 @@ def at_size(preset: Preset, ratio: float) -> Preset:
     Returns:
       The same, with other weights.
     """
+    style_power = 2 if preset.style_statistic == "gram" else 0
     tv_power = (1 if preset.tv_scale == "sum" else 0) - preset.tv_exponent / 2
     return dataclasses.replace(
         preset,
         content_weight=preset.content_weight * ratio ** (1 - preset.content_scale.positions_power),
-        style_weight=preset.style_weight * ratio ** (2 - preset.style_scale.positions_power),
+        style_weight=preset.style_weight * ratio ** (style_power - preset.style_scale.positions_power),
         tv_weight=preset.tv_weight * ratio**tv_power,
     )

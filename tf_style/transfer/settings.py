@@ -6,10 +6,20 @@ flags of the command line (`commands/flags.py`) follow from them.
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Literal
 
 from tf_style.errors import InputError
-from tf_style.objective.presets import PRESETS, Padding, Pooling, Preset, StyleFit
+from tf_style.objective.presets import (
+    MEAN_GRAM,
+    MEAN_MOMENTS,
+    PRESETS,
+    Padding,
+    Pooling,
+    Preset,
+    StyleFit,
+    StyleStatistic,
+)
 from tf_style.transfer import setting_fields
 from tf_style.transfer.pyramid import MAX_LEVELS
 from tf_style.transfer.setting_fields import (
@@ -17,6 +27,7 @@ from tf_style.transfer.setting_fields import (
     THE_PRESETS,
     WEIGHT,
     WEIGHTS,
+    Rule,
     number_above_0,
     setting,
     whole_number,
@@ -55,6 +66,16 @@ class Settings:
     style_layers: tuple[str, ...] | None = setting(None, "such as conv1_1,conv2_1", rule=LAYERS)
     style_layer_weights: tuple[float, ...] | None = setting(
         None, "w_l of the paper's equation 5, one for each style layer", rule=WEIGHTS
+    )
+    style_statistic: StyleStatistic | None = setting(
+        None, "what the style is: Gram matrices, as in the paper, or mean and covariance"
+    )
+    strength: float | None = setting(
+        None,
+        "from 0, the photograph, to 1, the style alone; 0.5 is the preset's own",
+        rule=Rule("a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= value <= 1),
+        unset=0.5,
+        metavar="S",
     )
     pooling: Pooling | None = setting(None, "between blocks")
     normalize: bool | None = setting(
@@ -97,7 +118,7 @@ class Settings:
     )
     levels: int | None = setting(
         None,
-        "working sizes from coarse to fine, each twice the last one, with half its iterations",
+        "working sizes from coarse to fine",
         rule=whole_number(1, MAX_LEVELS),
         unset="chosen by size",
     )
@@ -168,8 +189,14 @@ class Settings:
             if field.metadata["default"] == THE_PRESETS
             and (value := getattr(self, field.name)) is not None
         }
+        if changes.get("style_statistic", preset.style_statistic) != preset.style_statistic:
+            changes["style_scale"] = {"gram": MEAN_GRAM, "moments": MEAN_MOMENTS}[self.style_statistic]
         preset = dataclasses.replace(preset, **changes)
-        if self.init is None and not (has_content and num_styles and preset.style_weight):
+        if self.strength is not None:
+            preset = self._mixed(preset, has_content=has_content, num_styles=num_styles)
+        is_photograph = self.strength == 0
+        has_both = has_content and num_styles and preset.style_weight
+        if self.init is None and not (has_both or is_photograph):
             # With one image only, starting from it would leave nothing to do.
             preset = dataclasses.replace(preset, init="noise")
         self._check_inputs(preset, has_content, num_styles)
@@ -180,6 +207,27 @@ class Settings:
         if not (preset.content_layers or preset.style_layers):
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
+
+    def _mixed(self, preset: Preset, *, has_content: bool, num_styles: int) -> Preset:
+        """The preset at this strength s: (1 - s) parts content, s parts style and total variation.
+
+        All are doubled, so that 0.5 is the preset itself, to the last bit.
+        """
+        reasons = {
+            "there is no content image": not has_content,
+            "there is no style image": not num_styles,
+            "content_weight says how much of it stays": self.content_weight is not None,
+            "a weight is 0": 0 in (preset.content_weight, preset.style_weight),
+        }
+        for reason, is_so in reasons.items():
+            if is_so:
+                raise InputError(f"strength would have no effect: {reason}.")
+        return dataclasses.replace(
+            preset,
+            content_weight=2 * (1 - self.strength) * preset.content_weight,
+            style_weight=2 * self.strength * preset.style_weight,
+            tv_weight=2 * self.strength * preset.tv_weight,
+        )
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
         given = {
@@ -203,7 +251,7 @@ class Settings:
                 raise InputError("init is 'content', but there is no content image.")
         elif preset.content_weight == 0:
             refuse("content_layers", "content_weight is 0")
-        if not (num_styles and preset.style_weight):
+        if not (num_styles and preset.style_weight) and self.strength != 0:
             reason = "style_weight is 0" if num_styles else "there is no style image"
             for field in (
                 "style_layers",
