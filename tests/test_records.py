@@ -151,6 +151,7 @@ def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
         np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("default:an earlier version began this run")
 def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monkeypatch, capfd):
     change_presets(monkeypatch)
     as_numerics_1_computed(monkeypatch)
