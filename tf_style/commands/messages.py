@@ -69,6 +69,7 @@ def configure_output(program: str, *, as_json: bool = False, verbosity: int = lo
     if as_json and (FLAGS.log_dir or FLAGS.logtostderr):
         _handlers.append(lines)
     for handler in _handlers:
+        handler.addFilter(_is_told)
         root.addHandler(handler)
     if FLAGS.log_dir and not FLAGS.logtostderr:
         try:
@@ -122,6 +123,12 @@ class _ObjectHandler(standard_logging.Handler):
         # A closed pipe must not abort the run.
         with contextlib.suppress(OSError):
             print(json.dumps(fields | {"message": _text(record)}), flush=True)
+
+
+def _is_told(record: standard_logging.LogRecord) -> bool:
+    """Whether a record is the program's own or of weight; what TensorFlow notes is for --verbose."""
+    is_own = hasattr(record, "event")
+    return is_own or record.levelno > standard_logging.INFO or logging.get_verbosity() > logging.INFO
 
 
 def _text(record: standard_logging.LogRecord) -> str:

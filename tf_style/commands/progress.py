@@ -122,7 +122,7 @@ def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     if not verbose:
         return
     emit(text)
-    emit(f"computed by {transfer.kernel.kernel} operations: {transfer.kernel.reason}")
+    emit(f"computed by the {transfer.kernel.kernel} kernels: {transfer.kernel.reason}")
     emit(f"{transfer.inputs.preset}")
 
 
