@@ -126,9 +126,10 @@ class _ObjectHandler(standard_logging.Handler):
 
 
 def _is_told(record: standard_logging.LogRecord) -> bool:
-    """Whether a record is the program's own or of weight; what TensorFlow notes is for --verbose."""
-    is_own = hasattr(record, "event")
-    return is_own or record.levelno > standard_logging.INFO or logging.get_verbosity() > logging.INFO
+    """Whether a record is to be shown: what TensorFlow notes by absl's logger is for --verbose."""
+    is_aside = record.name == "absl" and not hasattr(record, "event")
+    is_aside = is_aside and record.levelno <= standard_logging.INFO
+    return not is_aside or logging.get_verbosity() > logging.INFO
 
 
 def _text(record: standard_logging.LogRecord) -> str:
