@@ -114,7 +114,7 @@ def test_the_papers_gradient_equals_finite_differences(network, pictures):
 
     _, _, gradient = paper_losses_and_gradient(network, pictures)
     generator = np.random.default_rng(3)
-    # The loss is a quartic where no rectification switches, which steps of 1e-5 levels make unlikely:
+    # The loss is a quartic where no ReLU switches, which steps of 1e-5 levels make unlikely:
     # the error of a central difference is then rounding, 1e-16 / 1e-5 of the loss, and a share of 1e-10
     # from the third derivative.
     step = 1e-5

@@ -58,6 +58,16 @@ def change_presets(monkeypatch):
         monkeypatch.setitem(PRESETS, name, changed)
 
 
+# What objectives were in that version, before it could be chosen.
+WITHOUT_A_NAME = {
+    "style_statistic": "gram",
+    "pooling_gain": 1.0,
+    "level_ratio": 2.0,
+    "coarsest_side_px": 400.0,
+    "level_decay": 0.5,
+}
+
+
 @pytest.mark.parametrize("name", ["default.json", "adam.json"])
 def test_a_trace_of_format_1_means_its_versions_defaults(tmp_path, monkeypatch, name):
     change_presets(monkeypatch)
@@ -66,7 +76,7 @@ def test_a_trace_of_format_1_means_its_versions_defaults(tmp_path, monkeypatch, 
     request = provenance.read_trace(str(path)).request
     # A trace says how its own version took each setting.
     (level,) = trace["levels"]
-    expected = level["preset"] | {"source": request.objective.source}
+    expected = WITHOUT_A_NAME | level["preset"] | {"source": request.objective.source}
     assert through_json(dataclasses.asdict(request.objective)) == expected
     assert request.settings.num_pairs == {"default.json": 40, "adam.json": 10}[name]
     assert request.settings.pair_precision == "bfloat16"
@@ -112,9 +122,22 @@ def same_numerics(trace):
     )
 
 
+def as_numerics_1_computed(monkeypatch):
+    """The preconditioner of the version that wrote the records, which favoured fine colour."""
+    from tf_style.optimize import preconditioner
+
+    curvatures = (
+        (0.1, 0.1, 0.1, 0.35, 1.0, 1.5, 1.3, 0.85, 0.6),
+        (0.1, 0.1, 0.2, 0.7, 0.8, 0.5, 0.3, 0.1, 0.1),
+        (0.8, 0.5, 0.8, 1.6, 1.5, 0.9, 0.6, 0.13, 0.1),
+    )
+    monkeypatch.setattr(preconditioner, "CURVATURES", curvatures)
+
+
 @pytest.mark.parametrize("name", ["default.json", "adam.json"])
 def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
     change_presets(monkeypatch)
+    as_numerics_1_computed(monkeypatch)
     path = put_trace(name, tmp_path)
     assert (
         stylize.main(["--from-trace", str(path), "--trace", str(tmp_path / "t.json"), "--quiet"]) == 0
@@ -128,8 +151,10 @@ def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
         np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-3)
 
 
-def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("default:an earlier version began this run")
+def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monkeypatch, capfd):
     change_presets(monkeypatch)
+    as_numerics_1_computed(monkeypatch)
     trace = json.loads((DATA / "default.json").read_text())
     here = same_numerics(trace)
     changes = {"tf_style": "0.0.9"}  # Its version does not matter.
@@ -137,6 +162,7 @@ def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monk
         changes |= as_here()
     folder = put_checkpoint(tmp_path, **changes)
     assert stylize.main(["--resume", folder, "--quiet"]) == 0
+    assert "warning: an earlier version began this run" in capfd.readouterr().err
     with Image.open(DATA / "default.png") as then, Image.open(tmp_path / "default.png") as now:
         pictures = [np.asarray(picture, float) for picture in (then, now)]
     if here:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tf_style import files
-from tf_style._version import __version__
+from tf_style._version import NUMERICS, __version__
 from tf_style.commands.records import as_dict, read_request
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
@@ -167,6 +167,7 @@ def run_on(transfer: "StyleTransfer") -> dict[str, str]:
         "instruction_set": kernel.instruction_set or "",
         "tensorflow": tf.__version__,
         "machine": platform.machine(),
+        "numerics": str(NUMERICS),
     }
 
 

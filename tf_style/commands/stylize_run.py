@@ -274,10 +274,18 @@ def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:
 
 
 def _restore(transfer: "StyleTransfer", earlier: Earlier, record: Record) -> None:
+    # Records had no such number at first.
+    before = {"numerics": "1", **earlier.run_on}
+    if before["numerics"] != record.run_on["numerics"]:
+        warnings.warn(
+            "an earlier version began this run; it goes on as this one computes, to a picture a little "
+            "different from the one which that version would have made",
+            stacklevel=2,
+        )
     for name, value in record.run_on.items():
-        if (before := earlier.run_on.get(name)) != value:
+        if name != "numerics" and before.get(name) != value:
             raise InputError(
-                f"The checkpoint is of a run with {name} {before!r}; here it is {value!r}. "
+                f"The checkpoint is of a run with {name} {before.get(name)!r}; here it is {value!r}. "
                 "Only the same goes on to the same picture."
             )
     try:

@@ -153,7 +153,11 @@ def accept_aliases(settings: type, aliases: dict[str, str]) -> None:
     def init_with_aliases(self, *args, **fields):
         for alias, name in aliases.items():
             given = fields.pop(alias, None)
-            if given is not None and fields.setdefault(name, given) != given:
+            if given is None:
+                continue
+            if fields.get(name) is None:  # As `dataclasses.replace` hands on what was not given.
+                fields[name] = given
+            if fields[name] != given:
                 raise InputError(
                     f"{alias} is the former name of {name}: give one of them. "
                     f"Received: {name}={fields[name]!r}, {alias}={given!r}"
