@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +39,8 @@ def as_dict(request: Request) -> dict[str, Any]:
 
     Returns:
       The format, the paths as they are in the request, every setting with its value (the preset's
-      where it was not given), and under "objective" what the preset alone says. `device`, `memory` and
+      where it was not given), and under "objective" what the preset alone says. `strength` is as it was
+      given, and the weights beside it have it applied already. `device`, `memory` and
       `ray`, which say where to run, are as they were asked for; so are `levels`, `tile` and
       `precision`, unless the request has what was chosen for them.
     """
@@ -99,12 +101,14 @@ def _from_format_2(values: dict[str, Any]) -> Request:
     unknown = set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"format", "style", "objective"}
     if unknown or set(fields) != _SETTINGS or set(values["objective"]) != _PRESET_ONLY:
         raise KeyError
-    # Words and empty lists, for an image that is not there, are no values that a setting can have.
+    # These, and empty lists for an image that is not there, are no values that a setting can have.
+    words = {("style_layer_weights", "mean"), ("style_layer_weights", "sum")}
     given = {
         name: value
         for name, value in fields.items()
-        if name not in _OVERRIDES or value not in ((), "mean", "sum")
+        if name not in _OVERRIDES or (value != () and (name, value) not in words)
     }
+    # Never resolved again: that would apply a strength twice.
     return _request(values, Settings(**given), _preset({**fields, **values["objective"]}))
 
 
@@ -165,6 +169,11 @@ def _preset(fields: Mapping[str, Any]) -> Preset:
             if not all(isinstance(number, int | float) for number in value.values()):
                 raise TypeError
     if values["tv_exponent"] not in (1, 2) or values["tv_scale"] not in ("sum", "mean"):
+        raise TypeError
+    numbers = ("pooling_gain", "level_ratio", "coarsest_side_px", "level_decay")
+    if not all(
+        isinstance(values[name], int | float) and 0 < values[name] < math.inf for name in numbers
+    ):
         raise TypeError
     return Preset(source="a stored request", **values)
 
