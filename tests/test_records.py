@@ -313,6 +313,18 @@ def damaged():
         "a gain in words": record | {"objective": record["objective"] | {"pooling_gain": "2"}},
         "a statistic that is none": record | {"style_statistic": "mean"},
         "a pooling that is none": record | {"pooling": "mean"},
+        **{
+            f"no {name}": record | {name: None}
+            for name in ("content_weight", "normalize", "pooling", "padding", "init", "output")
+        },
+        **{f"no {name}": record | {name: None} for name in ("size", "history", "style_scale", "style")},
+        "a number as start": record | {"init": 5},
+        "a number as weights": record | {"weights": 5},
+        "a number as device": record | {"device": 5},
+        "a number as cluster": record | {"ray": 5},
+        "a word for yes": record | {"normalize": "yes"},
+        "a scale that is a number": record | {"objective": record["objective"] | {"style_scale": 5}},
+        "a word as style": record | {"style": "s.png"},
         "a field more": record | {"colour": 1},
         "a field less": without,
         "no objective": record | {"objective": None},

@@ -377,7 +377,11 @@ def test_the_former_name_of_history_is_still_taken_and_read():
         ({"style_statistic": "mean"}, "style_statistic is one of gram, moments. Received: 'mean'"),
         ({"size": None}, "size is a whole number from 1 to 65535. Received: None"),
         ({"optimizer": None}, "optimizer is one of lbfgs, tfp, adam. Received: None"),
-        ({"weights": None}, "weights is needed. Received: None"),
+        ({"weights": None}, "weights is a word or the path of a file. Received: None"),
+        ({"init": 5}, "init is a word or the path of a file. Received: 5"),
+        ({"device": 5}, "device is a string. Received: 5"),
+        ({"ray": 5}, "ray is a string. Received: 5"),
+        ({"normalize": "no"}, "normalize is True or False. Received: 'no'"),
     ],
 )
 def test_a_refusal_says_what_was_expected(settings, expected):

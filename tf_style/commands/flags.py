@@ -1,4 +1,4 @@
-"""The flags that set a transfer's settings, as `Settings` states them. Imports no TensorFlow."""
+"""The flags that set a transfer's settings, as `Settings` states them."""
 
 import argparse
 from typing import Any

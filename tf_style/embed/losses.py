@@ -25,14 +25,13 @@ from tf_style.objective.presets import (
     Preset,
     Scale,
     StyleStatistic,
+    read_preset,
 )
 from tf_style.objective.scales import LossScale
 from tf_style.objective.style_statistic import STATISTICS
+from tf_style.transfer import format_1
 from tf_style.transfer.devices import resolve_device, resolve_precision
-from tf_style.transfer.settings import Settings
-
-# What settings that format 1 left out meant then.
-_FORMAT_1 = {"preset": "gatys2016", "weights": "embedded"}
+from tf_style.transfer.settings import SETTING_NAMES, Settings
 
 
 @keras.saving.register_keras_serializable("tf_style")
@@ -208,11 +207,18 @@ class PerceptualLoss(StoredConfig, keras.losses.Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PerceptualLoss":
         """As `StoredConfig.from_config`."""
+        config = dict(config)
         if stored_format(config) == 1:
-            config = {**_FORMAT_1, **config, "size": None}
+            # Two arguments of its own have the names of settings.
+            names = SETTING_NAMES - {"size", "precision"}
+            given = {name: config.pop(name) for name in names & config.keys()}
+            preset = format_1.resolve(given, has_content=True, num_styles=1)
+            config |= {"size": None, "weights": format_1.complete(given)["weights"]}
         else:
-            config = {**config, "preset": _read_preset(config["preset"])}
-        return super().from_config({**config, "style": base64.b64decode(config["style"])})
+            preset = read_preset(config["preset"])
+        return super().from_config(
+            {**config, "preset": preset, "style": base64.b64decode(config["style"])}
+        )
 
 
 def _resolve(settings: dict[str, Any]) -> tuple[Preset, str]:
@@ -248,13 +254,3 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _make_scale(weight: float, scale: Scale | dict[str, Any]) -> LossScale:
     return LossScale(float(weight), Scale(**scale) if isinstance(scale, dict) else scale)
-
-
-def _read_preset(stored: dict[str, Any]) -> Preset:
-    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
-    values: dict[str, Any] = {}
-    for name, value in stored.items():
-        if isinstance(value, dict):
-            value = Scale(**value)
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return Preset(**values)

@@ -9,11 +9,12 @@ their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means
          + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
-0..255 scale. Imports no TensorFlow.
+0..255 scale.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
@@ -131,6 +132,16 @@ class Preset:
         else:
             scale = dataclasses.replace(MEAN_GRAM, factor=unit.factor**2)
         return dataclasses.replace(self, style_statistic=statistic, style_scale=scale)
+
+
+def read_preset(stored: Mapping[str, Any]) -> Preset:
+    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if isinstance(value, dict):
+            value = Scale(**value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Preset(**values)
 
 
 # Activations of the network as trained, on pixels of 0..255, are about 60 times those that

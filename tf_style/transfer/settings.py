@@ -1,4 +1,4 @@
-"""Everything that a user can choose about a transfer, each setting stated once. Imports no TensorFlow.
+"""Everything that a user can choose about a transfer, each setting stated once.
 
 A setting's type hint, default and `setting` say all there is to say of it: the checks below and the
 flags of the command line (`commands/flags.py`) follow from them.
@@ -22,7 +22,10 @@ from tf_style.transfer import setting_fields
 from tf_style.transfer.pyramid import MAX_LEVELS
 from tf_style.transfer.setting_fields import (
     LAYERS,
+    PATH,
+    TEXT,
     THE_PRESETS,
+    TRUE_OR_FALSE,
     WEIGHT,
     WEIGHTS,
     Rule,
@@ -80,12 +83,14 @@ class Settings:
     )
     pooling: Pooling | None = setting(None, "between blocks")
     normalize: bool | None = setting(
-        None, "scale each filter to a mean activation of 1, as in section 2 of the paper"
+        None,
+        "scale each filter to a mean activation of 1, as in section 2 of the paper",
+        rule=TRUE_OR_FALSE,
     )
     padding: Padding | None = setting(
         None, "what the first convolution sees beyond the image's border; the paper's is zero"
     )
-    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file")
+    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file", rule=PATH)
     size: int = setting(512, "working size, in pixels", rule=whole_number(1, 65_535), metavar="PX")
     size_of: Literal["long", "short", "area"] = setting(
         "long", "the side that --size measures; area is for --size squared pixels"
@@ -103,7 +108,7 @@ class Settings:
     style_blend: tuple[float, ...] | None = setting(
         None, "one weight for each style image, of any sum", rule=WEIGHTS, unset="equal"
     )
-    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file")
+    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH)
     seed: int | None = setting(None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0)
     optimizer: Literal["lbfgs", "tfp", "adam"] = setting(
         "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize"
@@ -128,7 +133,7 @@ class Settings:
         "auto", "of the network; auto is bfloat16 where that is fast"
     )
     device: str | None = setting(
-        None, "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU"
+        None, "such as /CPU:0 or /GPU:1", rule=TEXT, unset="the first GPU, or else the CPU"
     )
     tile: int | Literal["auto", "off"] = setting(
         "auto",
@@ -146,6 +151,7 @@ class Settings:
     ray: str | None = setting(
         None,
         "compute tiles on a Ray cluster: local or its address",
+        rule=TEXT,
         unset="this process",
         metavar="ADDRESS",
     )
@@ -305,6 +311,7 @@ class Settings:
 
 
 setting_fields.accept_aliases(Settings, ALIASES)
+SETTING_NAMES = frozenset(Settings.__dataclass_fields__)
 
 
 def is_file_name(init: str) -> bool:
