@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 
 from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer
 from tf_style.commands import stylize
+from tf_style.transfer import memory
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -340,6 +341,19 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys)
     assert sorted(folder.iterdir()) == before
     assert stylize.main(request("--dry-run", "--memory", "0.01", *SHALLOW)) == 2
     assert "of memory in all" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_the_checkpoint(folder, capsys, monkeypatch):
+    monkeypatch.setattr(
+        memory,
+        "estimate",
+        lambda *inputs, has_checkpoint=False, **options: (1 + has_checkpoint) * 2**30,
+    )
+    arguments = request("--dry-run", "--no-memory-check", "--iterations", "1", *SHALLOW[:4])
+    for extra, expected in (([], "1.0"), (["--checkpoint", "run"], "2.0")):
+        assert stylize.main([*arguments, *extra]) == 0
+        assert f"memory: about {expected} GiB" in capsys.readouterr().out
+    assert not (folder / "run").exists()
 
 
 def test_ray_without_tiles_is_refused(folder, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import tensorflow as tf
+from reference import gaussian_distance
 
 from tf_style.objective import gaussian
 from tf_style.objective.gaussian import distance_and_derivative, gaussian_target, polar_factor
@@ -18,18 +19,6 @@ def moments(seed, channels, positions):
     values = np.maximum((generator.standard_normal((positions, channels)) * weights) @ mix, 0)
     mean = values.mean(axis=0)
     return mean, (values - mean).T @ (values - mean) / positions
-
-
-def expected(mean, covariance, target_mean, target_covariance):
-    """The textbook's distance, with the ridges, by SciPy."""
-    channels = len(mean)
-    average, own = np.trace(target_covariance) / channels, np.trace(covariance) / channels
-    ridge = gaussian.RIDGE * average + gaussian.LEAST_VARIANCE
-    a = target_covariance + (ridge + gaussian.OWN_RIDGE * average) * np.eye(channels)
-    c = covariance + (ridge + gaussian.OWN_RIDGE * own) * np.eye(channels)
-    root = scipy.linalg.sqrtm(a).real
-    cross = scipy.linalg.sqrtm(root @ c @ root).real
-    return np.sum((mean - target_mean) ** 2) + np.trace(a + c - 2 * cross)
 
 
 def distance(mean, covariance, target, dtype=np.float32):
@@ -57,7 +46,7 @@ def test_distance_is_scipys(channels, positions, tolerance):
     )
     found, _ = distance(mean, covariance, target_of(target_mean, target_covariance))
     assert found == pytest.approx(
-        expected(mean, covariance, target_mean, target_covariance), rel=tolerance, abs=0
+        gaussian_distance(mean, covariance, target_mean, target_covariance), rel=tolerance, abs=0
     )
 
 

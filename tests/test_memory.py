@@ -54,12 +54,12 @@ def test_a_checkpoint_takes_a_copy_of_the_optimizers_state(monkeypatch):
         for has_checkpoint in (False, True)
     )
     assert plain == saved
-    # By tiles they do not: 80 images in bfloat16 for the pairs, and 6 in float32 beside them.
+    # By tiles they do not: 80 images in bfloat16 for the pairs, and 2 in float32 beside them.
     plain, saved = (
         memory.estimate(inputs, "float32", tile_px=256, has_checkpoint=has_checkpoint)
         for has_checkpoint in (False, True)
     )
-    copy = (80 * 2 + 6 * 4) * picture.size
+    copy = (80 * 2 + 2 * 4) * picture.size
     assert 0 < saved - plain < copy
     no_activations = memory.estimate(inputs, "float32", tile_px=1)
     assert saved == pytest.approx(no_activations + copy, rel=0.1)
@@ -70,6 +70,29 @@ def test_a_checkpoint_takes_a_copy_of_the_optimizers_state(monkeypatch):
     memory.check_fits(inputs, "float32", "/CPU:0")
     with pytest.raises(InputError, match="would fit"):
         memory.check_fits(inputs, "float32", "/CPU:0", has_checkpoint=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "tfp", "history": 3},
+        {"history": 3},
+        {"history": 3, "pair_precision": "float32"},
+    ],
+)
+def test_a_checkpoint_holds_as_many_images_as_are_counted(settings):
+    from tf_style import StyleTransfer
+
+    picture = np.full((96, 128, 3), 0.5)
+    inputs = prepare(
+        picture, [picture[::2]], Settings(size=128, iterations=2, precision="float32", **settings)
+    )
+    transfer = StyleTransfer(inputs)
+    transfer.run()
+    stored = sum(array.nbytes for array in transfer.state().values())
+    # Beside images there are counters, losses and the products of the pairs.
+    assert stored == pytest.approx(memory._stored_images(inputs.settings) * 4 * picture.size, abs=2000)
 
 
 def test_what_does_not_fit_as_a_whole_is_cut_into_tiles(monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.commands import provenance, records, stylize
+from tf_style.commands import jobs, provenance, records, stylize
 from tf_style.commands.request import Request
 from tf_style.transfer import checkpoint
 
@@ -216,6 +216,14 @@ REQUESTS = {
     ),
     "texture": Request.make(None, ["s.png"], "o.png", Settings(preset="pastiche", seed=4)),
     "reconstruction": Request.make("c.png", [], "o.png", Settings(optimizer="adam")),
+    "strong": Request.make("c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=0.75)),
+    "photograph": Request.make("c.png", ["s.png"], "o.png", Settings(preset="jcjohnson", strength=0.0)),
+    "style alone": Request.make(
+        "c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=1.0)
+    ),
+    "moments": Request.make(
+        *("c.png", ["s.png"], "o.png", Settings(preset="gatys2016", style_statistic="moments"))
+    ),
 }
 
 
@@ -225,6 +233,7 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
     record = through_json(records.as_dict(request))
     assert record["format"] == 2
     open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
+    open_ones |= {"strength"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")
@@ -235,6 +244,55 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
     assert through_json(records.as_dict(again)) == record
     for value in ("content", "styles", "output", "bit_depth", "trace", "save_every", "deterministic"):
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
+
+
+def test_a_strength_is_applied_once_however_often_it_is_read():
+    request = REQUESTS["strong"]
+    weights = (0.5 * 0.008, 1.5, 1.5 * (1 / 255**2))
+    for _ in range(3):
+        record = through_json(records.as_dict(request))
+        found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
+        assert found == weights
+        assert record["strength"] == 0.75
+        request = records.read_request(record, "it")
+        objective = request.objective
+        assert (objective.content_weight, objective.style_weight, objective.tv_weight) == weights
+        assert request.settings.strength == 0.75
+    assert records.merge_stored(request, {"strength": 0.75}, "the trace t.json") == request
+    with pytest.raises(InputError, match="--strength differs from what the trace t.json holds, 0.75"):
+        records.merge_stored(request, {"strength": 0.5}, "the trace t.json")
+
+
+def test_a_trace_and_a_checkpoint_keep_the_strength(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--content", CONTENT, "--style", STYLE, "--output", "out.png", "--size", "32"]
+    arguments += ["--iterations", "4", "--precision", "float32", "--strength", "0.8"]
+    arguments += ["--preset", "painterly", "--checkpoint", "run", "--trace", "t.json", "--quiet"]
+    assert stylize.main(arguments) == 0
+    trace = json.loads((tmp_path / "t.json").read_text())
+    assert stylize.main(["--resume", "run", "--output", "resumed.png", "--quiet"]) == 0
+    assert stylize.main(["--resume", "run", "--strength", "0.7"]) == 2
+    again = ["--from-trace", "t.json", "--output", "again.png", "--trace", "u.json", "--quiet"]
+    assert stylize.main(again) == 0
+    repeated = json.loads((tmp_path / "u.json").read_text())
+    losses = [[evaluation["loss"] for evaluation in each["evaluations"]] for each in (trace, repeated)]
+    assert losses[0] == losses[1]
+    pictures = []
+    for name in ("out.png", "resumed.png", "again.png"):
+        with Image.open(tmp_path / name) as picture:
+            pictures.append(np.asarray(picture))
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(pictures[0], pictures[2])
+
+
+def test_a_batch_has_a_strength_and_names_its_pictures_by_it(tmp_path):
+    jobs_of = {
+        strength: jobs.make_jobs([(CONTENT, STYLE)], tmp_path, Settings(strength=strength))[0]
+        for strength in (None, 0.25, 0.75)
+    }
+    assert jobs_of[0.25].objective.content_weight == 3e7
+    assert jobs_of[0.75].objective.style_weight == 1.5e9
+    assert len({job.output for job in jobs_of.values()}) == 3
 
 
 def test_a_request_cannot_be_changed():
@@ -251,6 +309,22 @@ def damaged():
         "a list": [record],
         "another format": record | {"format": 99},
         "format of a word": record | {"format": "two"},
+        "a ratio of nothing": record | {"objective": record["objective"] | {"level_ratio": 0}},
+        "a gain in words": record | {"objective": record["objective"] | {"pooling_gain": "2"}},
+        "a statistic that is none": record | {"style_statistic": "mean"},
+        "a pooling that is none": record | {"pooling": "mean"},
+        **{
+            f"no {name}": record | {name: None}
+            for name in ("content_weight", "normalize", "pooling", "padding", "init", "output")
+        },
+        **{f"no {name}": record | {name: None} for name in ("size", "history", "style_scale", "style")},
+        "a number as start": record | {"init": 5},
+        "a number as weights": record | {"weights": 5},
+        "a number as device": record | {"device": 5},
+        "a number as cluster": record | {"ray": 5},
+        "a word for yes": record | {"normalize": "yes"},
+        "a scale that is a number": record | {"objective": record["objective"] | {"style_scale": 5}},
+        "a word as style": record | {"style": "s.png"},
         "a field more": record | {"colour": 1},
         "a field less": without,
         "no objective": record | {"objective": None},
@@ -310,3 +384,4 @@ def test_metadata_names_no_folder_and_all_values():
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40
     assert "trace" not in described
+    assert json.loads(provenance.describe(REQUESTS["strong"]))["strength"] == 0.75

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_style import PRESETS, Features, InputError, Objective, TiledObjective
 from tf_style.network import weights
-from tf_style.network.architecture import find_layer, layers_up_to, min_side_px
+from tf_style.network.architecture import find_layer, min_side_px
 from tf_style.objective.tile_plan import halo_px, plan_tiles
 from tf_style.objective.tile_pool import LocalPool
 
@@ -26,12 +26,7 @@ def relative(a, b) -> float:
 
 
 def features_of(preset):
-    arrays = weights.load(
-        "embedded",
-        layers_up_to(preset.layers),
-        normalize_for=preset.pooling if preset.normalize else None,
-    )
-    return Features(preset, arrays)
+    return Features(preset, weights.load_for(preset, "embedded"))
 
 
 def both(preset, height, width, tile_px, *, seed=0, halo=None, features=None):

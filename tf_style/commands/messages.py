@@ -1,7 +1,7 @@
 """What the programs say, through absl's logging: lines on stderr, or with --json objects on stdout.
 
 absl's flags mean what absl says. `--log_dir` sends the messages to a file in that folder, and then to
-stderr only those at `--stderrthreshold` (here warnings) and above. Imports no TensorFlow.
+stderr only those at `--stderrthreshold` (here warnings) and above.
 """
 
 import contextlib

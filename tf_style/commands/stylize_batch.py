@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -12,7 +11,7 @@ from tf_style.commands import runner
 from tf_style.commands.flags import add_settings
 from tf_style.commands.messages import emit
 from tf_style.errors import InputError
-from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
+from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files, is_file_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +30,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from tf_style import files
     from tf_style.commands import jobs
 
-    names = {field.name for field in dataclasses.fields(Settings)}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
+    given = {name: value for name, value in vars(arguments).items() if name in SETTING_NAMES}
     # Here whole pictures go to the workers, not tiles.
     address = given.pop("ray", None)
     settings = Settings(**given)

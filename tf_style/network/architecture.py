@@ -49,7 +49,7 @@ class NetworkSpec(Protocol):
       pooling: "average" or "max".
       padding: Beyond the border of the first convolution's input, "replicate" or "zero".
       normalize: Whether the filters are scaled to a mean activation of 1.
-      pooling_gain: What average pooling's output is multiplied by.
+      pooling_gain: What average pooling's output is multiplied by; max pooling's never is.
     """
 
     @property

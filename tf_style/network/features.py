@@ -27,7 +27,8 @@ class Features:
 
         Args:
           preset: The layers, the pooling and the padding, as of a `Preset`.
-          weights: Of those layers, as from `network.weights.load`, normalised or not.
+          weights: Of those layers, as from `network.weights.load_for`: normalised or not, and with the
+            pooling gain, which is not applied here.
           precision: "float32" or "bfloat16".
           kernel: For the convolutions, as for `ConvRelu2D`.
         """

@@ -19,10 +19,13 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load_for(spec: NetworkSpec, source: str) -> Weights:
-    """Loads the weights of the layers that a network reads, as it normalises them and gains.
+    """Loads the weights of the layers that a network reads, normalised and with its pooling's gain.
+
+    The gain lies in the weights alone, for `Features` does not apply it: a network with a gain other
+    than 1 is to be built of what this function returns.
 
     Args:
-      spec: The layers, the pooling, and whether to normalise; a `Preset` is one.
+      spec: The layers, the pooling and its gain, and whether to normalise; a `Preset` is one.
       source: As for `load`.
 
     Returns:
@@ -48,7 +51,7 @@ def load_for(spec: NetworkSpec, source: str) -> Weights:
 def load(
     source: str, layers: Sequence[ConvLayer] = LAYERS, *, normalize_for: str | None = None
 ) -> Weights:
-    """Loads the weights of the first layers of VGG-19.
+    """Loads the weights of the first layers of VGG-19, without any pooling gain: see `load_for`.
 
     Args:
       source: "embedded" for the ones in this package, quantised to 256 values a layer; "imagenet" for

@@ -9,11 +9,12 @@ their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means
          + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
-0..255 scale. Imports no TensorFlow.
+0..255 scale.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
@@ -63,14 +64,16 @@ class Preset:
       tv_scale: "sum", or "mean" over the differences in each direction.
       pooling: Between the blocks of the network.
       pooling_gain: What average pooling's output is multiplied by. An average of ReLU activations is
-        about half their maximum, which the network was trained with; 2 makes up for it.
+        about half their maximum, which the network was trained with; 2 makes up for it. Max pooling
+        needs none, and has none whatever this says.
       normalize: Whether the network's filters are scaled to a mean activation of 1.
       padding: What the first convolution sees beyond the border.
       init: What the image starts from: "content", "noise" or "style".
       style_fit: What the style image shares with the content: its area, or its exact size.
       level_ratio: Of the sides of one working size to those of the one below.
       coarsest_side_px: The side of a square of as many pixels as the coarsest working size has at
-      least. level_decay: Of the iterations at one working size to those at the one below.
+        least.
+      level_decay: Of the iterations at one working size to those at the one below.
     """
 
     source: str
@@ -110,6 +113,35 @@ class Preset:
         if self.style_layer_weights == "sum":
             return (1.0,) * len(self.style_layers)
         return self.style_layer_weights
+
+    def with_style_statistic(self, statistic: StyleStatistic) -> "Preset":
+        """The same weights with another statistic, whose distance is measured as the content's is.
+
+        Args:
+          statistic: "gram" or "moments".
+
+        Returns:
+          The preset itself if it has that statistic; else k_s is, for moments, the content loss's k_c
+          times M, and for Gram matrices the mean over the entries of G / M in the content's unit.
+        """
+        if statistic == self.style_statistic:
+            return self
+        unit = self.content_scale
+        if statistic == "moments":
+            scale = dataclasses.replace(unit, positions_power=unit.positions_power - 1)
+        else:
+            scale = dataclasses.replace(MEAN_GRAM, factor=unit.factor**2)
+        return dataclasses.replace(self, style_statistic=statistic, style_scale=scale)
+
+
+def read_preset(stored: Mapping[str, Any]) -> Preset:
+    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if isinstance(value, dict):
+            value = Scale(**value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Preset(**values)
 
 
 # Activations of the network as trained, on pixels of 0..255, are about 60 times those that

@@ -10,6 +10,8 @@ from tf_style.objective.moments_style import MomentsStyle
 from tf_style.objective.presets import Preset
 
 Statistic = GramStyle | MomentsStyle
+# By its name in a `Preset`.
+STATISTICS = {"gram": GramStyle, "moments": MomentsStyle}
 
 
 def style_statistic(preset: Preset, kernel: str = "auto") -> Statistic:
@@ -22,4 +24,4 @@ def style_statistic(preset: Preset, kernel: str = "auto") -> Statistic:
     Returns:
       What computes it.
     """
-    return {"gram": GramStyle, "moments": MomentsStyle}[preset.style_statistic](kernel)
+    return STATISTICS[preset.style_statistic](kernel)

@@ -1,4 +1,4 @@
-"""Coarse to fine: the working sizes of a transfer, and its objective at each. Imports no TensorFlow."""
+"""Coarse to fine: the working sizes of a transfer, and its objective at each."""
 
 import dataclasses
 import math

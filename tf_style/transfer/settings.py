@@ -1,4 +1,4 @@
-"""Everything that a user can choose about a transfer, each setting stated once. Imports no TensorFlow.
+"""Everything that a user can choose about a transfer, each setting stated once.
 
 A setting's type hint, default and `setting` say all there is to say of it: the checks below and the
 flags of the command line (`commands/flags.py`) follow from them.
@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 from tf_style.errors import InputError
 from tf_style.objective.presets import (
-    MEAN_GRAM,
-    MEAN_MOMENTS,
     PRESETS,
     Padding,
     Pooling,
@@ -24,7 +22,10 @@ from tf_style.transfer import setting_fields
 from tf_style.transfer.pyramid import MAX_LEVELS
 from tf_style.transfer.setting_fields import (
     LAYERS,
+    PATH,
+    TEXT,
     THE_PRESETS,
+    TRUE_OR_FALSE,
     WEIGHT,
     WEIGHTS,
     Rule,
@@ -65,26 +66,31 @@ class Settings:
     )
     style_layers: tuple[str, ...] | None = setting(None, "such as conv1_1,conv2_1", rule=LAYERS)
     style_layer_weights: tuple[float, ...] | None = setting(
-        None, "w_l of the paper's equation 5, one for each style layer", rule=WEIGHTS
+        None,
+        "w_l of the paper's equation 5, one for each style layer; equal ones for layers other than the "
+        "preset's",
+        rule=WEIGHTS,
     )
     style_statistic: StyleStatistic | None = setting(
         None, "what the style is: Gram matrices, as in the paper, or mean and covariance"
     )
     strength: float | None = setting(
         None,
-        "from 0, the photograph, to 1, the style alone; 0.5 is the preset's own",
+        "from 0, the photograph, to 1, the style alone",
         rule=Rule("a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= value <= 1),
-        unset=0.5,
+        unset="0.5, which is the preset as it is",
         metavar="S",
     )
     pooling: Pooling | None = setting(None, "between blocks")
     normalize: bool | None = setting(
-        None, "scale each filter to a mean activation of 1, as in section 2 of the paper"
+        None,
+        "scale each filter to a mean activation of 1, as in section 2 of the paper",
+        rule=TRUE_OR_FALSE,
     )
     padding: Padding | None = setting(
         None, "what the first convolution sees beyond the image's border; the paper's is zero"
     )
-    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file")
+    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file", rule=PATH)
     size: int = setting(512, "working size, in pixels", rule=whole_number(1, 65_535), metavar="PX")
     size_of: Literal["long", "short", "area"] = setting(
         "long", "the side that --size measures; area is for --size squared pixels"
@@ -102,7 +108,7 @@ class Settings:
     style_blend: tuple[float, ...] | None = setting(
         None, "one weight for each style image, of any sum", rule=WEIGHTS, unset="equal"
     )
-    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file")
+    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH)
     seed: int | None = setting(None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0)
     optimizer: Literal["lbfgs", "tfp", "adam"] = setting(
         "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize"
@@ -127,7 +133,7 @@ class Settings:
         "auto", "of the network; auto is bfloat16 where that is fast"
     )
     device: str | None = setting(
-        None, "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU"
+        None, "such as /CPU:0 or /GPU:1", rule=TEXT, unset="the first GPU, or else the CPU"
     )
     tile: int | Literal["auto", "off"] = setting(
         "auto",
@@ -145,6 +151,7 @@ class Settings:
     ray: str | None = setting(
         None,
         "compute tiles on a Ray cluster: local or its address",
+        rule=TEXT,
         unset="this process",
         metavar="ADDRESS",
     )
@@ -189,16 +196,22 @@ class Settings:
             if field.metadata["default"] == THE_PRESETS
             and (value := getattr(self, field.name)) is not None
         }
-        if changes.get("style_statistic", preset.style_statistic) != preset.style_statistic:
-            changes["style_scale"] = {"gram": MEAN_GRAM, "moments": MEAN_MOMENTS}[self.style_statistic]
+        if changes.get("style_layers", preset.style_layers) != preset.style_layers:
+            # The preset's numbers are its own layers'.
+            is_by_layer = isinstance(preset.style_layer_weights, tuple)
+            changes.setdefault(
+                "style_layer_weights", "mean" if is_by_layer else preset.style_layer_weights
+            )
+        if statistic := changes.pop("style_statistic", None):
+            preset = preset.with_style_statistic(statistic)
         preset = dataclasses.replace(preset, **changes)
         if self.strength is not None:
             preset = self._mixed(preset, has_content=has_content, num_styles=num_styles)
-        is_photograph = self.strength == 0
         has_both = has_content and num_styles and preset.style_weight
-        if self.init is None and not (has_both or is_photograph):
-            # With one image only, starting from it would leave nothing to do.
-            preset = dataclasses.replace(preset, init="noise")
+        if self.init is None and not has_both:
+            # With one image only, starting from it would leave nothing to do: right for the photograph.
+            init = "content" if self.strength == 0 else "noise"
+            preset = dataclasses.replace(preset, init=init)
         self._check_inputs(preset, has_content, num_styles)
         if not has_content or preset.content_weight == 0:
             preset = dataclasses.replace(preset, content_layers=())
@@ -216,8 +229,11 @@ class Settings:
         reasons = {
             "there is no content image": not has_content,
             "there is no style image": not num_styles,
-            "content_weight says how much of it stays": self.content_weight is not None,
-            "a weight is 0": 0 in (preset.content_weight, preset.style_weight),
+            "content_weight, which is given, says how much of the content stays": (
+                self.content_weight is not None
+            ),
+            f"the content_weight of {self.preset} is 0": preset.content_weight == 0,
+            "style_weight is 0": preset.style_weight == 0,
         }
         for reason, is_so in reasons.items():
             if is_so:
@@ -249,7 +265,7 @@ class Settings:
                 refuse("style_fit", "a texture has its style image's size")
             if preset.init == "content":
                 raise InputError("init is 'content', but there is no content image.")
-        elif preset.content_weight == 0:
+        elif preset.content_weight == 0 and self.strength != 1:
             refuse("content_layers", "content_weight is 0")
         if not (num_styles and preset.style_weight) and self.strength != 0:
             reason = "style_weight is 0" if num_styles else "there is no style image"
@@ -295,6 +311,7 @@ class Settings:
 
 
 setting_fields.accept_aliases(Settings, ALIASES)
+SETTING_NAMES = frozenset(Settings.__dataclass_fields__)
 
 
 def is_file_name(init: str) -> bool:
