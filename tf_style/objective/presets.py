@@ -13,7 +13,7 @@ and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M*
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
@@ -110,6 +110,30 @@ class Preset:
         if self.style_layer_weights == "sum":
             return (1.0,) * len(self.style_layers)
         return self.style_layer_weights
+
+    def times(self, content: float, style: float, tv: float) -> "Preset":
+        """The same with the weights of the loss's three parts multiplied."""
+        return dataclasses.replace(
+            self,
+            content_weight=self.content_weight * content,
+            style_weight=self.style_weight * style,
+            tv_weight=self.tv_weight * tv,
+        )
+
+
+def strength_factors(strength: Any) -> tuple[Any, Any, Any]:
+    """What the weights of content, style and total variation are multiplied by at a strength s.
+
+    (1 - s) parts content, s parts style and total variation; all are doubled, so that 0.5 is the preset
+    itself, to the last bit.
+
+    Args:
+      strength: From 0, the photograph, to 1, the style alone; a number or a tensor.
+
+    Returns:
+      Three, each as `strength` is.
+    """
+    return 2 * (1 - strength), 2 * strength, 2 * strength
 
 
 # Activations of the network as trained, on pixels of 0..255, are about 60 times those that

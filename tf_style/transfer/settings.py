@@ -19,6 +19,7 @@ from tf_style.objective.presets import (
     Preset,
     StyleFit,
     StyleStatistic,
+    strength_factors,
 )
 from tf_style.transfer import setting_fields
 from tf_style.transfer.pyramid import MAX_LEVELS
@@ -193,7 +194,9 @@ class Settings:
             changes["style_scale"] = {"gram": MEAN_GRAM, "moments": MEAN_MOMENTS}[self.style_statistic]
         preset = dataclasses.replace(preset, **changes)
         if self.strength is not None:
-            preset = self._mixed(preset, has_content=has_content, num_styles=num_styles)
+            if why := self.why_no_strength(preset, has_content=has_content, num_styles=num_styles):
+                raise InputError(f"strength would have no effect: {why}.")
+            preset = preset.times(*strength_factors(self.strength))
         is_photograph = self.strength == 0
         has_both = has_content and num_styles and preset.style_weight
         if self.init is None and not (has_both or is_photograph):
@@ -208,26 +211,15 @@ class Settings:
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
 
-    def _mixed(self, preset: Preset, *, has_content: bool, num_styles: int) -> Preset:
-        """The preset at this strength s: (1 - s) parts content, s parts style and total variation.
-
-        All are doubled, so that 0.5 is the preset itself, to the last bit.
-        """
+    def why_no_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> str | None:
+        """Why `strength` would have no effect on a preset, or None where it has one."""
         reasons = {
             "there is no content image": not has_content,
             "there is no style image": not num_styles,
             "content_weight says how much of it stays": self.content_weight is not None,
             "a weight is 0": 0 in (preset.content_weight, preset.style_weight),
         }
-        for reason, is_so in reasons.items():
-            if is_so:
-                raise InputError(f"strength would have no effect: {reason}.")
-        return dataclasses.replace(
-            preset,
-            content_weight=2 * (1 - self.strength) * preset.content_weight,
-            style_weight=2 * self.strength * preset.style_weight,
-            tv_weight=2 * self.strength * preset.tv_weight,
-        )
+        return next((reason for reason, is_so in reasons.items() if is_so), None)
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
         given = {
