@@ -48,19 +48,26 @@ class GaussianTarget(NamedTuple):
     ridge: tf.Tensor
 
 
-def gaussian_target(mean: tf.Tensor, covariance: tf.Tensor, rank: int | None = None) -> GaussianTarget:
+def gaussian_target(
+    mean: tf.Tensor, covariance: tf.Tensor, rank: int | tf.Tensor | None = None
+) -> GaussianTarget:
     """Prepares distributions to compare others with.
 
     Args:
       mean: float64 [batch, N].
       covariance: float64 [batch, N, N], symmetric; eigenvalues below 0 are rounding and taken as 0.
-      rank: At most so many eigenvalues are above 0; None for N.
+      rank: At most so many eigenvalues are above 0, a scalar int32 tensor where that is known only when
+        the graph runs; None for N.
 
     Returns:
       The target, in float64: to be cast to the dtype of what is compared with it.
     """
     channels = covariance.shape[-1]
-    num_directions = max(1, min(MAX_DIRECTIONS, channels, rank or channels))
+    most = min(MAX_DIRECTIONS, channels)
+    if tf.is_tensor(rank):
+        num_directions = tf.clip_by_value(rank, 1, most)
+    else:
+        num_directions = most if rank is None else max(1, min(most, rank))
     values, vectors = tf.linalg.eigh(covariance)
     values, vectors = tf.maximum(values[:, ::-1], 0.0), vectors[:, :, ::-1]
     average = tf.reduce_sum(values, axis=1) / channels
@@ -85,7 +92,7 @@ def distance_and_derivative(
       E, float32 [batch], and dE/dC, float32 [batch, N, N], symmetric. dE/dm is 2 (m - m').
     """
     channels = covariance.shape[-1]
-    k = target.variances.shape[-1]
+    k = _last_side(target.variances)
     first, others = target.axes[:, :, :k], target.axes[:, :, k:]
     own_share = OWN_RIDGE / channels
     ridge = target.ridge + own_share * tf.linalg.trace(covariance)
@@ -112,7 +119,7 @@ def distance_and_derivative(
     excess = tf.linalg.set_diag(transport, tf.linalg.diag_part(transport) - along_others[:, tf.newaxis])
     derivative = -tf.matmul(first, tf.matmul(excess, first, transpose_b=True))
     # The ridges go with the trace.
-    of_ridge = own_share * (k + 1 - tf.linalg.trace(transport) - along_others)
+    of_ridge = own_share * (tf.cast(k + 1, inner.dtype) - tf.linalg.trace(transport) - along_others)
     diagonal = tf.linalg.diag_part(derivative) + (1.0 - along_others + of_ridge)[:, tf.newaxis]
     return distance, tf.linalg.set_diag(derivative, diagonal)
 
@@ -137,9 +144,13 @@ def polar_factor(x: tf.Tensor) -> tf.Tensor:
     w = x / tf.maximum(tf.norm(x, axis=[1, 2], keepdims=True), 1e-30)
     for scale in _SCALES:
         squares = tf.matmul(w, w, transpose_a=True)
-        identity = tf.eye(x.shape[-1], dtype=x.dtype)
+        identity = tf.eye(_last_side(x), dtype=x.dtype)
         w = tf.matmul(w, 1.5 * scale * identity - 0.5 * scale**3 * squares)
     return w
+
+
+def _last_side(x: tf.Tensor) -> int | tf.Tensor:
+    return tf.shape(x)[-1] if x.shape[-1] is None else x.shape[-1]
 
 
 def _scales() -> list[float]:

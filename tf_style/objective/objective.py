@@ -36,6 +36,7 @@ class Objective:
         styles: Sequence[tf.Tensor] = (),
         blend: Sequence[float] | None = None,
         style_targets: Mapping[str, tf.Tensor] | None = None,
+        factors: tf.Tensor | None = None,
         kernel: str = "auto",
     ):
         """Computes the targets, in the precision in which the loss will be evaluated.
@@ -49,10 +50,13 @@ class Objective:
           styles: Likewise, each [1 or batch, any height, any width, 3]: one for all, or one for each.
           blend: A weight for each style, to be divided by their sum; None for equal parts.
           style_targets: Another objective's, in place of styles.
+          factors: What the parts of the loss are multiplied by, beside the preset's weights, where that
+            is known only when the graph runs: float32 [3], in the order of `PARTS`.
           kernel: For the Gram matrices, as in `gram_loss`.
         """
         self._features = features
         self._preset = preset
+        self._factors = factors
         self._kernel = kernel
         self._style = style_statistic(preset, kernel)
         if style_targets is None:
@@ -70,6 +74,7 @@ class Objective:
             self._preset,
             content=content,
             style_targets=self.style_targets,
+            factors=self._factors,
             kernel=self._kernel,
         )
 
@@ -93,7 +98,8 @@ class Objective:
             layer = activations[name]
             scale = of_layer(layer.shape[-1], num_positions(layer))
             style += self._style.loss(layer, self.style_targets[name], scale)
-        return tf.stack([content, style, total_variation(images, self._preset)], axis=1)
+        parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
+        return parts if self._factors is None else parts * self._factors
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
