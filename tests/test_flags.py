@@ -106,7 +106,7 @@ def test_the_exports_help_has_the_exports_defaults():
     for name in ("size", "iterations", "max_iterations", "precision"):
         (found,) = re.findall(rf"--{name.replace('_', '-')} \S+ [^()]*\(default: (\w+)\)", text)
         assert found == str(parameters[name].default)
-    assert "(default: gatys2016)" in text
+    assert "(default: painterly)" in text
     assert "--strength S" in text
     assert "--style-statistic {gram,moments}" in text
 

@@ -248,7 +248,7 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.008, 1.5, 1.5 * (1 / 255**2))
+    weights = (0.5 * 0.006, 1.5, 1.5 * (1 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
@@ -287,7 +287,9 @@ def test_a_trace_and_a_checkpoint_keep_the_strength(tmp_path, monkeypatch):
 
 def test_a_batch_has_a_strength_and_names_its_pictures_by_it(tmp_path):
     jobs_of = {
-        strength: jobs.make_jobs([(CONTENT, STYLE)], tmp_path, Settings(strength=strength))[0]
+        strength: jobs.make_jobs(
+            [(CONTENT, STYLE)], tmp_path, Settings(preset="gatys2016", strength=strength)
+        )[0]
         for strength in (None, 0.25, 0.75)
     }
     assert jobs_of[0.25].objective.content_weight == 3e7

@@ -178,8 +178,8 @@ PRESETS: dict[str, Preset] = {
     "painterly": Preset(
         source="This package's own: moments, coarse to fine. Layer weights and total variation are "
         "style-transfer-pytorch's",
-        # Chosen by eye on the pairs of `benchmarks/quality.py`: at 0.015 The Starry Night has strokes and no
-        # swirls, at 0.003 a cat's eye becomes a star.
+        # Chosen by eye on the pairs of `benchmarks/quality.py`: at 0.015 The Starry Night has strokes
+        # and no swirls, at 0.003 a cat's eye becomes a star.
         content_weight=0.006,
         style_weight=1.0,
         content_scale=_MEAN_UNIT,

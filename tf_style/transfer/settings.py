@@ -220,6 +220,9 @@ class Settings:
             preset = dataclasses.replace(preset, content_layers=())
         if not num_styles or preset.style_weight == 0:
             preset = dataclasses.replace(preset, style_layers=(), style_layer_weights=())
+            if self.tv_weight is None:
+                # The preset's is weighed against the style, and would be most of what is left.
+                preset = dataclasses.replace(preset, tv_weight=0.0)
         if not (preset.content_layers or preset.style_layers):
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
