@@ -48,21 +48,29 @@ class GaussianTarget(NamedTuple):
     ridge: tf.Tensor
 
 
-def gaussian_target(mean: tf.Tensor, covariance: tf.Tensor, rank: int | None = None) -> GaussianTarget:
+def gaussian_target(
+    mean: tf.Tensor, covariance: tf.Tensor, rank: int | tf.Tensor | None = None
+) -> GaussianTarget:
     """Prepares distributions to compare others with.
 
     Args:
       mean: float64 [batch, N].
       covariance: float64 [batch, N, N], symmetric; eigenvalues below 0 are rounding and taken as 0.
-      rank: At most so many eigenvalues are above 0; None for N.
+      rank: At most so many eigenvalues are above 0, a scalar; what others come to is rounding, and
+        taken as 0. None for N.
 
     Returns:
       The target, in float64: to be cast to the dtype of what is compared with it.
     """
     channels = covariance.shape[-1]
-    num_directions = max(1, min(MAX_DIRECTIONS, channels, rank or channels))
+    rank = channels if rank is None else rank
+    # How many must be known when a graph is made; beyond the rank they do no harm.
+    known_rank = channels if tf.is_tensor(rank) else rank
+    num_directions = max(1, min(MAX_DIRECTIONS, channels, known_rank))
     values, vectors = tf.linalg.eigh(covariance)
     values, vectors = tf.maximum(values[:, ::-1], 0.0), vectors[:, :, ::-1]
+    # Hundreds of roundings would add up to a part of the ridge.
+    values = tf.where(tf.range(channels) < rank, values, 0.0)
     average = tf.reduce_sum(values, axis=1) / channels
     ridge = RIDGE * average + LEAST_VARIANCE
     own = ridge + OWN_RIDGE * average

@@ -171,6 +171,8 @@ def _centred(activations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, flat - tf.cast(tf.stop_gradient(mean), flat.dtype)[:, tf.newaxis]
 
 
-def _rank(positions: Sequence[Any]) -> int | None:
-    """What the rank of the styles' blended covariance is at most, if that is known by now."""
-    return None if any(map(tf.is_tensor, positions)) else int(sum(positions)) - 1
+def _rank(positions: Sequence[Any]) -> int | tf.Tensor:
+    """What the rank of the styles' blended covariance is at most."""
+    if any(map(tf.is_tensor, positions)):
+        return tf.cast(tf.add_n([tf.cast(count, tf.float32) for count in positions]), tf.int32) - 1
+    return int(sum(positions)) - 1
