@@ -208,7 +208,7 @@ class Settings:
             preset = preset.with_style_statistic(statistic)
         preset = dataclasses.replace(preset, **changes)
         if self.strength is not None:
-            preset = self._mixed(preset, self.strength, has_content=has_content, num_styles=num_styles)
+            preset = self._mixed(preset, has_content=has_content, num_styles=num_styles)
         has_both = has_content and num_styles and preset.style_weight
         if self.init is None and not has_both:
             # With one image only, starting from it would leave nothing to do: right for the photograph.
@@ -223,7 +223,7 @@ class Settings:
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
 
-    def _mixed(self, preset: Preset, strength: float, *, has_content: bool, num_styles: int) -> Preset:
+    def _mixed(self, preset: Preset, *, has_content: bool, num_styles: int) -> Preset:
         """The preset at this strength s: (1 - s) parts content, s parts style and total variation.
 
         All are doubled, so that 0.5 is the preset itself, to the last bit.
@@ -242,9 +242,9 @@ class Settings:
                 raise InputError(f"strength would have no effect: {reason}.")
         return dataclasses.replace(
             preset,
-            content_weight=2 * (1 - strength) * preset.content_weight,
-            style_weight=2 * strength * preset.style_weight,
-            tv_weight=2 * strength * preset.tv_weight,
+            content_weight=2 * (1 - self.strength) * preset.content_weight,
+            style_weight=2 * self.strength * preset.style_weight,
+            tv_weight=2 * self.strength * preset.tv_weight,
         )
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
