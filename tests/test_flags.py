@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tf_style import PRESETS, InputError, Settings, export_saved_model
-from tf_style.commands import flags, stylize, stylize_batch, stylize_export
+from tf_style.commands import flags, records, stylize, stylize_batch, stylize_export
 
 
 @pytest.fixture
@@ -91,6 +91,15 @@ def test_force_is_taken_for_no_memory_check_and_hidden():
     for flag in ("--no-memory-check", "--force"):
         assert parser.parse_args([flag]).memory_check is False
     assert "--force" not in parser.format_help()
+
+
+def test_what_is_not_given_is_left_to_a_stored_request():
+    parser = stylize._parser()
+    assert not records.NAMES & vars(parser.parse_args([])).keys()
+    given = vars(
+        parser.parse_args(["--bit-depth", "8", "--deterministic", "--style", "a", "--style", "b"])
+    )
+    assert (given["bit_depth"], given["deterministic"], given["style"]) == (8, True, ["a", "b"])
 
 
 def test_the_batch_takes_the_same_settings():

@@ -99,6 +99,21 @@ def test_identical_distributions_have_no_distance(channels, positions):
     )
 
 
+@pytest.mark.parametrize("rank", [47, tf.constant(47)])
+def test_rounding_beyond_the_rank_is_no_variance(rank):
+    """48 positions of 512 channels, in float32 as they come from the network."""
+    mean, covariance = moments(1, 512, 48)
+    rounded = covariance.astype(np.float32).astype(np.float64)
+    found, expected = target_of(mean, rounded, rank), target_of(mean, covariance, rank)
+    assert float(found.ridge[0]) == pytest.approx(float(expected.ridge[0]), rel=1e-6)
+    # Beyond it there are the ridges alone.
+    ridge = float(expected.ridge[0]) + gaussian.OWN_RIDGE * np.trace(covariance) / 512
+    np.testing.assert_allclose(found.variances[0, 47:], ridge, rtol=1e-6)
+    assert float(found.rest[0]) == pytest.approx(ridge, rel=1e-6)
+    # Not knowing it 465 roundings add up.
+    assert float(target_of(mean, rounded).rest[0]) > ridge * (1 + 1e-4)
+
+
 def test_one_colour_against_one_and_against_a_painting():
     flat = np.ones(16), np.zeros((16, 16))
     painting = moments(1, 16, 200)

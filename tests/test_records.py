@@ -372,6 +372,7 @@ def test_what_is_asked_beside_a_record_must_agree_with_it():
         "content_weight": 4.0,
         "style_blend": (1.0, 2.0),
         "deterministic": False,
+        "bit_depth": 8,
     }.items():
         with pytest.raises(InputError, match=f"--{name.replace('_', '-')} differs"):
             merged(**{name: value})

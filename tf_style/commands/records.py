@@ -86,18 +86,18 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
     Raises:
       InputError: If it is no record, or of an unknown format.
     """
-    if not isinstance(record, dict):
-        raise InputError(f"{source} holds no request that this version knows.")
-    number = record.get("format", 1)
-    if number not in (1, FORMAT):
-        raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-    }
     try:
-        return _from_format_1(values, known) if number == 1 else _from_format_2(values)
+        values = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
+        number = values.get("format", 1)
+        if number == 1:
+            return _from_format_1(values, known)
+        if number == FORMAT:
+            return _from_format_2(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error
+    raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
 
 
 def _from_format_2(values: dict[str, Any]) -> Request:

@@ -57,19 +57,22 @@ def gaussian_target(
       mean: float64 [batch, N].
       covariance: float64 [batch, N, N], symmetric; eigenvalues below 0 are rounding and taken as 0.
       rank: At most so many eigenvalues are above 0, a scalar int32 tensor where that is known only when
-        the graph runs; None for N.
+        the graph runs; what others come to is rounding, and taken as 0. None for N.
 
     Returns:
       The target, in float64: to be cast to the dtype of what is compared with it.
     """
     channels = covariance.shape[-1]
+    rank = channels if rank is None else rank
     most = min(MAX_DIRECTIONS, channels)
     if tf.is_tensor(rank):
         num_directions = tf.clip_by_value(rank, 1, most)
     else:
-        num_directions = most if rank is None else max(1, min(most, rank))
+        num_directions = max(1, min(most, rank))
     values, vectors = tf.linalg.eigh(covariance)
     values, vectors = tf.maximum(values[:, ::-1], 0.0), vectors[:, :, ::-1]
+    # Hundreds of roundings would add up to a part of the ridge.
+    values = tf.where(tf.range(channels) < rank, values, 0.0)
     average = tf.reduce_sum(values, axis=1) / channels
     ridge = RIDGE * average + LEAST_VARIANCE
     own = ridge + OWN_RIDGE * average

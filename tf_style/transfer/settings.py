@@ -78,7 +78,9 @@ class Settings:
     strength: float | None = setting(
         None,
         "from 0, the photograph, to 1, the style alone",
-        rule=Rule("a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= value <= 1),
+        rule=Rule(
+            "a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= float(value) <= 1
+        ),
         unset="0.5, which is the preset as it is",
         metavar="S",
     )
