@@ -154,7 +154,7 @@ def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer, preset):
     )
     inputs = prepare(CONTENT, [STYLE], settings)
     straight = StyleTransfer(inputs).run()
-    # Of tfp and moments, which take seconds to trace, once in the middle of the second level, or at each.
+    # Of tfp and moments, which take seconds to trace, once in the middle of a level, or at each one.
     stops = {("tfp", "gatys2016"): (30,), ("lbfgs", "painterly"): (3, 10)}
     for stop_after in stops.get((optimizer, preset), (1, 4, 6, 7, 11)):
         early = StyleTransfer(inputs)
