@@ -74,7 +74,9 @@ class Settings:
     strength: float | None = setting(
         None,
         "from 0, the photograph, to 1, the style alone",
-        rule=Rule("a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= value <= 1),
+        rule=Rule(
+            "a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= float(value) <= 1
+        ),
         unset="0.5, which is the preset as it is",
         metavar="S",
     )
@@ -200,7 +202,8 @@ class Settings:
             preset = preset.with_style_statistic(statistic)
         preset = dataclasses.replace(preset, **changes)
         if self.strength is not None:
-            preset = self._mixed(preset, has_content=has_content, num_styles=num_styles)
+            self._check_strength(preset, has_content=has_content, num_styles=num_styles)
+            preset = _mixed(preset, float(self.strength))
         has_both = has_content and num_styles and preset.style_weight
         if self.init is None and not has_both:
             # With one image only, starting from it would leave nothing to do: right for the photograph.
@@ -215,11 +218,7 @@ class Settings:
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
 
-    def _mixed(self, preset: Preset, *, has_content: bool, num_styles: int) -> Preset:
-        """The preset at this strength s: (1 - s) parts content, s parts style and total variation.
-
-        All are doubled, so that 0.5 is the preset itself, to the last bit.
-        """
+    def _check_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> None:
         reasons = {
             "there is no content image": not has_content,
             "there is no style image": not num_styles,
@@ -232,12 +231,6 @@ class Settings:
         for reason, is_so in reasons.items():
             if is_so:
                 raise InputError(f"strength would have no effect: {reason}.")
-        return dataclasses.replace(
-            preset,
-            content_weight=2 * (1 - self.strength) * preset.content_weight,
-            style_weight=2 * self.strength * preset.style_weight,
-            tv_weight=2 * self.strength * preset.tv_weight,
-        )
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
         given = {
@@ -302,6 +295,19 @@ class Settings:
             refuse("pair_precision", "it is L-BFGS's")
         if preset.init != "noise":
             refuse("seed", f"init is {preset.init!r}, and only noise is drawn")
+
+
+def _mixed(preset: Preset, strength: float) -> Preset:
+    """The preset with (1 - strength) parts content, and `strength` parts style and total variation.
+
+    All are doubled, so that at 0.5 it is the preset itself, to the last bit.
+    """
+    return dataclasses.replace(
+        preset,
+        content_weight=2 * (1 - strength) * preset.content_weight,
+        style_weight=2 * strength * preset.style_weight,
+        tv_weight=2 * strength * preset.tv_weight,
+    )
 
 
 setting_fields.accept_aliases(Settings, ALIASES)
