@@ -9,6 +9,7 @@ through each tile with dL/dG held fixed, and adds the gradients at the tiles' pi
 import math
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -141,8 +142,8 @@ class TiledObjective:
 
     def _make_style_targets(
         self, styles: Sequence[np.ndarray], blend: Sequence[float] | None
-    ) -> list[np.ndarray]:
-        """The blend's target for each style layer, float64."""
+    ) -> list[Any]:
+        """The blend's target for each style layer, as the statistic's `target` returns it."""
         if self._preset.style_layers and not styles:
             raise ValueError(
                 f"The style layers {self._preset.style_layers} take a style image or more."
