@@ -39,13 +39,20 @@ def load_for(spec: NetworkSpec, source: str) -> Weights:
         layers_up_to(spec.layers),
         normalize_for=spec.pooling if spec.normalize else None,
     )
-    if spec.pooling == "average" and spec.pooling_gain != 1.0:
-        # The convolution after each pooling takes it over: a pass over memory less.
-        for block in range(2, 6):
-            if (first := f"block{block}_conv1") in weights:
-                kernel, bias = weights[first]
-                weights[first] = kernel * np.float32(spec.pooling_gain), bias
-    return weights
+    gains = input_gains(spec)
+    return {name: (kernel * gains[name], bias) for name, (kernel, bias) in weights.items()}
+
+
+def input_gains(spec: NetworkSpec) -> dict[str, np.float32]:
+    """What each layer's kernel is multiplied by for `pooling_gain`, by the layer's name.
+
+    The convolution after each pooling takes it over: a pass over memory less.
+    """
+    gain = np.float32(spec.pooling_gain if spec.pooling == "average" else 1.0)
+    return {
+        layer.name: gain if layer.block > 1 and layer.name.endswith("_conv1") else np.float32(1.0)
+        for layer in layers_up_to(spec.layers)
+    }
 
 
 def load(

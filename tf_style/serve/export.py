@@ -231,7 +231,7 @@ class _PackedWeights(tf.Module):
         self._network = stylizer.features
         # By the name of the network's variable, for weights as they are.
         self._arrays: dict[str, tf.Variable] = {}
-        # By the layer's name: codebook, codes, bias, means of the layer's input and its own.
+        # By the layer's name: codebook, codes, bias, factors of the layer's input and its own means.
         self._packed: dict[str, list[tf.Variable]] = {}
         if stylizer.settings.weights != "embedded":
             for variable in self._network.model.non_trainable_variables:
@@ -241,19 +241,20 @@ class _PackedWeights(tf.Module):
         means = {layer.name: np.ones(layer.channels, np.float32) for layer in layers}
         if stylizer.preset.normalize:
             means = weights.mean_activations(stylizer.preset.pooling, layers)
+        gains = weights.input_gains(stylizer.preset)
         input_means = np.ones(3, np.float32)
         for name, (codebook, codes, bias) in weights.load_embedded_codes(layers).items():
-            arrays = (codebook, codes, bias, input_means, means[name])
+            arrays = (codebook, codes, bias, input_means * gains[name], means[name])
             self._packed[name] = [tf.Variable(array, trainable=False) for array in arrays]
             input_means = means[name]
 
     def features(self) -> Features:
         """The network, its weights unpacked where this is called."""
         values = {path: variable.read_value() for path, variable in self._arrays.items()}
-        for name, (codebook, codes, bias, input_means, means) in self._packed.items():
+        for name, (codebook, codes, bias, input_factors, means) in self._packed.items():
             # As in `weights.normalize`, operation by operation, so that the bits are the same.
             kernel = tf.gather(codebook, tf.cast(codes, tf.int32))
-            values[f"{name}/kernel"] = kernel * input_means[:, tf.newaxis] / means
+            values[f"{name}/kernel"] = kernel * input_factors[:, tf.newaxis] / means
             values[f"{name}/bias"] = bias / means
         return _StatelessFeatures(self._network, values)
 
