@@ -51,6 +51,7 @@ def test_reaches_what_a_transfer_of_the_same_evaluations_reaches(stylizer, conte
 def test_with_the_history_that_serving_md_names_it_is_that_transfer_beyond_ten_iterations(contents):
     """And with a `StyleTransfer`'s own it is another: the sentence is not idle."""
     chosen = {"iterations": 16, "precision": "float32", "pair_precision": "float32"}
+    chosen |= {"preset": "gatys2016"}
     # Of the content's size, so that nothing is resized.
     stylizer = Stylizer(contents[1], **chosen)
     state = stylizer.optimize(tf.constant(255 * contents[:1]), stylizer.own_styles)
