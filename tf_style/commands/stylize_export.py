@@ -47,6 +47,7 @@ _SETTINGS = {
         "help": "of the network; float32 is fast everywhere",
     },
     "preset": {},
+    "strength": {},
     "content_weight": {},
     "style_weight": {},
     "style_scale": {},
