@@ -53,12 +53,12 @@ def test_with_the_history_that_serving_md_names_it_is_that_transfer_beyond_ten_i
     chosen = {"iterations": 16, "precision": "float32", "pair_precision": "float32"}
     chosen |= {"preset": "gatys2016"}
     # Of the content's size, so that nothing is resized.
-    stylizer = Stylizer(contents[1], **chosen)
+    stylizer = Stylizer(contents[2], **chosen)
     state = stylizer.optimize(tf.constant(255 * contents[:1]), stylizer.own_styles)
     losses = []
     for history in (HISTORY, None):
         settings = Settings(size=64, levels=1, pairs=history, **chosen)
-        run = StyleTransfer(prepare(contents[0], [contents[1]], settings)).run()
+        run = StyleTransfer(prepare(contents[0], [contents[2]], settings)).run()
         assert len(run.evaluations) == 17, "a search would make the two differ"
         losses.append(run.final.loss)
     # Measured: 2e-8, and 6e-4 with the other history.
