@@ -15,7 +15,7 @@ import compile_ops  # noqa: E402
 
 version = runpy.run_path(str(ROOT / "tf_style" / "_version.py"))
 tensorflow_range = version["TENSORFLOW_RANGE"]
-RAY = "ray[data]>=2.60,<3"
+RAY = "ray>=2.60,<3"
 
 
 class BuildOps(Command):
@@ -97,7 +97,7 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{tensorflow_range}"],
         "ray": [RAY],
-        "test": ["pytest==9.2.0", "kserve==0.21.0", "tensorflow-serving-api==2.21.0", RAY],
+        "test": ["pytest==9.2.0", "scipy", "kserve==0.21.0", "tensorflow-serving-api==2.21.0", RAY],
         "dev": ["pytest==9.2.0", "ruff==0.17.6", "pyright==1.1.414", "clang-format==23.1.5"],
     },
 )

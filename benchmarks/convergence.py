@@ -19,9 +19,9 @@ VARIANTS = {
     "float32": ["--precision", "float32"],
     "two levels": ["--levels", "2"],
     "three levels": ["--levels", "3"],
-    "m = 5": ["--pairs", "5"],
-    "m = 10": ["--pairs", "10"],
-    "m = 20": ["--pairs", "20"],
+    "m = 5": ["--history", "5"],
+    "m = 10": ["--history", "10"],
+    "m = 20": ["--history", "20"],
     "noise": ["--init", "noise"],
     "noise, two levels": ["--init", "noise", "--levels", "2"],
 }

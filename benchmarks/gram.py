@@ -160,7 +160,7 @@ def evaluations(width: int, height: int, runs: int) -> str:
         functions = {}
         for name, loss in LOSSES.items():
             objective = Objective(features, preset, content=image, styles=[image], kernel="custom")
-            with mock.patch("tf_style.objective.objective.gram_loss", loss):
+            with mock.patch("tf_style.objective.gram_style.gram_loss", loss):
                 objective.parts_and_gradient(image)  # Traced here, once and for all.
             functions[name] = objective.parts_and_gradient
         times = medians_ms(functions, [image], runs)

@@ -1,7 +1,7 @@
 """Tiles against the whole picture: time, memory, the picture, and whether tiles show in it.
 
 python benchmarks/tiles.py --content photo.jpg --style painting.jpg
-python benchmarks/tiles.py --size 4096 --levels 4 --iterations 60 --pairs 10 --memory 6 --tiles auto
+python benchmarks/tiles.py --size 4096 --levels 4 --iterations 60 --history 10 --memory 6 --tiles auto
 python benchmarks/tiles.py --size 16384 --evaluation 1536
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--levels", type=int, default=1)
-    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--history", type=int, default=10)
     parser.add_argument("--precision", default="auto", help="the value of --precision")
     parser.add_argument("--memory", help="the value of --memory")
     parser.add_argument(
@@ -56,7 +56,7 @@ def main() -> None:
     lines = [
         f"{results.machine()}. {pathlib.Path(arguments.content).name} in "
         f"{pathlib.Path(arguments.style).name}, {arguments.size} px, {arguments.iterations} iterations "
-        f"in {arguments.levels} levels, {arguments.pairs} pairs, precision {arguments.precision}. "
+        f"in {arguments.levels} levels, {arguments.history} pairs, precision {arguments.precision}. "
         "Floor: 1.5 times the crops' pixels over the picture's, for two passes forward and one back.",
         "",
         "| --tile | seconds of the optimisation | times the first | floor | peak MiB | estimated "
@@ -101,7 +101,7 @@ def run(
     command = [sys.executable, str(ROOT / "bin" / "stylize"), "--tile", tile]
     command += ["--content", arguments.content, "--style", arguments.style, "--output", str(output)]
     command += ["--size", str(arguments.size), "--iterations", str(arguments.iterations)]
-    command += ["--levels", str(arguments.levels), "--pairs", str(arguments.pairs)]
+    command += ["--levels", str(arguments.levels), "--history", str(arguments.history)]
     command += ["--precision", arguments.precision]
     if arguments.memory:
         command += ["--memory", arguments.memory]
@@ -170,7 +170,7 @@ def with_changed_start(arguments: argparse.Namespace) -> np.ndarray:
     """The whole picture's run from a start that differs by rounding: how far that alone leads away."""
     from tf_style import StyleTransfer, prepare
 
-    names = ("size", "iterations", "levels", "pairs", "precision")
+    names = ("size", "iterations", "levels", "history", "precision")
     settings = Settings(tile="off", **{name: getattr(arguments, name) for name in names})
     transfer = StyleTransfer(prepare(arguments.content, [arguments.style], settings))
     noise = np.random.default_rng(0).standard_normal(transfer.image.shape).astype(np.float32)

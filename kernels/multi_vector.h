@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "common.h"
 
@@ -18,7 +17,8 @@ namespace tf_style {
 struct Vectors {
   int64_t size;
   Element element;
-  std::vector<const void*> data;
+  int64_t count;
+  const void* const* data;
 };
 
 // Bytes of scratch memory for `MultiDot`, with any alignment.

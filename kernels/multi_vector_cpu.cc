@@ -29,14 +29,13 @@ const char* At(const Vectors& vectors, int64_t index, int64_t start) {
 }  // namespace
 
 size_t MultiDotScratchBytes(const Vectors& vectors) {
-  return CeilDivide(vectors.size, kPiece) * vectors.data.size() *
-             sizeof(double) +
+  return CeilDivide(vectors.size, kPiece) * vectors.count * sizeof(double) +
          kMemoryAlignment;
 }
 
 void MultiDot(const Vectors& vectors, const float* q, void* scratch,
               const Workers& workers, double* products) {
-  const int64_t count = vectors.data.size();
+  const int64_t count = vectors.count;
   const auto& kernels = CurrentKernels<VectorKernels>(vectors.element);
   const int64_t num_parts = CeilDivide(vectors.size, kPiece) * count;
   double* parts = Arena(scratch).Take<double>(num_parts);
@@ -53,7 +52,7 @@ void MultiDot(const Vectors& vectors, const float* q, void* scratch,
 
 void MultiAxpy(const Vectors& vectors, const float* factors,
                const Workers& workers, float* q) {
-  const int64_t count = vectors.data.size();
+  const int64_t count = vectors.count;
   const auto& kernels = CurrentKernels<VectorKernels>(vectors.element);
   ForEachPiece(
       vectors.size, workers, [&](int64_t, int64_t start, int64_t size) {

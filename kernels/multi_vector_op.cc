@@ -24,22 +24,26 @@ struct Batch {
       }
     }
     count = list.size();
+    TF_RETURN_IF_ERROR(
+        AllocateScratch(context, count * sizeof(const void*), &pointers));
     batch = q.dim_size(0);
     size = batch == 0 ? 0 : q.NumElements() / batch;
     return absl::OkStatus();
   }
 
-  // The vectors of one element of the batch.
-  Vectors At(int64_t index) const {
-    Vectors vectors = {size, ElementOf(list[0].dtype()), {}};
-    const int64_t offset = index * size * ElementBytes(vectors.element);
-    for (const Tensor& vector : list) {
-      vectors.data.push_back(static_cast<const char*>(vector.data()) + offset);
+  // The vectors of one element of the batch, until the next call.
+  Vectors At(int64_t index) {
+    const Element element = ElementOf(list[0].dtype());
+    const int64_t offset = index * size * ElementBytes(element);
+    const void** data = static_cast<const void**>(pointers.data());
+    for (int64_t i = 0; i < count; ++i) {
+      data[i] = static_cast<const char*>(list[i].data()) + offset;
     }
-    return vectors;
+    return {size, element, count, data};
   }
 
   tensorflow::OpInputList list;
+  Tensor pointers;  // Scratch for `At`.
   int64_t count;
   int64_t batch;
   int64_t size;

@@ -37,12 +37,13 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
   Array q(size, Element::kFloat32);
   std::vector<Array> arrays;
   std::vector<float> factors;
-  Vectors vectors = {size, element, {}};
+  std::vector<const void*> pointers;
   for (int i = 0; i < count; ++i) {
     arrays.emplace_back(size, element);
-    vectors.data.push_back(arrays.back().memory.get());
+    pointers.push_back(arrays.back().memory.get());
     factors.push_back(normal(random));
   }
+  const Vectors vectors = {size, element, count, pointers.data()};
   for (int64_t k = 0; k < size; ++k) {
     q.Set(k, normal(random));
     for (Array& array : arrays) array.Set(k, normal(random));

@@ -1,6 +1,9 @@
 """The paper's equations in NumPy float64, from the page, and a network small enough for them."""
 
 import numpy as np
+import scipy.linalg
+
+from tf_style.objective import gaussian
 
 
 def gram(features: np.ndarray) -> np.ndarray:
@@ -31,6 +34,18 @@ def layer_style_gradient(features: np.ndarray, target_gram: np.ndarray) -> np.nd
     difference = gram(features) - target_gram
     gradient = features @ difference / (channels**2 * positions**2)
     return np.where(features > 0, gradient, 0.0)
+
+
+def gaussian_distance(mean, covariance, target_mean, target_covariance) -> float:
+    """The textbook's squared Wasserstein-2 distance, with the ridges, by SciPy's square roots."""
+    channels = len(mean)
+    average, own = np.trace(target_covariance) / channels, np.trace(covariance) / channels
+    ridge = gaussian.RIDGE * average + gaussian.LEAST_VARIANCE
+    a = target_covariance + (ridge + gaussian.OWN_RIDGE * average) * np.eye(channels)
+    c = covariance + (ridge + gaussian.OWN_RIDGE * own) * np.eye(channels)
+    root = scipy.linalg.sqrtm(a).real
+    cross = scipy.linalg.sqrtm(root @ c @ root).real
+    return np.sum((mean - target_mean) ** 2) + np.trace(a + c - 2 * cross)
 
 
 class Network:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_style import InputError, Settings, StyleTransfer, TransferError, prepare
+from tf_style import InputError, Settings, Status, StyleTransfer, TransferError, prepare
 from tf_style.commands import stylize
 from tf_style.transfer import checkpoint
 
@@ -138,22 +138,35 @@ def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path, monkeypatch):
     assert len(os.listdir(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "tfp", "adam"])
-def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "preset"),
+    [("lbfgs", "gatys2016"), ("tfp", "gatys2016"), ("adam", "gatys2016"), ("lbfgs", "painterly")],
+)
+def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer, preset):
     settings = Settings(
-        size=64, iterations=12, levels=2, optimizer=optimizer, precision="float32", init="noise"
+        preset=preset,
+        size=64,
+        iterations=12,
+        levels=2,
+        optimizer=optimizer,
+        precision="float32",
+        init="noise",
     )
     inputs = prepare(CONTENT, [STYLE], settings)
     straight = StyleTransfer(inputs).run()
-    # Of tfp, which takes seconds to trace, once at the second level.
-    for stop_after in (25,) if optimizer == "tfp" else (1, 4, 6, 7, 11):
+    # Of tfp and moments, which take seconds to trace, once in the middle of a level, or at each one.
+    stops = {("tfp", "gatys2016"): (30,), ("lbfgs", "painterly"): (3, 10)}
+    for stop_after in stops.get((optimizer, preset), (1, 4, 6, 7, 11)):
         early = StyleTransfer(inputs)
         early.run(
             callback_every=1, should_stop=lambda early=early, n=stop_after: len(early._evaluations) > n
         )
+        assert early._minimizer.status == Status.RUNNING
+        assert optimizer != "tfp" or (early.level == 1 and early._minimizer.iterations > 0)
         later = StyleTransfer(inputs)
         later.restore(early.state())
         result = later.run()
+        assert isinstance(result.seconds, float)
         np.testing.assert_array_equal(result.image, straight.image)
         losses = [[evaluation.loss for evaluation in run.evaluations] for run in (straight, result)]
         assert losses[0] == losses[1]
@@ -174,16 +187,37 @@ def run(folder, *extra):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """The picture of the run that is never stopped."""
+    return run_straight(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def straight_by_moments(tmp_path_factory):
+    """Likewise."""
+    return run_straight(tmp_path_factory, *BY_MOMENTS)
+
+
+def run_straight(tmp_path_factory, *extra):
     folder = tmp_path_factory.mktemp("straight")
-    done = run(folder, *REQUESTED, "--output", "out.png", "--trace", "out.json")
+    done = run(folder, *REQUESTED, *extra, "--output", "out.png", "--trace", "out.json")
     assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
-def test_killed_at_any_moment_and_resumed(tmp_path, straight, seconds):
+BY_MOMENTS = ("--preset", "painterly", "--strength", "0.7")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "extra", "seconds"),
+    [
+        *(("straight", (), seconds) for seconds in (0.1, 0.5, 1.0)),
+        ("straight_by_moments", BY_MOMENTS, 0.3),
+    ],
+)
+def test_killed_at_any_moment_and_resumed(tmp_path, request, fixture, extra, seconds):
     """SIGKILL a while after the first checkpoint; benchmarks/kill.py does it at 40 random moments."""
-    arguments = [*REQUESTED, "--output", "out.png", "--checkpoint", "run", "--checkpoint-every", "0"]
+    straight = request.getfixturevalue(fixture)
+    arguments = [*REQUESTED, *extra, "--output", "out.png"]
+    arguments += ["--checkpoint", "run", "--checkpoint-every", "0"]
     process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL)
     while not (tmp_path / "run").exists() or not checkpoint.is_in(tmp_path / "run"):
         assert process.poll() is None

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 
 from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer
 from tf_style.commands import stylize
+from tf_style.transfer import memory
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -85,9 +86,9 @@ BAD_REQUESTS = {
     "weights of the wrong length": (request("--weights", "short.h5"), "short.h5"),
     "missing weights": (request("--weights", "none.h5"), "none.h5"),
     "negative size": (request("--size", "-5"), "-5"),
-    "size that is no number": (request("--size", "large"), "large"),
+    "size that is not a number": (request("--size", "large"), "large"),
     "negative weight": (request("--content-weight", "-1"), "content_weight"),
-    "weight that is no number": (request("--style-weight", "nan"), "style_weight"),
+    "weight that is NaN": (request("--style-weight", "nan"), "style_weight"),
     "list that is no list": (request("--style-layer-weights", "1,two"), "two"),
     "list of another length": (request("--style-layer-weights", "1,2"), "style_layer_weights"),
     "unknown preset": (request("--preset", "monet"), "monet"),
@@ -135,7 +136,7 @@ BAD_REQUESTS = {
     "layer twice": (request("--style-layers", "conv1_1,relu1_1"), "each named once"),
     "weights that are text": (request("--weights", "text.jpg"), "text.jpg"),
     "weights that are a pipe": (request("--weights", "fifo.png"), "fifo.png"),
-    "seed that is no number": (request("--init", "noise", "--seed", "dice"), "dice"),
+    "seed that is not a number": (request("--init", "noise", "--seed", "dice"), "dice"),
     "negative seed": (request("--init", "noise", "--seed", "-1"), "seed"),
     "twelve bits": (request("--bit-depth", "12"), "12"),
     "fit of a texture": (request("--style-fit", "stretch", content=None), "style_fit"),
@@ -340,6 +341,18 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys)
     assert sorted(folder.iterdir()) == before
     assert stylize.main(request("--dry-run", "--memory", "0.01", *SHALLOW)) == 2
     assert "of memory in all" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_the_checkpoint(folder, capsys, monkeypatch):
+    monkeypatch.setattr(
+        memory,
+        "estimate",
+        lambda *inputs, has_checkpoint=False, **options: (1 + has_checkpoint) * 2**30,
+    )
+    arguments = request("--dry-run", "--no-memory-check", "--iterations", "1", *SHALLOW[:4])
+    for extra, expected in (([], "1.0"), (["--checkpoint", "run"], "2.0")):
+        assert stylize.main([*arguments, *extra]) == 0
+        assert f"memory: about {expected} GiB" in capsys.readouterr().out
 
 
 def test_ray_without_tiles_is_refused(folder, capsys):

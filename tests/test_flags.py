@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tf_style import PRESETS, InputError, Settings, export_saved_model
-from tf_style.commands import flags, stylize, stylize_batch, stylize_export
+from tf_style.commands import flags, records, stylize, stylize_batch, stylize_export
 
 
 @pytest.fixture
@@ -26,6 +26,8 @@ VALUES = {
     "content_layers": ("conv4_2, conv5_2", ("conv4_2", "conv5_2")),
     "style_layers": ("conv1_1", ("conv1_1",)),
     "style_layer_weights": ("1,2.5", (1.0, 2.5)),
+    "style_statistic": ("moments", "moments"),
+    "strength": ("0.25", 0.25),
     "pooling": ("max", "max"),
     "padding": ("zero", "zero"),
     "weights": ("imagenet", "imagenet"),
@@ -70,6 +72,8 @@ def test_the_help_has_choices_and_defaults(parser):
         "--history N pairs of steps and gradient differences that L-BFGS keeps (m) (default: 40)",
         "--memory GIB to take at most (default: all available)",
         "--seed N of the noise (default: 0)",
+        "--style-statistic {gram,moments} what the style is: Gram matrices, as in the paper,",
+        "--strength S from 0, the photograph, to 1, the style alone (default: 0.5, which is the preset",
     ):
         assert expected in text
     assert "--pairs" not in text
@@ -89,6 +93,15 @@ def test_force_is_taken_for_no_memory_check_and_hidden():
     assert "--force" not in parser.format_help()
 
 
+def test_what_is_not_given_is_left_to_a_stored_request():
+    parser = stylize._parser()
+    assert not records.NAMES & vars(parser.parse_args([])).keys()
+    given = vars(
+        parser.parse_args(["--bit-depth", "8", "--deterministic", "--style", "a", "--style", "b"])
+    )
+    assert (given["bit_depth"], given["deterministic"], given["style"]) == (8, True, ["a", "b"])
+
+
 def test_the_batch_takes_the_same_settings():
     text = stylize_batch._parser().format_help()
     for name in Settings.__dataclass_fields__:
@@ -102,7 +115,9 @@ def test_the_exports_help_has_the_exports_defaults():
     for name in ("size", "iterations", "max_iterations", "precision"):
         (found,) = re.findall(rf"--{name.replace('_', '-')} \S+ [^()]*\(default: (\w+)\)", text)
         assert found == str(parameters[name].default)
-    assert "(default: gatys2016)" in text
+    assert "(default: painterly)" in text
+    assert "--strength S" in text
+    assert "--style-statistic {gram,moments}" in text
 
 
 def test_a_wrong_word_is_refused_by_the_library():

@@ -4,6 +4,7 @@ import ast
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -48,6 +49,7 @@ WITHOUT_TENSORFLOW = (
     "objective.scales",
     "objective.tile_plan",
     "transfer.checkpoint",
+    "transfer.format_1",
     "transfer.memory",
     "transfer.prepare",
     "transfer.pyramid",
@@ -98,3 +100,11 @@ for module in {WITHOUT_TENSORFLOW!r}:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_pyright_checks_the_modules_without_tensorflow():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    included = project["tool"]["pyright"]["include"]
+    for module in WITHOUT_TENSORFLOW:
+        path = f"tf_style/{module.replace('.', '/')}.py"
+        assert any(path == each or path.startswith(f"{each}/") for each in included), module

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
 from tf_style.commands import jobs, stylize_batch
+from tf_style.commands import records as record_format
 from tf_style.commands.request import Request
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -199,6 +200,14 @@ def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
     changed = dataclasses.replace(PRESETS[Settings.preset], tv_exponent=1)
     monkeypatch.setitem(PRESETS, Settings.preset, changed)
     assert name() != first
+
+
+def test_names_do_not_depend_on_the_form_of_records(folder, monkeypatch):
+    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(pairs, "made", Settings())
+    monkeypatch.setattr(record_format, "FORMAT", 99)
+    (second,) = jobs.make_jobs(pairs, "made", Settings())
+    assert first.output == second.output
 
 
 def test_names_that_are_too_long_or_no_files(folder):

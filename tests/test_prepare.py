@@ -42,7 +42,8 @@ STYLE = picture(80, 40, seed=1)
 )
 def test_the_working_size_is_the_contents_scaled(settings, expected):
     inputs = prepared(CONTENT, [STYLE], **settings)
-    assert inputs.levels[-1].content.shape == inputs.initial.shape == (*expected, 3)
+    assert inputs.levels[-1].content.shape == (*expected, 3)
+    assert inputs.initial.shape == inputs.levels[0].content.shape
     assert inputs.levels[-1].content.dtype == inputs.initial.dtype == np.float32
     # As `images.resize` gives it, on the 0..255 scale.
     resized = 255.0 * resize(CONTENT / 255, *expected)
@@ -149,12 +150,12 @@ def test_a_file_its_bytes_an_open_file_and_an_array_are_the_same(tmp_path):
 
 def test_weights_go_as_deep_as_the_layers_used_and_are_normalised_for_the_pooling():
     for pooling in ("average", "max"):
-        received = prepared(CONTENT, [STYLE], size=45, pooling=pooling).weights
+        received = prepared(CONTENT, [STYLE], size=45, pooling=pooling, preset="gatys2016").weights
         expected = load("embedded", normalize_for=pooling)
         assert list(received) == ["block1_conv1", "block1_conv2"]
         for name, arrays in received.items():
             np.testing.assert_array_equal(arrays[0], expected[name][0])
-    received = prepared(CONTENT, [STYLE], size=45, normalize=False).weights
+    received = prepared(CONTENT, [STYLE], size=45, preset="gatys2016", normalize=False).weights
     np.testing.assert_array_equal(received["block1_conv1"][0], load("embedded")["block1_conv1"][0])
 
 
@@ -192,7 +193,7 @@ def test_arrays_out_of_range_are_refused():
 
 
 def test_each_level_has_its_pictures():
-    inputs = prepared(CONTENT, [STYLE], size=80, levels=2)
+    inputs = prepared(CONTENT, [STYLE], size=80, levels=2, preset="gatys2016")
     assert (inputs.height, inputs.width) == (53, 80)
     assert inputs.initial.shape == (26, 40, 3)
     for level, (height, width) in zip(inputs.levels, [(26, 40), (53, 80)], strict=True):

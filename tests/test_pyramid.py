@@ -41,6 +41,35 @@ def test_automatic_levels_are_always_possible():
             pyramid.plan(height, width, preset=preset, num_levels=count, iterations=count)
 
 
+def test_there_are_no_more_levels_than_iterations():
+    assert pyramid.automatic_levels(4000, 4000, PRESET) == 4
+    assert [pyramid.automatic_levels(4000, 4000, PRESET, iterations=n) for n in (1, 3, 9)] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("preset", [PRESET, PRESETS["painterly"]], ids=["gatys2016", "painterly"])
+def test_levels_in_a_graph_are_those_of_numbers(preset):
+    """With sizes and iterations that the graph does not know when it is traced."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float64)] * 3)
+    def in_graph(height, width, iterations):
+        count = pyramid.count_levels(height, width, preset, iterations=iterations, xp=tf)
+        sides = [pyramid.sides(side, preset, tf) for side in (height, width)]
+        return count, *sides, pyramid.shares(iterations, count, preset, tf)
+
+    random = np.random.default_rng(0)
+    for height, width in ((16, 16), (401, 803), *random.integers(16, 5000, (200, 2)).tolist()):
+        iterations = int(random.integers(1, 500))
+        count = pyramid.automatic_levels(height, width, preset, iterations=iterations)
+        levels = pyramid.plan(height, width, preset=preset, num_levels=count, iterations=iterations)
+        found, heights, widths, counts = (
+            np.array(each).tolist() for each in in_graph(float(height), float(width), float(iterations))
+        )
+        assert found == count
+        assert counts[:count] == [level.iterations for level in levels]
+        assert heights[:count] == [level.height for level in reversed(levels)]
+        assert widths[:count] == [level.width for level in reversed(levels)]
+
+
 def test_the_full_size_keeps_the_preset():
     for preset in PRESETS.values():
         assert pyramid.plan(64, 64, preset=preset, num_levels=2, iterations=2)[-1].preset == preset

@@ -49,10 +49,10 @@ def pictures():
     return [np.float32(generator.uniform(0, 255, (1, HEIGHT, WIDTH, 3))) for _ in range(3)]
 
 
-def objective(pool, arrays, pictures):
+def objective(pool, arrays, pictures, preset=PRESET):
     content, style, _ = pictures
     return TiledObjective(
-        *(Features(PRESET, arrays), PRESET),
+        *(Features(preset, arrays), preset),
         content=content,
         styles=[style],
         height=HEIGHT,
@@ -93,6 +93,19 @@ def test_the_same_bits_on_more_and_more_workers(nodes, arrays, pictures, alone):
         nodes.add_node(num_cpus=1)
         pool = ray_pool.RayPool(PRESET, arrays, "float32")
         assert same(objective(pool, arrays, pictures).parts_and_gradient(image), alone)
+
+
+def test_moments_have_the_same_bits_on_two_workers(nodes, pictures):
+    preset = PRESETS["painterly"]
+    arrays = weights.load_for(preset, "embedded")
+    image = tf.constant(pictures[2])
+    pool = LocalPool(TileWorker(Features(preset, arrays), preset))
+    expected = objective(pool, arrays, pictures, preset).parts_and_gradient(image)
+    added = [nodes.add_node(num_cpus=1) for _ in range(2)]
+    pool = ray_pool.RayPool(preset, arrays, "float32")
+    assert same(objective(pool, arrays, pictures, preset).parts_and_gradient(image), expected)
+    for node in added:
+        nodes.remove_node(node)
 
 
 def worker_ids() -> list[int]:

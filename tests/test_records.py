@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.commands import provenance, records, stylize
+from tf_style.commands import jobs, provenance, records, stylize
 from tf_style.commands.request import Request
 from tf_style.transfer import checkpoint
 
@@ -58,6 +58,16 @@ def change_presets(monkeypatch):
         monkeypatch.setitem(PRESETS, name, changed)
 
 
+# What objectives were in that version, before it could be chosen.
+WITHOUT_A_NAME = {
+    "style_statistic": "gram",
+    "pooling_gain": 1.0,
+    "level_ratio": 2.0,
+    "coarsest_side_px": 400.0,
+    "level_decay": 0.5,
+}
+
+
 @pytest.mark.parametrize("name", ["default.json", "adam.json"])
 def test_a_trace_of_format_1_means_its_versions_defaults(tmp_path, monkeypatch, name):
     change_presets(monkeypatch)
@@ -66,7 +76,7 @@ def test_a_trace_of_format_1_means_its_versions_defaults(tmp_path, monkeypatch, 
     request = provenance.read_trace(str(path)).request
     # A trace says how its own version took each setting.
     (level,) = trace["levels"]
-    expected = level["preset"] | {"source": request.objective.source}
+    expected = WITHOUT_A_NAME | level["preset"] | {"source": request.objective.source}
     assert through_json(dataclasses.asdict(request.objective)) == expected
     assert request.settings.num_pairs == {"default.json": 40, "adam.json": 10}[name]
     assert request.settings.pair_precision == "bfloat16"
@@ -112,9 +122,22 @@ def same_numerics(trace):
     )
 
 
+def as_numerics_1_computed(monkeypatch):
+    """The preconditioner of the version that wrote the records, which favoured fine colour."""
+    from tf_style.optimize import preconditioner
+
+    curvatures = (
+        (0.1, 0.1, 0.1, 0.35, 1.0, 1.5, 1.3, 0.85, 0.6),
+        (0.1, 0.1, 0.2, 0.7, 0.8, 0.5, 0.3, 0.1, 0.1),
+        (0.8, 0.5, 0.8, 1.6, 1.5, 0.9, 0.6, 0.13, 0.1),
+    )
+    monkeypatch.setattr(preconditioner, "CURVATURES", curvatures)
+
+
 @pytest.mark.parametrize("name", ["default.json", "adam.json"])
 def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
     change_presets(monkeypatch)
+    as_numerics_1_computed(monkeypatch)
     path = put_trace(name, tmp_path)
     assert (
         stylize.main(["--from-trace", str(path), "--trace", str(tmp_path / "t.json"), "--quiet"]) == 0
@@ -128,8 +151,10 @@ def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
         np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-3)
 
 
-def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("default:an earlier version began this run")
+def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monkeypatch, capfd):
     change_presets(monkeypatch)
+    as_numerics_1_computed(monkeypatch)
     trace = json.loads((DATA / "default.json").read_text())
     here = same_numerics(trace)
     changes = {"tf_style": "0.0.9"}  # Its version does not matter.
@@ -137,6 +162,7 @@ def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monk
         changes |= as_here()
     folder = put_checkpoint(tmp_path, **changes)
     assert stylize.main(["--resume", folder, "--quiet"]) == 0
+    assert "warning: an earlier version began this run" in capfd.readouterr().err
     with Image.open(DATA / "default.png") as then, Image.open(tmp_path / "default.png") as now:
         pictures = [np.asarray(picture, float) for picture in (then, now)]
     if here:
@@ -190,6 +216,14 @@ REQUESTS = {
     ),
     "texture": Request.make(None, ["s.png"], "o.png", Settings(preset="pastiche", seed=4)),
     "reconstruction": Request.make("c.png", [], "o.png", Settings(optimizer="adam")),
+    "strong": Request.make("c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=0.75)),
+    "photograph": Request.make("c.png", ["s.png"], "o.png", Settings(preset="jcjohnson", strength=0.0)),
+    "style alone": Request.make(
+        "c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=1.0)
+    ),
+    "moments": Request.make(
+        *("c.png", ["s.png"], "o.png", Settings(preset="gatys2016", style_statistic="moments"))
+    ),
 }
 
 
@@ -199,6 +233,7 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
     record = through_json(records.as_dict(request))
     assert record["format"] == 2
     open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
+    open_ones |= {"strength"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")
@@ -209,6 +244,57 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
     assert through_json(records.as_dict(again)) == record
     for value in ("content", "styles", "output", "bit_depth", "trace", "save_every", "deterministic"):
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
+
+
+def test_a_strength_is_applied_once_however_often_it_is_read():
+    request = REQUESTS["strong"]
+    weights = (0.5 * 0.006, 1.5, 1.5 * (1 / 255**2))
+    for _ in range(3):
+        record = through_json(records.as_dict(request))
+        found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
+        assert found == weights
+        assert record["strength"] == 0.75
+        request = records.read_request(record, "it")
+        objective = request.objective
+        assert (objective.content_weight, objective.style_weight, objective.tv_weight) == weights
+        assert request.settings.strength == 0.75
+    assert records.merge_stored(request, {"strength": 0.75}, "the trace t.json") == request
+    with pytest.raises(InputError, match="--strength differs from what the trace t.json holds, 0.75"):
+        records.merge_stored(request, {"strength": 0.5}, "the trace t.json")
+
+
+def test_a_trace_and_a_checkpoint_keep_the_strength(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--content", CONTENT, "--style", STYLE, "--output", "out.png", "--size", "32"]
+    arguments += ["--iterations", "4", "--precision", "float32", "--strength", "0.8"]
+    arguments += ["--preset", "painterly", "--checkpoint", "run", "--trace", "t.json", "--quiet"]
+    assert stylize.main(arguments) == 0
+    trace = json.loads((tmp_path / "t.json").read_text())
+    assert stylize.main(["--resume", "run", "--output", "resumed.png", "--quiet"]) == 0
+    assert stylize.main(["--resume", "run", "--strength", "0.7"]) == 2
+    again = ["--from-trace", "t.json", "--output", "again.png", "--trace", "u.json", "--quiet"]
+    assert stylize.main(again) == 0
+    repeated = json.loads((tmp_path / "u.json").read_text())
+    losses = [[evaluation["loss"] for evaluation in each["evaluations"]] for each in (trace, repeated)]
+    assert losses[0] == losses[1]
+    pictures = []
+    for name in ("out.png", "resumed.png", "again.png"):
+        with Image.open(tmp_path / name) as picture:
+            pictures.append(np.asarray(picture))
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(pictures[0], pictures[2])
+
+
+def test_a_batch_has_a_strength_and_names_its_pictures_by_it(tmp_path):
+    jobs_of = {
+        strength: jobs.make_jobs(
+            [(CONTENT, STYLE)], tmp_path, Settings(preset="gatys2016", strength=strength)
+        )[0]
+        for strength in (None, 0.25, 0.75)
+    }
+    assert jobs_of[0.25].objective.content_weight == 3e7
+    assert jobs_of[0.75].objective.style_weight == 1.5e9
+    assert len({job.output for job in jobs_of.values()}) == 3
 
 
 def test_a_request_cannot_be_changed():
@@ -225,6 +311,22 @@ def damaged():
         "a list": [record],
         "another format": record | {"format": 99},
         "format of a word": record | {"format": "two"},
+        "a ratio of nothing": record | {"objective": record["objective"] | {"level_ratio": 0}},
+        "a gain in words": record | {"objective": record["objective"] | {"pooling_gain": "2"}},
+        "a statistic that is none": record | {"style_statistic": "mean"},
+        "a pooling that is none": record | {"pooling": "mean"},
+        **{
+            f"no {name}": record | {name: None}
+            for name in ("content_weight", "normalize", "pooling", "padding", "init", "output")
+        },
+        **{f"no {name}": record | {name: None} for name in ("size", "history", "style_scale", "style")},
+        "a number as start": record | {"init": 5},
+        "a number as weights": record | {"weights": 5},
+        "a number as device": record | {"device": 5},
+        "a number as cluster": record | {"ray": 5},
+        "a word for yes": record | {"normalize": "yes"},
+        "a scale that is a number": record | {"objective": record["objective"] | {"style_scale": 5}},
+        "a word as style": record | {"style": "s.png"},
         "a field more": record | {"colour": 1},
         "a field less": without,
         "no objective": record | {"objective": None},
@@ -270,6 +372,7 @@ def test_what_is_asked_beside_a_record_must_agree_with_it():
         "content_weight": 4.0,
         "style_blend": (1.0, 2.0),
         "deterministic": False,
+        "bit_depth": 8,
     }.items():
         with pytest.raises(InputError, match=f"--{name.replace('_', '-')} differs"):
             merged(**{name: value})
@@ -284,3 +387,4 @@ def test_metadata_names_no_folder_and_all_values():
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40
     assert "trace" not in described
+    assert json.loads(provenance.describe(REQUESTS["strong"]))["strength"] == 0.75

@@ -2,18 +2,26 @@
 
 import dataclasses
 import math
+import pathlib
 import re
 
 import numpy as np
 import pytest
 
-from tf_style import PRESETS, InputError, Settings
+from tf_style import PRESETS, InputError, Settings, stylize
 from tf_style.network.architecture import LAYERS, find_layer, layers_up_to, min_side_px
+from tf_style.objective.presets import STYLE_LAYERS
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 # A and B of "A * sum{(F-P)**2} + B * sum{(G-A)**2}" at a layer of N channels and M positions, from each
 # tool's own source; the paper's literal alpha is 1e-3 for beta = 1, and `gatys2016` departs from the
-# released alpha, 1e6.
+# released alpha, 1e6. Of moments B is the factor of the squared distance, for activations that are 60
+# times style-transfer-pytorch's; these have a w_l for each layer, 256 : 64 : 16 : 4 : 1 by their sum.
+FALLING = [256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341]
 PUBLISHED = {
+    "painterly": (lambda n, m: 0.006 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
+    "style-transfer-pytorch": (lambda n, m: 0.015 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
     "gatys2016": (lambda n, m: 2e7 / (n * m), lambda n, m: (1e9 / 5) / (n**2 * m**2)),
     "gatys-original": (lambda n, m: 1 / (n * m), lambda n, m: 1e3 / (n**4 * m**2)),
     "paper-literal": (lambda n, m: 1e-3 / 2, lambda n, m: (1 / 5) / (4 * n**2 * m**2)),
@@ -36,9 +44,15 @@ def test_presets_have_the_published_scales(name):
     for n, m in ((64, 196_608), (512, 3072)):
         received = preset.content_weight * preset.content_scale(n, m)
         assert math.isclose(received, content(n, m), rel_tol=1e-12)
-        for weight in preset.layer_weights():
+        of_layers = FALLING if preset.style_statistic == "moments" else [1.0] * 5
+        for weight, of_layer in zip(preset.layer_weights(), of_layers, strict=True):
             received = preset.style_weight * weight * preset.style_scale(n, m)
-            assert math.isclose(received, style(n, m), rel_tol=1e-12)
+            assert math.isclose(received, of_layer * style(n, m), rel_tol=1e-12)
+
+
+def test_the_readme_has_every_preset_and_where_it_starts():
+    table = re.findall(r"^\| `(\S+)`.*\| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert dict(table) == {name: preset.init for name, preset in PRESETS.items()}
 
 
 def test_layers_of_the_paper():
@@ -58,6 +72,12 @@ def test_settings_replace_parts_of_a_preset():
     assert preset.content_weight == PRESETS["jcjohnson"].content_weight
     assert preset.layer_weights() == (1.0,)
     assert resolve(style_layers=("relu1_1", "relu2_1")).layer_weights() == (0.5, 0.5)
+    assert resolve(preset="painterly", style_layers=("conv1_1", "conv2_1")).layer_weights() == (
+        0.5,
+        0.5,
+    )
+    assert resolve(preset="painterly", style_layers=STYLE_LAYERS) == PRESETS["painterly"]
+    assert resolve(preset="jcjohnson", style_layers=("conv1_1", "conv2_1")).layer_weights() == (1, 1)
     assert resolve(normalize=False).normalize is False
     assert resolve(preset="paper-literal").init == "noise"
     assert resolve(preset="paper-literal", init="content").init == "content"
@@ -67,6 +87,90 @@ def test_settings_replace_parts_of_a_preset():
 def test_settings_that_are_not_given_are_the_presets():
     for name, preset in PRESETS.items():
         assert resolve(preset=name) == preset
+
+
+WEIGHTS = ("content_weight", "style_weight", "tv_weight")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_strength_of_a_half_is_the_preset_itself(name):
+    assert resolve(preset=name, strength=0.5) == PRESETS[name]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_ends_of_strength_are_the_photograph_and_the_style_alone(name):
+    photograph = resolve(preset=name, strength=0)
+    assert (photograph.style_layers, photograph.tv_weight, photograph.init) == ((), 0.0, "content")
+    assert photograph.content_layers == PRESETS[name].content_layers
+    style = resolve(preset=name, strength=1)
+    assert (style.content_layers, style.init) == ((), PRESETS[name].init)
+    assert style.style_layers == PRESETS[name].style_layers
+    # What is asked of the one or the other stands, though it has no part in the sum.
+    assert resolve(preset=name, strength=0, style_layers=("conv1_1",)).style_layers == ()
+    assert resolve(preset=name, strength=1, content_layers=("conv1_1",)).content_layers == ()
+    assert resolve(preset=name, strength=0, init="noise").init == "noise"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_more_strength_is_more_style_and_less_content(name):
+    strengths = np.linspace(0, 1, 9)
+    found = np.array(
+        [
+            [getattr(resolve(preset=name, strength=strength), weight) for weight in WEIGHTS]
+            for strength in strengths
+        ]
+    )
+    changes = np.diff(found, axis=0)
+    assert (changes[:, 0] < 0).all()
+    assert (changes[:, 1] > 0).all()
+    assert (changes[:, 2] > 0).all() or not PRESETS[name].tv_weight
+    # The ratio of the two is that of the preset times that of the parts, and nothing else is changed.
+    inner = slice(1, -1)
+    ratio = PRESETS[name].style_weight / PRESETS[name].content_weight
+    expected = ratio * strengths[inner] / (1 - strengths[inner])
+    np.testing.assert_allclose(found[inner, 1] / found[inner, 0], expected)
+    same = {weight: getattr(PRESETS[name], weight) for weight in WEIGHTS}
+    assert dataclasses.replace(resolve(preset=name, strength=0.3), **same) == PRESETS[name]
+
+
+def test_strength_is_of_the_weights_that_are_given():
+    preset = resolve(preset="gatys2016", strength=0.25, style_weight=8.0, tv_weight=4.0)
+    assert (preset.content_weight, preset.style_weight, preset.tv_weight) == (3e7, 4.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["gatys2016", "jcjohnson", "painterly"])
+def test_strength_0_makes_the_photograph(name):
+    content = np.random.default_rng(0).uniform(0, 1, (20, 30, 3))
+    result = stylize(
+        *(content, np.full((16, 16, 3), 0.5)),
+        size=30,
+        preset=name,
+        strength=0,
+        iterations=4,
+        levels=1 if name == "jcjohnson" else 2 if name == "gatys2016" else None,
+        style_layers=("conv1_1", "conv2_1"),
+        content_layers=("conv2_2",),
+        precision="float32",
+    )
+    # Within a level; the content loss is 0 and flat there, so nothing moves.
+    np.testing.assert_allclose(result.image, content, atol=1 / 255)
+
+
+def test_another_statistic_is_measured_in_the_contents_unit():
+    for name, preset in PRESETS.items():
+        assert resolve(preset=name, style_statistic=preset.style_statistic) == preset
+        moments = resolve(preset=name, style_statistic="moments")
+        assert moments.style_statistic == "moments"
+        for n, m in ((64, 196_608), (512, 3072)):
+            # A difference of 1 at every position, as the mean's or the content's.
+            assert n * moments.style_scale(n, m) == pytest.approx(n * m * preset.content_scale(n, m))
+        assert dataclasses.replace(moments, style_statistic="gram", style_scale=preset.style_scale) == (
+            dataclasses.replace(preset, style_statistic="gram")
+        )
+    gram = resolve(preset="painterly", style_statistic="gram")
+    # The network's unit is 60: that of a Gram matrix's square its fourth power.
+    assert gram.style_scale(64, 100) == pytest.approx(1 / (60**4 * 64**2 * 100**2))
+    assert resolve(preset="gatys2016", style_statistic="gram") == PRESETS["gatys2016"]
 
 
 def test_numpys_whole_numbers_are_whole_numbers():
@@ -115,6 +219,11 @@ def test_one_image_alone_starts_from_noise_and_drops_the_others_layers():
         {"style_layers": "conv1_1"},
         {"pooling": "median"},
         {"padding": "mirror"},
+        {"style_statistic": "mean"},
+        {"strength": -0.1},
+        {"strength": 1.1},
+        {"strength": float("nan")},
+        {"strength": "0.5"},
         {"size": 0},
         {"size": -5},
         {"size": 100_000},
@@ -178,12 +287,44 @@ def test_values_out_of_range_are_refused(settings):
         ({"num_styles": 2}, {"style_weight": 0.0, "style_blend": (1.0, 2.0)}, "style_blend"),
         ({}, {"style_weight": 0.0, "init": "content"}, "init"),
         ({}, {"content_weight": 0.0, "style_weight": 0.0}, "nothing"),
+        (
+            {},
+            {"strength": 0.5, "content_weight": 1.0},
+            "strength would .* content_weight, which is given",
+        ),
+        (
+            {},
+            {"strength": 0.5, "content_weight": 0.0},
+            "strength would .* content_weight, which is given",
+        ),
+        (
+            {"has_content": False},
+            {"strength": 0.5},
+            "strength would have no effect: there is no content",
+        ),
+        ({"has_content": False}, {"strength": 1}, "strength would have no effect: there is no content"),
+        ({"num_styles": 0}, {"strength": 0}, "strength would have no effect: there is no style"),
+        (
+            {},
+            {"strength": 0.5, "style_weight": 0.0},
+            "strength would have no effect: style_weight is 0",
+        ),
     ],
 )
 def test_contradictions_and_settings_without_effect_are_refused(inputs, settings, name):
     with pytest.raises(InputError, match=name) as caught:
         resolve(**(inputs | settings))
     assert "\n" not in str(caught.value)
+
+
+def test_strength_without_a_content_weight_in_the_preset_is_refused():
+    bare = {"gatys2016": dataclasses.replace(PRESETS["gatys2016"], content_weight=0.0)}
+    settings = Settings(preset="gatys2016", strength=0.5)
+    with pytest.raises(
+        InputError, match="strength would .* the content_weight of gatys2016 is 0"
+    ) as it:
+        settings.resolve(has_content=True, num_styles=1, presets=bare)
+    assert "\n" not in str(it.value)
 
 
 def test_layer_names_channels_and_strides():
@@ -232,9 +373,15 @@ def test_the_former_name_of_history_is_still_taken_and_read():
         ({"levels": 17}, "levels is a whole number from 1 to 16. Received: 17"),
         ({"style_scale": 1000.5}, "style_scale is a number above 0 and at most 1000. "),
         ({"content_weight": "5"}, "content_weight is a finite number, 0 or more. Received: '5'"),
+        ({"strength": 2}, "strength is a number from 0 to 1. Received: 2"),
+        ({"style_statistic": "mean"}, "style_statistic is one of gram, moments. Received: 'mean'"),
         ({"size": None}, "size is a whole number from 1 to 65535. Received: None"),
         ({"optimizer": None}, "optimizer is one of lbfgs, tfp, adam. Received: None"),
-        ({"weights": None}, "weights is needed. Received: None"),
+        ({"weights": None}, "weights is a word or the path of a file. Received: None"),
+        ({"init": 5}, "init is a word or the path of a file. Received: 5"),
+        ({"device": 5}, "device is a string. Received: 5"),
+        ({"ray": 5}, "ray is a string. Received: 5"),
+        ({"normalize": "no"}, "normalize is True or False. Received: 'no'"),
     ],
 )
 def test_a_refusal_says_what_was_expected(settings, expected):

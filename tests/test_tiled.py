@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_style import PRESETS, Features, InputError, Objective, TiledObjective
 from tf_style.network import weights
-from tf_style.network.architecture import find_layer, layers_up_to, min_side_px
+from tf_style.network.architecture import find_layer, min_side_px
 from tf_style.objective.tile_plan import halo_px, plan_tiles
 from tf_style.objective.tile_pool import LocalPool
 
@@ -26,12 +26,7 @@ def relative(a, b) -> float:
 
 
 def features_of(preset):
-    arrays = weights.load(
-        "embedded",
-        layers_up_to(preset.layers),
-        normalize_for=preset.pooling if preset.normalize else None,
-    )
-    return Features(preset, arrays)
+    return Features(preset, weights.load_for(preset, "embedded"))
 
 
 def both(preset, height, width, tile_px, *, seed=0, halo=None, features=None):
@@ -71,8 +66,35 @@ def test_tiles_are_the_whole(height, width, tile_px, normalize):
     assert relative(gradient, whole_gradient) < 1e-5
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_at_random(seed):
+# Of moments. Measured: 1.2e-5 in the gradient, of float32's rounding in sums of another order, which
+# square roots enlarge where a layer has fewer positions than channels; the loss is a small difference
+# of traces, and is as exact as these.
+LOSS_OF_MOMENTS, GRADIENT_OF_MOMENTS = 1e-4, 5e-5
+
+
+# A single position at the deepest layer, and fewer positions than channels, in each tile and in all.
+@pytest.mark.parametrize(
+    ("name", "height", "width", "tile_px"),
+    [
+        ("painterly", 16, 16, 16),
+        ("painterly", 17, 241, 64),
+        ("painterly", 131, 97, 48),
+        ("style-transfer-pytorch", 143, 63, 32),
+        ("gatys2016", 131, 97, 48),
+    ],
+)
+def test_tiles_are_the_whole_by_moments(name, height, width, tile_px):
+    preset = PRESETS[name].with_style_statistic("moments")
+    (parts, gradient), (whole_parts, whole_gradient) = both(preset, height, width, tile_px)
+    np.testing.assert_allclose(parts, whole_parts, rtol=LOSS_OF_MOMENTS)
+    assert relative(gradient, whole_gradient) < GRADIENT_OF_MOMENTS
+
+
+@pytest.mark.parametrize(
+    ("seed", "statistic"),
+    [*((seed, "gram") for seed in range(6)), *((seed, "moments") for seed in range(6, 10))],
+)
+def test_at_random(seed, statistic):
     generator = np.random.default_rng(seed)
     names = ["conv1_1", "conv1_2", "conv2_2", "conv3_3", "conv4_2", "conv5_2"]
     styles = tuple(sorted(generator.choice(names, generator.integers(1, 4), replace=False)))
@@ -85,13 +107,51 @@ def test_at_random(seed):
         tv_weight=float(generator.choice([0.0, 1e3])),
         tv_exponent=int(generator.choice([1, 2])),
         tv_scale=str(generator.choice(["sum", "mean"])),
-    )
+    ).with_style_statistic(statistic)
+    if statistic == "moments":
+        is_normalized = bool(generator.integers(2))
+        gain = float(generator.choice([1.0, 2.0]))
+        preset = dataclasses.replace(preset, normalize=is_normalized, pooling_gain=gain)
     least = min_side_px(preset.layers)
     height, width = (int(side) for side in generator.integers(least, 150, 2))
     tile_px = int(generator.integers(16, 100))
     (parts, gradient), (whole_parts, whole_gradient) = both(preset, height, width, tile_px, seed=seed)
-    np.testing.assert_allclose(parts, whole_parts, rtol=1e-5)
-    assert relative(gradient, whole_gradient) < 1e-5
+    is_gram = statistic == "gram"
+    np.testing.assert_allclose(parts, whole_parts, rtol=1e-5 if is_gram else LOSS_OF_MOMENTS)
+    assert relative(gradient, whole_gradient) < (1e-5 if is_gram else GRADIENT_OF_MOMENTS)
+
+
+def test_a_halo_16_px_too_small_is_found_out_by_moments():
+    preset = PRESET.with_style_statistic("moments")
+    (_, gradient), (_, whole) = both(preset, 131, 97, 48, halo=halo_px(preset.layers) - 16)
+    # Measured: 2.9e-4.
+    assert relative(gradient, whole) > 2 * GRADIENT_OF_MOMENTS
+
+
+def test_several_styles_by_tiles_are_those_of_the_whole():
+    """Of other sizes and unequal parts."""
+    preset = dataclasses.replace(PRESETS["painterly"], style_layers=("conv2_1", "conv4_1"))
+    preset = dataclasses.replace(preset, style_layer_weights="mean")
+    generator = np.random.default_rng(0)
+    sizes = [(80, 60), (80, 60), (50, 70), (33, 41)]
+    content, image, *styles = (np.float32(generator.uniform(0, 255, (1, *s, 3))) for s in sizes)
+    features, blend = features_of(preset), (3.0, 1.0)
+    tiled = TiledObjective(
+        *(features, preset),
+        content=content,
+        styles=styles,
+        blend=blend,
+        height=80,
+        width=60,
+        tile_px=32,
+    )
+    whole = Objective(
+        features, preset, content=content, styles=list(map(tf.constant, styles)), blend=blend
+    )
+    parts, gradient = tiled.parts_and_gradient(tf.constant(image))
+    whole_parts, whole_gradient = whole.parts_and_gradient(tf.constant(image))
+    np.testing.assert_allclose(parts, whole_parts, rtol=LOSS_OF_MOMENTS)
+    assert relative(gradient, whole_gradient) < GRADIENT_OF_MOMENTS
 
 
 def test_a_halo_16_px_too_small_is_found_out():

@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_style
 from tf_style import Status
@@ -133,6 +134,7 @@ def test_an_interrupted_transfer_goes_on_to_the_same_bits(content, style):
 def test_levels_go_from_coarse_to_fine(content, style):
     seen = []
     settings = SMALL | {"iterations": 12, "levels": 3, "content_layers": ("conv1_2",)}
+    settings |= {"preset": "gatys2016"}
     result = tf_style.stylize(content, style, callback=seen.append, **settings)
     assert result.image.shape == (36, 48, 3)
     sizes = {progress.level: (progress.height, progress.width) for progress in seen}
@@ -184,7 +186,8 @@ def test_a_level_is_freed_before_the_next_one_is_made(content, style, monkeypatc
     def callback(progress):
         # The variable is one of those that the minimiser's graph holds.
         made.extend(map(weakref.ref, (transfer.image, transfer.objective, transfer._minimizer)))
-        made.append(weakref.ref(transfer.objective.style_targets["conv1_1"]))
+        target = transfer.objective.style_targets["conv1_1"]
+        made.extend(map(weakref.ref, tf.nest.flatten(target)))
 
     def spied(self, pictures):
         alive.append([reference() for reference in made])

@@ -1,5 +1,6 @@
 """VGG-19 against Keras's own, against NumPy, and the claims of section 2 of the paper."""
 
+import dataclasses
 import pathlib
 
 import keras
@@ -8,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 import tf_style
+from tf_style import PRESETS, Features
 from tf_style.network import weights
-from tf_style.network.architecture import LAYERS, layers_up_to
+from tf_style.network.architecture import LAYERS, find_layer, layers_up_to
 from tf_style.network.vgg19 import MEAN_BGR, build_features, preprocess
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -82,6 +84,42 @@ def test_equals_numpy_with_average_pooling(photographs, padding):
     third = numpy_convolution(np.pad(pooled, ((1, 1), (1, 1), (0, 0))), *arrays["block2_conv1"])
     for name, expected in zip(SHALLOW, (first, second, third), strict=False):
         assert_close(received[name][0], expected)
+
+
+@pytest.mark.parametrize("gain", [2.0, 0.5])
+def test_a_pooling_gain_multiplies_each_poolings_output(photographs, gain):
+    names = ("conv1_2", "conv2_1", "conv3_4", "conv4_2", "conv5_1")
+    spec = dataclasses.replace(
+        PRESETS["painterly"], content_layers=names, style_layers=(), pooling_gain=gain
+    )
+    images = photographs[:1, :48, :64]
+    received = Features(spec, weights.load_for(spec, "embedded"))(images)
+    x = preprocess(images, padding="replicate")
+    for layer, (kernel, bias) in weights.load("embedded", layers_up_to(names)).items():
+        if layer.endswith("conv1") and layer != "block1_conv1":
+            x = gain * tf.nn.avg_pool2d(x, 2, 2, "VALID")
+        x = tf.nn.conv2d(x, kernel, 1, "VALID" if layer == "block1_conv1" else "SAME")
+        x = tf.nn.relu(x + bias)
+        for name in names:
+            if find_layer(name).name == layer:
+                # The bound is of float32 sums in another order; measured 2e-6 of the largest.
+                np.testing.assert_allclose(received[name], x, rtol=0, atol=1e-5 * x.numpy().max())
+
+
+def test_a_pooling_gain_is_of_average_pooling_alone_and_of_load_for():
+    spec = dataclasses.replace(PRESETS["painterly"], content_layers=("conv3_1",), style_layers=())
+    plain = weights.load("embedded", layers_up_to(spec.layers))
+    changed = {
+        pooling: {
+            name
+            for name, arrays in weights.load_for(
+                dataclasses.replace(spec, pooling=pooling), "embedded"
+            ).items()
+            if not all(map(np.array_equal, arrays, plain[name]))
+        }
+        for pooling in ("average", "max")
+    }
+    assert changed == {"average": {"block2_conv1", "block3_conv1"}, "max": set()}
 
 
 def test_activations_do_not_depend_on_the_cut(photographs):

@@ -2,6 +2,9 @@
 
 The names below are the public ones. Each is imported when it is first used, so that importing this
 package, or asking the command line for help, does not import TensorFlow.
+
+Of the three that render a picture, `stylize` is one call, `StyleTransfer` a run with state that can be
+watched, paused, saved and restored, and `Stylizer` a pure function of tensors, for graphs and batches.
 """
 
 import importlib

@@ -1,6 +1,7 @@
-"""Files that are complete or untouched, and paths in messages. Imports no TensorFlow."""
+"""Files that are complete or untouched, their digests, and paths in messages."""
 
 import contextlib
+import hashlib
 import io
 import os
 import stat
@@ -21,6 +22,19 @@ def reason_of(error: BaseException) -> str:
     """What an exception has to say, on one line."""
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+      InputError: If it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""The flags that set a transfer's settings, as `Settings` states them. Imports no TensorFlow."""
+"""The flags that set a transfer's settings, as `Settings` states them."""
 
 import argparse
 from typing import Any
@@ -10,8 +10,8 @@ from tf_style.transfer.settings import ALIASES, Settings
 _GROUPS = {
     "size": ("size", "size_of", "style_fit", "style_scale"),
     "objective": (
-        *("preset", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers"),
-        *("style_layer_weights", "style_blend"),
+        *("preset", "strength", "content_weight", "style_weight", "tv_weight", "content_layers"),
+        *("style_layers", "style_layer_weights", "style_statistic", "style_blend"),
     ),
     "network": (
         *("pooling", "padding", "weights", "normalize", "precision"),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from tf_style import files
 from tf_style.commands import records, stylize_run
 from tf_style.commands.request import Request, absolute_files
 from tf_style.errors import InputError, TransferError
@@ -55,7 +56,9 @@ def make_jobs(
     for content, style in pairs:
         paths = os.path.abspath(content), os.path.abspath(style)
         job = Request.make(paths[0], [paths[1]], "", settings)
-        what = records.as_dict(job) | {"content": digest(content), "style": [digest(style)]}
+        what = records.as_dict(job)
+        del what["format"]  # Another form of the same request makes the same picture.
+        what |= {"content": digest(content), "style": [digest(style)]}
         # Files of the settings count by what is in them.
         what |= {name: digest(what[name]) for name in fields_with_files(what)}
         hashed = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
@@ -269,10 +272,7 @@ def _stem(path: str) -> str:
 
 def _digest(path: str) -> str:
     """SHA-256 of a file's bytes; where there is no file that can be read, its path."""
-    if not os.path.isfile(path):  # A pipe would wait for a writer.
-        return path
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return files.sha256(path) if os.path.isfile(path) else path  # A pipe would wait for a writer.
+    except InputError:
         return path

@@ -1,7 +1,7 @@
 """What the programs say, through absl's logging: lines on stderr, or with --json objects on stdout.
 
 absl's flags mean what absl says. `--log_dir` sends the messages to a file in that folder, and then to
-stderr only those at `--stderrthreshold` (here warnings) and above. Imports no TensorFlow.
+stderr only those at `--stderrthreshold` (here warnings) and above.
 """
 
 import contextlib
@@ -69,6 +69,7 @@ def configure_output(program: str, *, as_json: bool = False, verbosity: int = lo
     if as_json and (FLAGS.log_dir or FLAGS.logtostderr):
         _handlers.append(lines)
     for handler in _handlers:
+        handler.addFilter(_is_told)
         root.addHandler(handler)
     if FLAGS.log_dir and not FLAGS.logtostderr:
         try:
@@ -122,6 +123,13 @@ class _ObjectHandler(standard_logging.Handler):
         # A closed pipe must not abort the run.
         with contextlib.suppress(OSError):
             print(json.dumps(fields | {"message": _text(record)}), flush=True)
+
+
+def _is_told(record: standard_logging.LogRecord) -> bool:
+    """Whether a record is to be shown: what TensorFlow notes by absl's logger is for --verbose."""
+    is_aside = record.name == "absl" and not hasattr(record, "event")
+    is_aside = is_aside and record.levelno <= standard_logging.INFO
+    return not is_aside or logging.get_verbosity() > logging.INFO
 
 
 def _text(record: standard_logging.LogRecord) -> str:

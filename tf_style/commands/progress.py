@@ -122,7 +122,7 @@ def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     if not verbose:
         return
     emit(text)
-    emit(f"computed by {transfer.kernel.kernel} operations: {transfer.kernel.reason}")
+    emit(f"computed by the {transfer.kernel.kernel} kernels: {transfer.kernel.reason}")
     emit(f"{transfer.inputs.preset}")
 
 
@@ -131,8 +131,13 @@ def _sizes(transfer: StyleTransfer) -> str:
     return ", then ".join(f"{level.width} x {level.height}" for level in levels)
 
 
-def print_plan(transfer: StyleTransfer) -> None:
-    """Says on stdout what a run would do and need: sizes, memory, and time from two evaluations."""
+def print_plan(transfer: StyleTransfer, *, has_checkpoint: bool = False) -> None:
+    """Says on stdout what a run would do and need: sizes, memory, and time from two evaluations.
+
+    Args:
+      transfer: The run's.
+      has_checkpoint: Whether the run would be saved now and then.
+    """
     image = transfer.image.read_value()
     transfer.objective.parts_and_gradient(image)
     start = time.perf_counter()
@@ -141,7 +146,13 @@ def print_plan(transfer: StyleTransfer) -> None:
     seconds_per_pixel = (time.perf_counter() - start) / pixels
     levels = [pictures.level for pictures in transfer.inputs.levels]
     seconds = sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
-    memory_bytes = memory.estimate(transfer.inputs, transfer.precision, tile_px=transfer.tile_px)
+    memory_bytes = memory.estimate(
+        transfer.inputs,
+        transfer.precision,
+        tile_px=transfer.tile_px,
+        has_checkpoint=has_checkpoint,
+        device=transfer.device,
+    )
     lines = [
         f"level {index}: {level.width} x {level.height} pixels, {level.iterations} iterations"
         for index, level in enumerate(levels)

@@ -1,4 +1,4 @@
-"""What a picture was made from, and on what: checkpoints, traces, metadata. Imports no TensorFlow."""
+"""What a picture was made from, and on what: checkpoints, traces, metadata."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tf_style import files
-from tf_style._version import __version__
+from tf_style._version import NUMERICS, __version__
 from tf_style.commands.records import as_dict, read_request
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
@@ -23,6 +23,9 @@ from tf_style.transfer.settings import fields_with_files, is_file_name
 
 if TYPE_CHECKING:
     from tf_style.transfer.transfer import Evaluation, StyleTransfer, StylizeResult
+
+# Beside TensorFlow, the distributions whose versions a trace names.
+_VERSIONED = ("tensorflow-probability", "keras", "numpy", "pillow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ def fingerprint(request: Request, inputs: PreparedInputs) -> dict[str, Any]:
         for array in arrays:
             weights.update(array.tobytes())
     return {
-        "files": {os.path.abspath(path): _sha256(path) for path in paths if path is not None},
+        "files": {os.path.abspath(path): files.sha256(path) for path in paths if path is not None},
         "weights": weights.hexdigest(),
     }
 
@@ -117,16 +120,15 @@ def read_trace(path: str) -> Earlier:
         trace = json.loads(pathlib.Path(path).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{shown(path)} is no trace: {reason_of(error)}") from error
-    if not isinstance(trace, dict) or "request" not in trace or "inputs" not in trace:
-        raise InputError(f"{shown(path)} is no trace of this program.")
-    source = f"the trace {shown(path)}"
     try:
+        stored, inputs = trace["request"], trace["inputs"]
         known = {"levels": len(trace["levels"]), "precision": trace["device"]["precision"]}
     except (KeyError, TypeError) as error:
         raise InputError(f"{shown(path)} is no trace of this program.") from error
-    request = read_request(trace["request"], source, **known)
+    source = f"the trace {shown(path)}"
+    request = read_request(stored, source, **known)
     # A trace is not written over by the run that repeats it.
-    return Earlier(path, source, dataclasses.replace(request, trace=None), trace["inputs"])
+    return Earlier(path, source, dataclasses.replace(request, trace=None), inputs)
 
 
 def read_checkpoint(folder: str) -> Earlier:
@@ -167,6 +169,7 @@ def run_on(transfer: "StyleTransfer") -> dict[str, str]:
         "instruction_set": kernel.instruction_set or "",
         "tensorflow": tf.__version__,
         "machine": platform.machine(),
+        "numerics": str(NUMERICS),
     }
 
 
@@ -189,9 +192,6 @@ def write_trace(
     Raises:
       TransferError: If it cannot be written.
     """
-    import keras
-    import numpy as np
-    import PIL
     import tensorflow as tf
 
     evaluations = [
@@ -212,11 +212,8 @@ def write_trace(
         "versions": {
             "tf_style": __version__,
             "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "tensorflow-probability": importlib.metadata.version("tensorflow-probability"),
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
+            "tensorflow": tf.__version__,  # Its distribution may have another name.
+            **{name: importlib.metadata.version(name) for name in _VERSIONED},
         },
         "device": {
             "name": transfer.device,
@@ -234,23 +231,10 @@ def write_trace(
 
 def losses(evaluation: "Evaluation") -> dict[str, float | None]:
     """The loss and its parts; None stands for infinity and NaN, which JSON cannot represent."""
-    values = {
-        "loss": evaluation.loss,
-        "content": evaluation.content,
-        "style": evaluation.style,
-        "tv": evaluation.tv,
-    }
+    values = {name: getattr(evaluation, name) for name in ("loss", "content", "style", "tv")}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _device_kind(device: str) -> str:
     """CPU or GPU, of a name such as "/GPU:0"."""
     return device.removeprefix("/").partition(":")[0]
-
-
-def _sha256(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error

@@ -1,34 +1,44 @@
-"""A request as data: to store it, and to make it again from what is stored. Imports no TensorFlow.
+"""A request as data: to store it, and to make it again from what is stored.
 
 A record is resolved: it has each setting with the value that it had, those of the preset included, so
 that a later change of a default or of a preset does not change what the record means.
 """
 
 import dataclasses
-import functools
-import importlib.resources
-import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
-from tf_style.objective.presets import Preset, Scale
-from tf_style.transfer.settings import ALIASES, Settings, fields_with_files
+from tf_style.objective.presets import Preset, read_preset
+from tf_style.transfer import format_1
+from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_with_files
 
-# The format of a request's record. 1, of version 0.1.0, held only the flags that were given: what the
-# others mean there is in data/requests_format_1.json. A field that is added gets a new format, and
-# records without it get the value that they were made with.
+# The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
+# `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
+# that they were made with.
 FORMAT = 2
 _PATHS = ("content", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
-_NOT_IN_SETTINGS = ("content", "output", "trace", "bit_depth", "save_every", "deterministic")
-_SETTINGS = frozenset(field.name for field in dataclasses.fields(Settings))
-_PRESET = frozenset(field.name for field in dataclasses.fields(Preset))
+# The fields of `Request` that a record has under the same names, and their types.
+_OWN = {
+    "content": str | None,
+    "output": str,
+    "trace": str | None,
+    "bit_depth": int,
+    "save_every": int | None,
+    "deterministic": bool,
+}
+# What a user can ask for, by the names in a record.
+NAMES = SETTING_NAMES | _OWN.keys() | {"style"}
+# The settings for which None is a value of its own; a record has the value of all others.
+_OPEN = {"strength", "style_blend", "levels", "device", "memory", "ray"}
+_PRESET = frozenset(Preset.__dataclass_fields__)
 # The settings that replace a part of the preset. Its `style_scale` is another thing than the setting.
-_OVERRIDES = (_SETTINGS & _PRESET) - {"style_scale"}
+_OVERRIDES = (SETTING_NAMES & _PRESET) - {"style_scale"}
 # What the preset alone says; `source` is prose.
 _PRESET_ONLY = _PRESET - _OVERRIDES - {"source"}
 
@@ -38,20 +48,16 @@ def as_dict(request: Request) -> dict[str, Any]:
 
     Returns:
       The format, the paths as they are in the request, every setting with its value (the preset's
-      where it was not given), and under "objective" what the preset alone says. `device`, `memory` and
+      where it was not given), and under "objective" what the preset alone says. `strength` is as it was
+      given, and the weights beside it have it applied already. `device`, `memory` and
       `ray`, which say where to run, are as they were asked for; so are `levels`, `tile` and
       `precision`, unless the request has what was chosen for them.
     """
     settings, objective = request.settings, dataclasses.asdict(request.objective)
     return {
         "format": FORMAT,
-        "content": request.content,
         "style": list(request.styles),
-        "output": request.output,
-        "trace": request.trace,
-        "bit_depth": request.bit_depth,
-        "save_every": request.save_every,
-        "deterministic": request.deterministic,
+        **{name: getattr(request, name) for name in _OWN},
         **dataclasses.asdict(settings),
         "style_scale": settings.style_scale or 1.0,
         "style_blend": settings.style_blend or (1.0,) * len(request.styles) or None,
@@ -80,93 +86,74 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
     Raises:
       InputError: If it is no record, or of an unknown format.
     """
-    if not isinstance(record, dict):
-        raise InputError(f"{source} holds no request that this version knows.")
-    number = record.get("format", 1)
-    if number not in (1, FORMAT):
-        raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-    }
     try:
-        return _from_format_1(values, known) if number == 1 else _from_format_2(values)
+        values = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
+        number = values.get("format", 1)
+        if number == 1:
+            return _from_format_1(values, known)
+        if number == FORMAT:
+            return _from_format_2(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error
+    raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
 
 
 def _from_format_2(values: dict[str, Any]) -> Request:
-    fields = {name: value for name, value in values.items() if name in _SETTINGS}
-    unknown = set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"format", "style", "objective"}
-    if unknown or set(fields) != _SETTINGS or set(values["objective"]) != _PRESET_ONLY:
+    if values.keys() != NAMES | {"format", "objective"} or values["objective"].keys() != _PRESET_ONLY:
         raise KeyError
-    # Words and empty lists, for an image that is not there, are no values that a setting can have.
+    settings = {name: values[name] for name in SETTING_NAMES}
+    if any(settings[name] is None for name in SETTING_NAMES - _OPEN):
+        raise TypeError
+    # These, and empty lists for an image that is not there, are no values that a setting can have.
+    words = {("style_layer_weights", "mean"), ("style_layer_weights", "sum")}
     given = {
         name: value
-        for name, value in fields.items()
-        if name not in _OVERRIDES or value not in ((), "mean", "sum")
+        for name, value in settings.items()
+        if name not in _OVERRIDES or (value != () and (name, value) not in words)
     }
-    return _request(values, Settings(**given), _preset({**fields, **values["objective"]}))
+    # Never resolved again: that would apply a strength twice.
+    return _request(values, Settings(**given), _objective({**settings, **values["objective"]}))
+
+
+def _objective(fields: dict[str, Any]) -> Preset:
+    """The preset of a record's values, of which what is a setting has been checked."""
+    scales = (*fields["content_scale"].values(), *fields["style_scale"].values())
+    names = ("pooling_gain", "level_ratio", "coarsest_side_px", "level_decay")
+    numbers = [fields[name] for name in names]
+    if not (
+        all(isinstance(number, int | float) for number in scales)
+        and all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
+        and fields["tv_exponent"] in (1, 2)
+        and fields["tv_scale"] in ("sum", "mean")
+    ):
+        raise TypeError
+    stored = {name: fields[name] for name in _OVERRIDES | _PRESET_ONLY}
+    return read_preset({"source": "a stored request", **stored})
 
 
 def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
     values = {ALIASES.get(name, name): value for name, value in values.items()}
-    given = {name: value for name, value in values.items() if name in _SETTINGS}
-    if set(values) - _SETTINGS - set(_NOT_IN_SETTINGS) - {"style"}:
+    if not values.keys() <= NAMES:
         raise KeyError
-    meaning = _format_1()
-    presets = {name: _preset(fields) for name, fields in meaning["presets"].items()}
-    named = {"preset": meaning["settings"]["preset"], **given}
-    objective = Settings(**named).resolve(
-        has_content=values.get("content") is not None, num_styles=len(values["style"]), presets=presets
+    given = {name: value for name, value in values.items() if name in SETTING_NAMES}
+    objective = format_1.resolve(
+        given, has_content=values.get("content") is not None, num_styles=len(values["style"])
     )
-    own = {**meaning["settings"], **given}
-    own.setdefault("history", meaning["pairs"][own["optimizer"]])
-    own |= {name: value for name, value in known.items() if own[name] in (None, "auto")}
-    return _request(values, Settings(**own), objective)
-
-
-@functools.cache
-def _format_1() -> dict[str, Any]:
-    path = importlib.resources.files("tf_style") / "data" / "requests_format_1.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    settings = format_1.complete(given)
+    settings |= {name: value for name, value in known.items() if settings[name] in (None, "auto")}
+    return _request(values, Settings(**settings), objective)
 
 
 def _request(values: Mapping[str, Any], settings: Settings, objective: Preset) -> Request:
-    others = {name: values[name] for name in _NOT_IN_SETTINGS if name in values}
-    kinds = {"bit_depth": int, "save_every": int | None, "deterministic": bool}
-    kinds |= dict.fromkeys(_PATHS, str | None)
-    if not all(isinstance(value, kinds[name]) for name, value in others.items()):
+    own: dict[str, Any] = {"content": None} | {name: values[name] for name in _OWN if name in values}
+    if not all(isinstance(value, _OWN[name]) for name, value in own.items()):
         raise TypeError
-    if not all(isinstance(path, str) for path in values["style"]):
+    styles = values["style"]
+    if not isinstance(styles, tuple) or not all(isinstance(path, str) for path in styles):
         raise TypeError
-    return Request(
-        content=others.pop("content", None),
-        styles=values["style"],
-        output=others.pop("output"),
-        settings=settings,
-        objective=objective,
-        **others,
-    )
-
-
-def _preset(fields: Mapping[str, Any]) -> Preset:
-    """A preset of a record's values.
-
-    Raises:
-      KeyError: If one is not there.
-      TypeError: If one is of another type.
-    """
-    values = {name: fields[name] for name in _PRESET - {"source"}}
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-        elif isinstance(value, dict):
-            values[name] = Scale(**value)
-            if not all(isinstance(number, int | float) for number in value.values()):
-                raise TypeError
-    if values["tv_exponent"] not in (1, 2) or values["tv_scale"] not in ("sum", "mean"):
-        raise TypeError
-    return Preset(source="a stored request", **values)
+    return Request(styles=styles, settings=settings, objective=objective, **own)
 
 
 def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Request:

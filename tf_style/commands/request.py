@@ -1,4 +1,4 @@
-"""What one run is asked for: one frozen value, whoever asks. Imports no TensorFlow and no argparse.
+"""What one run is asked for: one frozen value, whoever asks. Imports no argparse.
 
 Flags, a checkpoint that is resumed, a trace that is repeated and a batch all make a `Request`; a run
 reads nothing else and changes nothing in it.
@@ -31,7 +31,7 @@ class Request:
       save_every: Iterations between two snapshots, or None for no snapshots.
       deterministic: Whether TensorFlow may use deterministic ops only.
       checkpoint: Folder to save the run in, or None.
-      checkpoint_every: Seconds between two checkpoints; None for 60.
+      checkpoint_every: Seconds between two checkpoints; None for `CHECKPOINT_EVERY_SECONDS`.
       check_memory: Whether a run that does not seem to fit in memory is refused.
       dry_run: Whether to tell the sizes, the memory and the time expected, and no more.
     """

@@ -1,6 +1,6 @@
 """Reads pictures in a process of their own, so that a decoder's crash is an error message.
 
-Run as a module it is that process. Imports no TensorFlow.
+Run as a module it is that process.
 """
 
 import contextlib

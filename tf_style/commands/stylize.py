@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tf_style._version import __version__
 from tf_style.commands import flags, runner
+from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,25 +37,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
-    files = parser.add_argument_group("files")
+    # What is not given is not in the namespace: a stored request may have it.
+    files = parser.add_argument_group("files", argument_default=argparse.SUPPRESS)
     files.add_argument("--content", metavar="FILE", help="the content image")
-    files.add_argument(
-        "--style", metavar="FILE", action="append", default=[], help="a style image; repeatable"
-    )
+    files.add_argument("--style", metavar="FILE", action="append", help="a style image; repeatable")
     files.add_argument("--output", metavar="FILE", help=".png, .jpg, .webp or .tif")
-    files.add_argument("--bit-depth", type=int, choices=(8, 16), default=8, help="16: PNG only")
+    files.add_argument("--bit-depth", type=int, choices=(8, 16), help="16: PNG only (default: 8)")
     files.add_argument("--trace", metavar="FILE", help="write every evaluation's loss, as JSON")
     files.add_argument(
         "--save-every", metavar="N", type=int, help="also write OUTPUT-N after every N iterations"
-    )
-    files.add_argument(
-        "--dry-run", action="store_true", help="only print the sizes, the memory and the time expected"
     )
 
     keeping = parser.add_argument_group("long runs")
     keeping.add_argument("--checkpoint", metavar="FOLDER", help="save the run there now and then")
     keeping.add_argument(
-        "--checkpoint-every", metavar="SECONDS", type=float, help="how often (default: 60)"
+        "--checkpoint-every",
+        metavar="SECONDS",
+        type=float,
+        help=f"how often (default: {CHECKPOINT_EVERY_SECONDS:g})",
     )
     earlier = keeping.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -70,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     # Its former name.
     keeping.add_argument("--force", dest="memory_check", action="store_false", help=argparse.SUPPRESS)
     keeping.add_argument(
-        "--deterministic", action="store_true", help="the same bits each time, on a GPU too"
+        "--deterministic",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="the same bits each time, on a GPU too",
+    )
+    keeping.add_argument(
+        "--dry-run", action="store_true", help="only print the sizes, the memory and the time expected"
     )
 
     flags.add_settings(parser)

@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -12,7 +12,7 @@ from tf_style.commands import runner
 from tf_style.commands.flags import add_settings
 from tf_style.commands.messages import emit
 from tf_style.errors import InputError
-from tf_style.transfer.settings import Settings, fields_with_files, is_file_name
+from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files, is_file_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from tf_style import files
     from tf_style.commands import jobs
 
-    names = {field.name for field in dataclasses.fields(Settings)}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
+    given = {name: value for name, value in vars(arguments).items() if name in SETTING_NAMES}
     # Here whole pictures go to the workers, not tiles.
     address = given.pop("ray", None)
     settings = Settings(**given)
@@ -41,23 +40,19 @@ def _run(arguments: argparse.Namespace) -> int:
     files.check_folder(arguments.output)
     report = os.path.join(arguments.output, "report.jsonl")
     files.check_writable(report)
-    call = None
+    run_jobs = functools.partial(jobs.run_locally, planned, arguments.workers or 1)
     if address is not None:
         from tf_style.objective import ray_pool
 
         ray_pool.connect(address)
-        call = ray_pool.remote()
+        run_jobs = functools.partial(jobs.run_on_ray, planned, ray_pool.remote())
     counts = dict.fromkeys(("made", "there", "error"), 0)
     with (
         runner.stop_on_signals() as stop,
         open(report, "a", encoding="utf-8") as file,
         _bar(len(planned), is_hidden=arguments.quiet or arguments.json) as advance,
     ):
-        if call is None:
-            records = jobs.run_locally(planned, arguments.workers or 1, should_stop=stop)
-        else:
-            records = jobs.run_on_ray(planned, call, should_stop=stop)
-        for record in records:
+        for record in run_jobs(should_stop=stop):
             counts[record["status"]] += 1
             # Line by line, so that a report is never behind the pictures.
             print(json.dumps(record), file=file, flush=True)

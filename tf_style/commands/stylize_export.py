@@ -47,6 +47,8 @@ _SETTINGS = {
         "help": "of the network; float32 is fast everywhere",
     },
     "preset": {},
+    "strength": {},
+    "style_statistic": {},
     "content_weight": {},
     "style_weight": {},
     "style_scale": {},

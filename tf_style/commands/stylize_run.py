@@ -17,7 +17,7 @@ from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
 from tf_style.transfer import checkpoint, memory
 from tf_style.transfer.prepare import PreparedInputs, prepare
-from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files
 
 if TYPE_CHECKING:
     from tf_style.transfer.transfer import Progress, StyleTransfer, StylizeResult
@@ -110,7 +110,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
 
     Only this and `run` read the parser's namespace.
     """
-    given = _given(arguments)
+    given = {name: value for name, value in vars(arguments).items() if name in records.NAMES}
     earlier = None
     if arguments.resume is not None:
         earlier = provenance.read_checkpoint(arguments.resume)
@@ -125,8 +125,8 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
             content=given.pop("content", None),
             styles=given.pop("style", ()),
             output=given.pop("output"),
-            **{name: given.pop(name) for name in _KEPT if name in given},
-            settings=Settings(**given),
+            settings=Settings(**{name: given.pop(name) for name in SETTING_NAMES & given.keys()}),
+            **given,
         )
     request = dataclasses.replace(
         request,
@@ -136,25 +136,6 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
         dry_run=arguments.dry_run,
     )
     return request, earlier
-
-
-_SETTINGS = frozenset(field.name for field in dataclasses.fields(Settings))
-_KEPT = ("bit_depth", "trace", "save_every", "deterministic")
-
-
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the flags say about what to make, without those that were left out, by a record's names."""
-    others = {
-        "content": arguments.content,
-        "style": tuple(arguments.style) or None,
-        "output": arguments.output,
-        "bit_depth": None if arguments.bit_depth == Request.bit_depth else arguments.bit_depth,
-        "trace": arguments.trace,
-        "save_every": arguments.save_every,
-        "deterministic": arguments.deterministic or None,
-    }
-    given = {name: value for name, value in vars(arguments).items() if name in _SETTINGS}
-    return given | {name: value for name, value in others.items() if value is not None}
 
 
 def check(request: Request, earlier: Earlier | None) -> None:
@@ -259,9 +240,10 @@ def make_transfer(
 def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
     from tf_style.commands import progress
 
-    progress.print_plan(transfer)
+    has_checkpoint = request.checkpoint is not None
+    progress.print_plan(transfer, has_checkpoint=has_checkpoint)
     if request.check_memory:
-        memory.check(transfer.inputs, has_checkpoint=request.checkpoint is not None)
+        memory.check(transfer.inputs, has_checkpoint=has_checkpoint)
 
 
 def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:
@@ -274,10 +256,18 @@ def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:
 
 
 def _restore(transfer: "StyleTransfer", earlier: Earlier, record: Record) -> None:
+    # Records had no such number at first.
+    before = {"numerics": "1", **earlier.run_on}
+    if before["numerics"] != record.run_on["numerics"]:
+        warnings.warn(
+            "an earlier version began this run; it goes on as this one computes, to a picture a little "
+            "different from the one which that version would have made",
+            stacklevel=2,
+        )
     for name, value in record.run_on.items():
-        if (before := earlier.run_on.get(name)) != value:
+        if name != "numerics" and before.get(name) != value:
             raise InputError(
-                f"The checkpoint is of a run with {name} {before!r}; here it is {value!r}. "
+                f"The checkpoint is of a run with {name} {before.get(name)!r}; here it is {value!r}. "
                 "Only the same goes on to the same picture."
             )
     try:

@@ -1,6 +1,7 @@
 """Keras layers, for models that read what the paper's network sees of pictures."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import keras
@@ -29,6 +30,7 @@ class VggFeatures(StoredConfig, keras.Layer):
         pooling: str = "average",
         padding: str = "replicate",
         normalize: bool = True,
+        pooling_gain: float = 1.0,
         weights: str = "embedded",
         data_format: str = "channels_last",
         **kwargs,
@@ -40,6 +42,8 @@ class VggFeatures(StoredConfig, keras.Layer):
           pooling: "average" (the paper's) or "max".
           padding: What the first convolution sees beyond the border, "replicate" or "zero".
           normalize: Whether the filters are scaled to a mean activation of 1 (section 2 of the paper).
+          pooling_gain: What average pooling's output is multiplied by, above 0; the presets with
+            mean and covariance as style have 2, and `normalize` False.
           weights: "embedded", "imagenet" or the path of a Keras `.h5` file.
           data_format: Only "channels_last".
           **kwargs: As for `keras.Layer`.
@@ -54,7 +58,9 @@ class VggFeatures(StoredConfig, keras.Layer):
                 f"VggFeatures computes in float32 or bfloat16. Received: dtype={self.compute_dtype}"
             )
         Settings(pooling=pooling, padding=padding)  # Refuses other words.
-        spec = _Spec(tuple(layers), pooling, padding, normalize)
+        if not 0 < pooling_gain < math.inf:
+            raise InputError(f"pooling_gain is a number above 0. Received: {pooling_gain!r}")
+        spec = _Spec(tuple(layers), pooling, padding, normalize, float(pooling_gain))
         self._config = {**vars(spec), "weights": weights, "data_format": data_format}
         # The layer is part of models that others may save, and run where our op is not.
         self._features = Features(
@@ -84,6 +90,7 @@ class _Spec:
     pooling: str
     padding: str
     normalize: bool
+    pooling_gain: float
 
 
 @keras.saving.register_keras_serializable("tf_style")

@@ -18,14 +18,20 @@ from tf_style.network.architecture import check_size
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
-from tf_style.objective.presets import MEAN, MEAN_GRAM, Preset, Scale
+from tf_style.objective.presets import (
+    MEAN,
+    MEAN_GRAM,
+    MEAN_MOMENTS,
+    Preset,
+    Scale,
+    StyleStatistic,
+    read_preset,
+)
 from tf_style.objective.scales import LossScale
-from tf_style.ops.gram import gram_loss, gram_matrix
+from tf_style.objective.style_statistic import STATISTICS
+from tf_style.transfer import format_1
 from tf_style.transfer.devices import resolve_device, resolve_precision
-from tf_style.transfer.settings import Settings
-
-# What settings that format 1 left out meant then.
-_FORMAT_1 = {"preset": "gatys2016", "weights": "embedded"}
+from tf_style.transfer.settings import SETTING_NAMES, Settings
 
 
 @keras.saving.register_keras_serializable("tf_style")
@@ -64,13 +70,19 @@ class ContentLoss(StoredConfig, keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("tf_style")
 class StyleLoss(StoredConfig, keras.losses.Loss):
-    """weight * k(N, M) * sum{(G - A)**2} of one layer (equation 4), by the fused op where it runs."""
+    """weight * k(N, M) * d of one layer, with d the distance of two styles as a statistic has it.
+
+    For Gram matrices d = sum{(G - A)**2} (equation 4), by the fused op where it runs; for moments it is
+    the squared Wasserstein-2 distance between normal distributions of the same mean and covariance.
+    Each call then takes the eigenvectors of the style's covariance; `PerceptualLoss` does so once.
+    """
 
     def __init__(
         self,
         weight: float = 1.0,
-        scale: Scale | dict = MEAN_GRAM,
+        scale: Scale | dict | None = None,
         *,
+        statistic: StyleStatistic = "gram",
         name: str = "style_loss",
         **kwargs,
     ):
@@ -78,34 +90,54 @@ class StyleLoss(StoredConfig, keras.losses.Loss):
 
         Args:
           weight: A factor.
-          scale: k, by default the mean over the entries of G / M; `Scale(1 / 4, 2, 2)` is the paper's.
+          scale: k. None for the mean over the entries of G / M (`Scale(1 / 4, 2, 2)` is the paper's),
+            or for moments the mean over the channels.
+          statistic: "gram" or "moments".
           name: As for `keras.losses.Loss`.
           **kwargs: As for `keras.losses.Loss`.
+
+        Raises:
+          InputError: If the statistic is another word.
         """
         super().__init__(name=name, **kwargs)
-        self._scale = _make_scale(weight, scale)
-        self._config = dataclasses.asdict(self._scale)
+        if statistic not in STATISTICS:
+            raise InputError(f"statistic is one of {', '.join(STATISTICS)}. Received: {statistic!r}")
+        mean = {"gram": MEAN_GRAM, "moments": MEAN_MOMENTS}[statistic]
+        self._scale = _make_scale(weight, mean if scale is None else scale)
+        self._style = STATISTICS[statistic]()
+        self._config = {**dataclasses.asdict(self._scale), "statistic": statistic}
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """The loss of each picture.
 
         Args:
-          y_true: A / M as `GramMatrix` gives it, [1 or batch, channels, channels], or the style's
-            activations, [1 or batch, any height, any width, channels].
+          y_true: The style's activations, [1 or batch, any height, any width, channels]; or, for Gram
+            matrices, A / M as `GramMatrix` gives it, [1 or batch, channels, channels].
           y_pred: The picture's activations, [batch, height, width, channels].
 
         Returns:
           [batch].
+
+        Raises:
+          InputError: If matrices are given for moments.
         """
-        gram = y_true if y_true.shape.rank == 3 else gram_matrix(y_true) / num_positions(y_true)
-        positions = num_positions(y_pred)
-        # Where the style has another number of positions, A is scaled to the picture's.
-        return gram_loss(y_pred, gram * positions, self._scale(y_pred.shape[-1], positions))
+        if self._config["statistic"] == "gram":
+            is_gram = y_true.shape.rank == 3
+            target = y_true if is_gram else self._style.sums(y_true) / num_positions(y_true)
+        elif y_true.shape.rank == 4:
+            target = self._style.target([self._style.sums(y_true)], [num_positions(y_true)], None)
+        else:
+            raise InputError(
+                "With statistic='moments' y_true is the style's activations, [1 or batch, height, "
+                f"width, channels]. Received: shape={y_true.shape}"
+            )
+        scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
+        return self._style.loss(y_pred, target, scale)
 
 
 @keras.saving.register_keras_serializable("tf_style")
 class PerceptualLoss(StoredConfig, keras.losses.Loss):
-    """The paper's whole objective (equation 7) between pictures, in a style: to train with.
+    """A preset's whole objective (equation 7) between pictures, in a style: to train with.
 
     In `model.compile(loss=PerceptualLoss("painting.jpg"), jit_compile=False)` and `model.fit(x, x)` it
     compares the model's pictures with the contents x, and their style with the painting's.
@@ -175,11 +207,18 @@ class PerceptualLoss(StoredConfig, keras.losses.Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PerceptualLoss":
         """As `StoredConfig.from_config`."""
+        config = dict(config)
         if stored_format(config) == 1:
-            config = {**_FORMAT_1, **config, "size": None}
+            # Two arguments of its own have the names of settings.
+            names = SETTING_NAMES - {"size", "precision"}
+            given = {name: config.pop(name) for name in names & config.keys()}
+            preset = format_1.resolve(given, has_content=True, num_styles=1)
+            config |= {"size": None, "weights": format_1.complete(given)["weights"]}
         else:
-            config = {**config, "preset": _read_preset(config["preset"])}
-        return super().from_config({**config, "style": base64.b64decode(config["style"])})
+            preset = read_preset(config["preset"])
+        return super().from_config(
+            {**config, "preset": preset, "style": base64.b64decode(config["style"])}
+        )
 
 
 def _resolve(settings: dict[str, Any]) -> tuple[Preset, str]:
@@ -215,13 +254,3 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _make_scale(weight: float, scale: Scale | dict[str, Any]) -> LossScale:
     return LossScale(float(weight), Scale(**scale) if isinstance(scale, dict) else scale)
-
-
-def _read_preset(stored: dict[str, Any]) -> Preset:
-    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
-    values: dict[str, Any] = {}
-    for name, value in stored.items():
-        if isinstance(value, dict):
-            value = Scale(**value)
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return Preset(**values)

@@ -1,6 +1,8 @@
 """Style transfer as a function of tensors: for a tf.function, a tf.data pipeline or an export."""
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,10 +13,11 @@ from tf_style.network.architecture import MEAN_RGB, min_side_px
 from tf_style.network.features import Features
 from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
-from tf_style.objective.presets import Preset
+from tf_style.objective.presets import Preset, strength_factors
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import LbfgsUpdate, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
+from tf_style.transfer import pyramid
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
 from tf_style.transfer.settings import Settings, is_file_name
@@ -36,8 +39,10 @@ _FIXED = {
 class Stylizer(tf.Module):
     """Style transfer as a pure function of tensors, in any graph.
 
-    It minimises what `stylize` minimises, at one size and in the graph that it is called in; it has no
-    state between calls, where a `StyleTransfer` is one run that can be watched, paused and saved.
+    It minimises what `stylize` minimises, coarse to fine at the same sizes and in the graph that it is
+    called in; it has no state between calls, where a `StyleTransfer` is one run that can be watched,
+    paused and saved. Where a picture's size is known only when the graph runs, so is the number of its
+    sizes: one loop goes over them, and the network is traced once.
 
     Pictures of a batch are optimised together, and are independent of each other: each ends where it
     would alone, from noise too, for the noise depends on the seed and the size only and is the same
@@ -70,7 +75,11 @@ class Stylizer(tf.Module):
         sources = [] if style is None else as_sources(style)
         pictures = [as_picture(source).pixels for source in sources]
         self.size = size
-        self.preset: Preset = settings.resolve(has_content=True, num_styles=len(pictures) or 1)
+        inputs = {"has_content": True, "num_styles": len(pictures) or 1}
+        settings.resolve(**inputs)
+        # The strength is a factor of its own, which each call may bring.
+        self.preset: Preset = dataclasses.replace(settings, strength=None).resolve(**inputs)
+        self.why_no_strength = settings.why_no_strength(self.preset, **inputs)
         if is_file_name(self.preset.init) or self.preset.init == "style":
             raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
         self._kernel = kernel
@@ -81,6 +90,12 @@ class Stylizer(tf.Module):
             precision=resolve_precision(settings.precision, resolve_device(settings.device)),
             kernel=kernel,
         )
+        self._lbfgs = functools.partial(
+            LbfgsUpdate,
+            history=settings.pairs or HISTORY,
+            pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
+            kernel=kernel,
+        )
 
     @tf.autograph.experimental.do_not_convert
     def __call__(
@@ -89,20 +104,24 @@ class Stylizer(tf.Module):
         styles: Sequence[tf.Tensor] | None = None,
         *,
         iterations: int | tf.Tensor | None = None,
+        strength: float | tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Renders a batch.
 
         Args:
           contents: float32 [batch, height, width, 3], RGB, 0..1; sizes may be known only at run time.
           styles: Each likewise [1 or batch, any height, any width, 3]; None for the Stylizer's own.
-          iterations: A scalar; None for the settings'.
+          iterations: A scalar, of all sizes together; None for the settings'. With fewer iterations
+            than sizes the coarsest ones are left out.
+          strength: A scalar, 0..1; None for the settings'.
 
         Returns:
           float32 [batch, height, width, 3], RGB, 0..1, resized if the Stylizer has a size.
 
         Raises:
-          InputError: If the contents have another rank or dtype.
-          tf.errors.InvalidArgumentError: If the pictures are too small for the network, or too large.
+          InputError: If the contents have another rank or dtype, or strength would have no effect.
+          tf.errors.InvalidArgumentError: If the pictures are too small for the network, or too large,
+            or the strength is not in 0..1.
         """
         contents = tf.convert_to_tensor(contents)
         if contents.dtype != tf.float32 or not contents.shape.is_compatible_with([None, None, None, 3]):
@@ -112,7 +131,7 @@ class Stylizer(tf.Module):
             )
         contents = 255.0 * self.resized(contents)
         styles = self.own_styles if styles is None else [255.0 * style for style in styles]
-        state = self.optimize(contents, styles, iterations)
+        state = self.optimize(contents, styles, iterations, strength=strength)
         return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
     def optimize(
@@ -121,18 +140,116 @@ class Stylizer(tf.Module):
         styles: Sequence[tf.Tensor],
         iterations: int | tf.Tensor | None = None,
         features: Features | None = None,
+        strength: float | tf.Tensor | None = None,
     ) -> State:
         """What `__call__` does between two conversions of pixels.
 
         Args:
           contents: float32 [batch, height, width, 3], RGB, 0..255, of the size to work in.
           styles: Each likewise [1 or batch, any height, any width, 3].
-          iterations: A scalar, of one evaluation each, and one for the start; None for the settings'.
+          iterations: A scalar, of one evaluation each, and one for each size's start; None for the
+            settings'.
           features: In place of the Stylizer's own.
+          strength: A scalar, 0..1; None for the settings'.
 
         Returns:
-          The state at the end, with a loss and a status for each picture.
+          The state at the end of the last size, with a loss and a status for each picture. Each size
+          begins anew, also where the one below has failed.
         """
+        iterations = self.settings.iterations if iterations is None else iterations
+        if strength is not None and self.why_no_strength:
+            raise InputError(f"strength would have no effect: {self.why_no_strength}.")
+        strength = self.settings.strength if strength is None else strength
+        factors = (1.0, 1.0, 1.0) if strength is None else strength_factors(strength)
+        with tf.control_dependencies(self._checks(contents, strength)):
+            contents = tf.identity(contents)
+
+        def at_one_size(contents: tf.Tensor, start: tf.Tensor, iterations, of_size: Sequence) -> State:
+            height, width = _height_and_width(contents)
+            objective = Objective(
+                features or self.features,
+                self.preset,
+                content=contents,
+                styles=[self._fitted(style, height, width) for style in styles],
+                blend=self.settings.style_blend,
+                factors=tf.stack(factors) * tf.stack(of_size),
+                kernel=self._kernel,
+            )
+
+            def evaluate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                parts, gradient = objective.parts_and_gradient(images)
+                return tf.reduce_sum(parts, axis=1), gradient
+
+            h0 = fourier_preconditioner(height, width)
+            return minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
+
+        if self._has_one_size(contents):
+            return at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
+        return self._coarse_to_fine(contents, iterations, at_one_size)
+
+    def _coarse_to_fine(
+        self,
+        contents: tf.Tensor,
+        iterations: int | tf.Tensor,
+        at_one_size: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Sequence], State],
+    ) -> State:
+        """Optimises at each size from where the one below has ended, in a loop that is traced once."""
+        height, width = (tf.cast(side, tf.float64) for side in _height_and_width(contents))
+        iterations = tf.cast(iterations, tf.float64)
+        count = pyramid.count_levels(height, width, self.preset, iterations=iterations, xp=tf)
+        counts = tf.cast(pyramid.shares(iterations, count, self.preset, tf), tf.int32)
+        heights, widths = (pyramid.sides(side, self.preset, tf) for side in (height, width))
+        count = tf.cast(count, tf.int32)
+
+        def go_on(index: tf.Tensor, state: State, below: tf.Tensor) -> tuple:
+            size = tf.stack([each[count - 1 - index] for each in (heights, widths)])
+            here = tf.clip_by_value(_lanczos(contents, tf.cast(size, tf.int32)), 0.0, 255.0)
+            start = tf.cond(
+                index == 0,
+                lambda: self._start(here),
+                # The picture below, with what the contents have in detail.
+                lambda: here + tf.image.resize(state.position - below, tf.shape(here)[1:3], "bicubic"),
+            )
+            ratio = tf.cast(height * width / tf.reduce_prod(size), tf.float32)
+            of_size = pyramid.size_factors(self.preset, ratio)
+            return index + 1, at_one_size(here, start, counts[index], of_size), here
+
+        # Stands for the state below the first size, and is never read.
+        nothing = tf.zeros_like(contents[:, :1, :1])
+        state = self._lbfgs(lambda images: (images[:, 0, 0, 0], images)).init(nothing)
+        pictures = tf.TensorShape([contents.shape[0], None, None, 3])
+        _, state, _ = tf.while_loop(
+            lambda index, *_: index < count,
+            go_on,
+            (tf.constant(0), state, nothing),
+            shape_invariants=tf.nest.map_structure(
+                lambda each: pictures if each.shape.rank == 4 else each.shape,
+                (tf.constant(0), state, nothing),
+            ),
+            parallel_iterations=1,
+        )
+        return state._replace(position=tf.ensure_shape(state.position, contents.shape))
+
+    def _has_one_size(self, contents: tf.Tensor) -> bool:
+        """Whether that is known before the graph runs."""
+        height, width = contents.shape[1:3]
+        if self.settings.levels == 1:
+            return True
+        if height is None or width is None:
+            return False
+        return pyramid.automatic_levels(height, width, self.preset) == 1
+
+    def _start(self, contents: tf.Tensor) -> tf.Tensor:
+        """Where the first size begins."""
+        if self.preset.init == "content":
+            return contents
+        # The same for each picture, or it would depend on the picture's place in the batch.
+        shape = tf.stack([1, *_height_and_width(contents), 3])
+        noise = tf.random.stateless_normal(shape, [self.settings.seed or 0, 0])
+        start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
+        return tf.ensure_shape(tf.broadcast_to(start, tf.shape(contents)), contents.shape)
+
+    def _checks(self, contents: tf.Tensor, strength: float | tf.Tensor | None) -> list[tf.Operation]:
         height, width = _height_and_width(contents)
         least = min_side_px(self.preset.layers)
         checks = [
@@ -143,36 +260,12 @@ class Stylizer(tf.Module):
                 height, MAX_PIXELS // width, f"A picture has at most {MAX_PIXELS} pixels."
             ),
         ]
-        with tf.control_dependencies([check for check in checks if check is not None]):
-            contents = tf.identity(contents)
-        objective = Objective(
-            features or self.features,
-            self.preset,
-            content=contents,
-            styles=[self._fitted(style, height, width) for style in styles],
-            blend=self.settings.style_blend,
-            kernel=self._kernel,
-        )
-
-        def evaluate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            parts, gradient = objective.parts_and_gradient(images)
-            return tf.reduce_sum(parts, axis=1), gradient
-
-        update = LbfgsUpdate(
-            evaluate,
-            history=self.settings.pairs or HISTORY,
-            pair_dtype=tf.dtypes.as_dtype(self.settings.pair_precision),
-            initial_inverse_hessian=fourier_preconditioner(height, width),
-            kernel=self._kernel,
-        )
-        start = contents
-        if self.preset.init == "noise":
-            # The same for each picture, or it would depend on the picture's place in the batch.
-            noise = tf.random.stateless_normal([1, height, width, 3], [self.settings.seed or 0, 0])
-            start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
-            start = tf.ensure_shape(tf.broadcast_to(start, tf.shape(contents)), contents.shape)
-        iterations = self.settings.iterations if iterations is None else iterations
-        return minimize(update, start, iterations + 1)
+        if strength is not None:
+            strength = tf.convert_to_tensor(strength, tf.float32)
+            checks.append(tf.debugging.assert_greater_equal(strength, 0.0, "strength is in 0..1."))
+            checks.append(tf.debugging.assert_less_equal(strength, 1.0, "strength is in 0..1."))
+        # Eagerly there is none.
+        return [check for check in checks if check is not None]
 
     def resized(self, contents: tf.Tensor) -> tf.Tensor:
         """Pictures [batch, height, width, 3] in 0..1 at the working size."""

@@ -1,4 +1,4 @@
-"""From a decoded Pillow image of any mode and profile to sRGB. Imports no TensorFlow."""
+"""From a decoded Pillow image of any mode and profile to sRGB."""
 
 import functools
 import io

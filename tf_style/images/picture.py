@@ -1,4 +1,4 @@
-"""Pictures in memory: taken over from arrays, resized. Imports no TensorFlow."""
+"""Pictures in memory: taken over from arrays, resized."""
 
 import dataclasses
 import math

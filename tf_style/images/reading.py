@@ -1,4 +1,4 @@
-"""Reads pictures from files, within limits. Imports no TensorFlow."""
+"""Reads pictures from files, within limits."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Encodes pictures into files. Imports no TensorFlow."""
+"""Encodes pictures into files."""
 
 import io
 import os

@@ -49,6 +49,7 @@ class NetworkSpec(Protocol):
       pooling: "average" or "max".
       padding: Beyond the border of the first convolution's input, "replicate" or "zero".
       normalize: Whether the filters are scaled to a mean activation of 1.
+      pooling_gain: What average pooling's output is multiplied by; max pooling's never is.
     """
 
     @property
@@ -59,6 +60,8 @@ class NetworkSpec(Protocol):
     def padding(self) -> str: ...  # noqa: D102
     @property
     def normalize(self) -> bool: ...  # noqa: D102
+    @property
+    def pooling_gain(self) -> float: ...  # noqa: D102
 
 
 def _layers() -> tuple[ConvLayer, ...]:

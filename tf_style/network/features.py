@@ -21,23 +21,24 @@ class Features:
     """
 
     def __init__(
-        self, spec: NetworkSpec, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
+        self, preset: NetworkSpec, weights: Weights, *, precision: str = "float32", kernel: str = "auto"
     ):
         """Builds the network.
 
         Args:
-          spec: The layers, the pooling and the padding; a `Preset` is one.
-          weights: Of those layers, as from `network.weights.load`, normalised or not.
+          preset: The layers, the pooling and the padding, as of a `Preset`.
+          weights: Of those layers, as from `network.weights.load_for`: normalised or not, and with the
+            pooling gain, which is not applied here.
           precision: "float32" or "bfloat16".
           kernel: For the convolutions, as for `ConvRelu2D`.
         """
         self.precision = precision
-        self.padding = spec.padding
+        self.padding = preset.padding
         self.model = build_features(
-            spec.layers,
+            preset.layers,
             weights,
-            pooling=spec.pooling,
-            padding=spec.padding,
+            pooling=preset.pooling,
+            padding=preset.padding,
             precision=precision,
             kernel=kernel,
         )

@@ -19,10 +19,13 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load_for(spec: NetworkSpec, source: str) -> Weights:
-    """Loads the weights of the layers that a network reads, normalised if it says so.
+    """Loads the weights of the layers that a network reads, normalised and with its pooling's gain.
+
+    The gain lies in the weights alone, for `Features` does not apply it: a network with a gain other
+    than 1 is to be built of what this function returns.
 
     Args:
-      spec: The layers, the pooling, and whether to normalise; a `Preset` is one.
+      spec: The layers, the pooling and its gain, and whether to normalise; a `Preset` is one.
       source: As for `load`.
 
     Returns:
@@ -31,17 +34,31 @@ def load_for(spec: NetworkSpec, source: str) -> Weights:
     Raises:
       InputError: If VGG-19 has no such layer, or as `load` does.
     """
-    return load(
+    weights = load(
         source,
         layers_up_to(spec.layers),
         normalize_for=spec.pooling if spec.normalize else None,
     )
+    gains = input_gains(spec)
+    return {name: (kernel * gains[name], bias) for name, (kernel, bias) in weights.items()}
+
+
+def input_gains(spec: NetworkSpec) -> dict[str, np.float32]:
+    """What each layer's kernel is multiplied by for `pooling_gain`, by the layer's name.
+
+    The convolution after each pooling takes it over: a pass over memory less.
+    """
+    gain = np.float32(spec.pooling_gain if spec.pooling == "average" else 1.0)
+    return {
+        layer.name: gain if layer.block > 1 and layer.name.endswith("_conv1") else np.float32(1.0)
+        for layer in layers_up_to(spec.layers)
+    }
 
 
 def load(
     source: str, layers: Sequence[ConvLayer] = LAYERS, *, normalize_for: str | None = None
 ) -> Weights:
-    """Loads the weights of the first layers of VGG-19.
+    """Loads the weights of the first layers of VGG-19, without any pooling gain: see `load_for`.
 
     Args:
       source: "embedded" for the ones in this package, quantised to 256 values a layer; "imagenet" for

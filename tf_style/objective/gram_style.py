@@ -1,9 +1,6 @@
 """The style of a layer as its Gram matrix (the paper's section 2.2, equations 3 to 6).
 
-This is the one place that knows which statistic of the activations is the style. What `Objective`,
-`TileWorker` and `TiledObjective` need of it is a sum over positions, so that the parts of an image's
-tiles add up to the whole's; a target, which serves images of any size; and from these the loss and its
-derivatives. F [M, N] are a layer's activations, M positions and N channels.
+F [M, N] are a layer's activations, M positions and N channels.
 """
 
 import functools
@@ -36,9 +33,13 @@ class GramStyle:
         """
         return gram_matrix(activations, kernel=self._kernel)
 
-    def sums_spec(self, channels: int) -> tf.TensorSpec:
-        """Shape and dtype of one image's sums, and so of the loss's derivative with respect to them."""
+    def derivative_spec(self, channels: int) -> tf.TensorSpec:
+        """Shape and dtype of the loss's derivative with respect to one image's sums."""
         return tf.TensorSpec([1, channels, channels])
+
+    def merged(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """The sums over the positions of several tiles together, float64 [1, N, N]."""
+        return np.sum(parts, axis=0, dtype=np.float64)
 
     def target(
         self, sums: Sequence[Any], positions: Sequence[Any], blend: Sequence[float] | None

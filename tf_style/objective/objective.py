@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
-from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
 from tf_style.objective.scales import content_scale, style_scales
+from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
 
 # The parts of the loss, in the order in which `parts_and_gradient` returns them.
@@ -23,8 +23,8 @@ class Objective:
     are independent of each other.
 
     Attributes:
-      style_targets: For each style layer what its activations are compared with, as `GramStyle.target`
-        returns it.
+      style_targets: For each style layer what its activations are compared with, as the statistic's
+        `target` returns it.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Objective:
         styles: Sequence[tf.Tensor] = (),
         blend: Sequence[float] | None = None,
         style_targets: Mapping[str, tf.Tensor] | None = None,
+        factors: tf.Tensor | None = None,
         kernel: str = "auto",
     ):
         """Computes the targets, in the precision in which the loss will be evaluated.
@@ -49,12 +50,15 @@ class Objective:
           styles: Likewise, each [1 or batch, any height, any width, 3]: one for all, or one for each.
           blend: A weight for each style, to be divided by their sum; None for equal parts.
           style_targets: Another objective's, in place of styles.
+          factors: What the parts of the loss are multiplied by, beside the preset's weights, where that
+            is known only when the graph runs: float32 [3], in the order of `PARTS`.
           kernel: For the Gram matrices, as in `gram_loss`.
         """
         self._features = features
         self._preset = preset
+        self._factors = factors
         self._kernel = kernel
-        self._style = GramStyle(kernel)
+        self._style = style_statistic(preset, kernel)
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
         self.style_targets = style_targets
@@ -70,6 +74,7 @@ class Objective:
             self._preset,
             content=content,
             style_targets=self.style_targets,
+            factors=self._factors,
             kernel=self._kernel,
         )
 
@@ -93,7 +98,8 @@ class Objective:
             layer = activations[name]
             scale = of_layer(layer.shape[-1], num_positions(layer))
             style += self._style.loss(layer, self.style_targets[name], scale)
-        return tf.stack([content, style, total_variation(images, self._preset)], axis=1)
+        parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
+        return parts if self._factors is None else parts * self._factors
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:

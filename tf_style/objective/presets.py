@@ -1,22 +1,25 @@
 """What is minimised: the paper's objective and that of well-known tools, in one form.
 
 With F, P [M, N] the activations of the synthesised and the content image at a layer (M positions, N
-channels) and G, A [N, N] the Gram matrices of the synthesised and the style image,
+channels), and d the distance of the synthesised from the style image at a layer: sum{(G - A)**2} of
+their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means and covariances,
 
     loss = sum over content layers { content_weight * w_l * k_c(N, M) * sum{(F - P)**2} }
-         + sum over style layers   { style_weight   * w_l * k_s(N, M) * sum{(G - A)**2} }
+         + sum over style layers   { style_weight   * w_l * k_s(N, M) * d }
          + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
-0..255 scale. Imports no TensorFlow.
+0..255 scale.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
 StyleFit = Literal["area", "stretch"]
+StyleStatistic = Literal["gram", "moments"]
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -37,6 +40,7 @@ class Scale:
 MEAN = Scale(1.0, 1, 1)
 MEAN_GRAM = Scale(1.0, 2, 2)  # The mean over G's N**2 entries of (G/M - A/M)**2.
 MEAN_GRAM_PER_CHANNEL = Scale(1.0, 4, 2)  # The same of (G/(N M) - A/(N M))**2.
+MEAN_MOMENTS = Scale(1.0, 1, 0)  # The squared distance for each of N channels.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +55,25 @@ class Preset:
       style_scale: k_s.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
+      style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",
+        their mean and covariance.
       style_layer_weights: w_l, one for each style layer, or "mean" for 1 / number of layers each, or
         "sum" for 1 each.
       tv_weight: Weight of the total variation.
       tv_exponent: 1 for absolute, 2 for squared differences.
       tv_scale: "sum", or "mean" over the differences in each direction.
       pooling: Between the blocks of the network.
+      pooling_gain: What average pooling's output is multiplied by. An average of ReLU activations is
+        about half their maximum, which the network was trained with; 2 makes up for it. Max pooling
+        needs none, and has none whatever this says.
       normalize: Whether the network's filters are scaled to a mean activation of 1.
       padding: What the first convolution sees beyond the border.
       init: What the image starts from: "content", "noise" or "style".
       style_fit: What the style image shares with the content: its area, or its exact size.
+      level_ratio: Of the sides of one working size to those of the one below.
+      coarsest_side_px: The side of a square of as many pixels as the coarsest working size has at
+        least.
+      level_decay: Of the iterations at one working size to those at the one below.
     """
 
     source: str
@@ -71,6 +84,7 @@ class Preset:
     content_layers: tuple[str, ...] = ("conv4_2",)
     style_layers: tuple[str, ...] = STYLE_LAYERS
     style_layer_weights: tuple[float, ...] | Literal["mean", "sum"] = "mean"
+    style_statistic: StyleStatistic = "gram"
     tv_weight: float = 0.0
     tv_exponent: Literal[1, 2] = 2
     tv_scale: Literal["sum", "mean"] = "sum"
@@ -79,6 +93,13 @@ class Preset:
     padding: Padding = "zero"
     init: str = "content"
     style_fit: StyleFit = "area"
+    pooling_gain: float = 1.0
+    # Measured at 512 pixels with Gram matrices: from the content, which has its coarse structure
+    # already, each coarser level ended higher after the same time; from noise at the same loss, with
+    # less of the photograph. Larger pictures begin at that size, for their evaluations cost more.
+    level_ratio: float = 2.0
+    coarsest_side_px: float = 400.0
+    level_decay: float = 0.5
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -93,8 +114,86 @@ class Preset:
             return (1.0,) * len(self.style_layers)
         return self.style_layer_weights
 
+    def with_style_statistic(self, statistic: StyleStatistic) -> "Preset":
+        """The same weights with another statistic, whose distance is measured as the content's is.
+
+        Args:
+          statistic: "gram" or "moments".
+
+        Returns:
+          The preset itself if it has that statistic; else k_s is, for moments, the content loss's k_c
+          times M, and for Gram matrices the mean over the entries of G / M in the content's unit.
+        """
+        if statistic == self.style_statistic:
+            return self
+        unit = self.content_scale
+        if statistic == "moments":
+            scale = dataclasses.replace(unit, positions_power=unit.positions_power - 1)
+        else:
+            scale = dataclasses.replace(MEAN_GRAM, factor=unit.factor**2)
+        return dataclasses.replace(self, style_statistic=statistic, style_scale=scale)
+
+    def times(self, content: float, style: float, tv: float) -> "Preset":
+        """The same with the weights of the loss's three parts multiplied."""
+        return dataclasses.replace(
+            self,
+            content_weight=self.content_weight * content,
+            style_weight=self.style_weight * style,
+            tv_weight=self.tv_weight * tv,
+        )
+
+
+def read_preset(stored: Mapping[str, Any]) -> Preset:
+    """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if isinstance(value, dict):
+            value = Scale(**value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Preset(**values)
+
+
+def strength_factors(strength: Any) -> tuple[Any, Any, Any]:
+    """What the weights of content, style and total variation are multiplied by at a strength s.
+
+    (1 - s) parts content, s parts style and total variation; all are doubled, so that 0.5 is the preset
+    itself, to the last bit.
+
+    Args:
+      strength: From 0, the photograph, to 1, the style alone; a number or a tensor.
+
+    Returns:
+      Three, each as `strength` is.
+    """
+    return 2 * (1 - strength), 2 * strength, 2 * strength
+
+
+# Activations of the network as trained, on pixels of 0..255, are about 60 times those that
+# style-transfer-pytorch's weights are made for.
+_MEAN_UNIT = Scale(1 / 60**2, 1, 1)
+_MEAN_MOMENTS_UNIT = Scale(1 / 60**2, 1, 0)
+_FALLING_LAYER_WEIGHTS = (256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341)
 
 PRESETS: dict[str, Preset] = {
+    "painterly": Preset(
+        source="This package's own: moments, coarse to fine. Layer weights and total variation are "
+        "style-transfer-pytorch's",
+        # Chosen by eye on the pairs of `benchmarks/quality.py`: at 0.015 The Starry Night has strokes
+        # and no swirls, at 0.003 a cat's eye becomes a star.
+        content_weight=0.006,
+        style_weight=1.0,
+        content_scale=_MEAN_UNIT,
+        style_scale=_MEAN_MOMENTS_UNIT,
+        style_layer_weights=_FALLING_LAYER_WEIGHTS,
+        style_statistic="moments",
+        tv_weight=1 / 255**2,
+        tv_scale="mean",
+        pooling_gain=2.0,
+        padding="replicate",
+        level_ratio=2**0.5,
+        coarsest_side_px=100.0,
+        level_decay=0.9,
+    ),
     "gatys2016": Preset(
         source="The first author's released settings for the normalised network (leongatys/"
         "NeuralImageSynthesis), with the paper's average pooling and more content",
@@ -159,6 +258,23 @@ PRESETS: dict[str, Preset] = {
         style_scale=MEAN_GRAM_PER_CHANNEL,
         style_layer_weights="sum",
         pooling="max",
+    ),
+    "style-transfer-pytorch": Preset(
+        source="crowsonkb/style-transfer-pytorch; its total variation's diagonal differences "
+        "count here among those down and across",
+        content_weight=0.015,
+        style_weight=1.0,
+        content_scale=_MEAN_UNIT,
+        style_scale=_MEAN_MOMENTS_UNIT,
+        style_layer_weights=_FALLING_LAYER_WEIGHTS,
+        style_statistic="moments",
+        tv_weight=1 / 255**2,
+        tv_scale="mean",
+        pooling="max",
+        padding="replicate",
+        level_ratio=2**0.5,
+        coarsest_side_px=100.0,
+        level_decay=0.9,
     ),
     "anishathalye": Preset(
         source="anishathalye/neural-style, neural_style.py and stylize.py",

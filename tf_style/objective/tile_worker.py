@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tf_style.network.architecture import find_layer
 from tf_style.network.features import Features
-from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
 from tf_style.objective.scales import TileScales
+from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.tile_plan import Tile
 from tf_style.objective.total_variation import ACROSS, DOWN, neighbour_terms
 
@@ -29,7 +29,7 @@ class TileWorker:
         """
         self._features = features
         self._preset = preset
-        self._style = GramStyle()
+        self._style = style_statistic(preset)
         self._rows = {name: row for row, name in enumerate(preset.layers, start=1)}
         crops = tf.TensorSpec([1, None, None, 3])
         self._style_sums = tf.function(self._compute_style_sums, input_signature=[crops, _BOUNDS])
@@ -38,7 +38,9 @@ class TileWorker:
             tf.TensorSpec([1, None, None, find_layer(name).channels], features.precision)
             for name in preset.content_layers
         ]
-        derivatives = [self._style.sums_spec(find_layer(name).channels) for name in preset.style_layers]
+        derivatives = [
+            self._style.derivative_spec(find_layer(name).channels) for name in preset.style_layers
+        ]
         content_scales, tv_scales = tf.TensorSpec([len(targets)]), tf.TensorSpec([2])
         self._gradient = tf.function(
             self._compute_gradient,
@@ -53,7 +55,7 @@ class TileWorker:
           tile: Where it lies.
 
         Returns:
-          For each style layer `GramStyle.sums` over the positions that the tile owns, and no others.
+          For each style layer the statistic's `sums`, of the positions that the tile owns alone.
         """
         return [sums.numpy() for sums in self._style_sums(crop, self._bounds(tile))]
 
@@ -86,7 +88,7 @@ class TileWorker:
           targets: What `content` returned for this tile of the content image.
           scales: Of the whole image.
           derivatives: For each style layer the loss's derivative with respect to the whole image's
-            sums, float32.
+            sums, as the statistic gives it.
 
         Returns:
           The content loss and the total variation of what the tile owns, and the gradient at its crop,

@@ -9,14 +9,15 @@ through each tile with dL/dG held fixed, and adds the gradients at the tiles' pi
 import math
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import Features
-from tf_style.objective.gram_style import GramStyle
 from tf_style.objective.presets import Preset
 from tf_style.objective.scales import TileScales
+from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.tile_plan import Tile, halo_px, plan_tiles
 from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
@@ -54,7 +55,7 @@ class TiledObjective:
           pool: Who computes; None for this process alone.
         """
         self._preset = preset
-        self._style = GramStyle()
+        self._style = style_statistic(preset)
         self._halo = halo_px(preset.layers) if halo is None else halo
         self._tile_px = tile_px
         self._pool = pool or LocalPool(TileWorker(features, preset))
@@ -124,12 +125,9 @@ class TiledObjective:
         """Of the whole image, float64, for each style layer."""
         if not self._preset.style_layers:
             return []
-        totals = None
         requests = ((tile.crop(image), tile) for tile in tiles)
-        for parts in self._pool.map(TileWorker.style_sums, requests):
-            new = [part.astype(np.float64) for part in parts]
-            totals = new if totals is None else [a + b for a, b in zip(totals, new, strict=True)]
-        return totals
+        parts = list(self._pool.map(TileWorker.style_sums, requests))
+        return [self._style.merged(of_layer) for of_layer in zip(*parts, strict=True)]
 
     def _make_content_targets(self, content: np.ndarray | None) -> list["_DiskArrays"]:
         """For each content layer one array a tile, on disk: together they take much memory."""
@@ -144,8 +142,8 @@ class TiledObjective:
 
     def _make_style_targets(
         self, styles: Sequence[np.ndarray], blend: Sequence[float] | None
-    ) -> list[np.ndarray]:
-        """The blend's target for each style layer, float64."""
+    ) -> list[Any]:
+        """The blend's target for each style layer, as the statistic's `target` returns it."""
         if self._preset.style_layers and not styles:
             raise ValueError(
                 f"The style layers {self._preset.style_layers} take a style image or more."

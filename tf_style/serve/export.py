@@ -47,6 +47,8 @@ def export_saved_model(
       serving_default: `image_bytes` string [None] to `stylized_bytes` string [None], PNG.
       stylize_pair: `content_bytes` and `style_bytes`, string [None], to `stylized_bytes`.
       stylize_iterations: `image_bytes` and `iterations`, int32 [None], to `stylized_bytes`.
+      stylize_strength: `image_bytes` and `strength`, float32 [None], to `stylized_bytes`; it is there
+        where `strength` would not be refused as a setting.
       stylize_tensor: `images` float32 [None, None, None, 3] in 0..1, in their own size, to `stylized`,
         of the same shape.
 
@@ -109,13 +111,14 @@ class _Export:
         """The functions by the names under which they are served."""
         strings = tf.TensorSpec([None], tf.string)
         numbers = tf.TensorSpec([None], tf.int32)
+        strengths = tf.TensorSpec([None], tf.float32)
         pictures = tf.TensorSpec([None, None, None, 3], tf.float32)
 
         def concrete(function: Callable, **specs: tf.TensorSpec):
             named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
             return tf.function(function, input_signature=named, autograph=False).get_concrete_function()
 
-        return {
+        made = {
             "serving_default": concrete(self._stylize_bytes, image_bytes=strings),
             "stylize_pair": concrete(self._stylize_pair, content_bytes=strings, style_bytes=strings),
             "stylize_iterations": concrete(
@@ -123,10 +126,25 @@ class _Export:
             ),
             "stylize_tensor": concrete(self._stylize_tensor, images=pictures),
         }
+        if not self._stylizer.why_no_strength:
+            made["stylize_strength"] = concrete(
+                self._stylize_strength, image_bytes=strings, strength=strengths
+            )
+        return made
 
     def _stylize_bytes(self, image_bytes):
         number = self._stylizer.settings.iterations
         return self._stylize_iterations(image_bytes, tf.fill(tf.shape(image_bytes), number))
+
+    def _stylize_strength(self, image_bytes, strength):
+        checks = [
+            _check(tf.shape(strength) == tf.shape(image_bytes), "one strength for each image"),
+            _check((strength >= 0.0) & (strength <= 1.0), "strength is from 0 to 1"),
+        ]
+        with tf.control_dependencies(checks):
+            image_bytes = tf.identity(image_bytes)
+        iterations = tf.fill(tf.shape(image_bytes), self._stylizer.settings.iterations)
+        return self._render(image_bytes, self._own_styles, iterations, strength)
 
     def _stylize_iterations(self, image_bytes, iterations):
         checks = [
@@ -139,8 +157,10 @@ class _Export:
         checks.append(_check(is_in_range, f"iterations are from 1 to {most}"))
         with tf.control_dependencies(checks):
             image_bytes = tf.identity(image_bytes)
-        styles = [tf.cast(style, tf.float32) / 255.0 for style in self._styles]
-        return self._render(image_bytes, lambda index: styles, iterations)
+        return self._render(image_bytes, self._own_styles, iterations)
+
+    def _own_styles(self, index):
+        return [tf.cast(style, tf.float32) / 255.0 for style in self._styles]
 
     def _stylize_pair(self, content_bytes, style_bytes):
         check = _check(tf.shape(content_bytes) == tf.shape(style_bytes), "one style for each content")
@@ -169,7 +189,7 @@ class _Export:
         styles = [tf.cast(style, tf.float32) for style in self._styles]
         return {"stylized": self._optimized(contents, styles, self._stylizer.settings.iterations)}
 
-    def _render(self, image_bytes, styles: Callable, iterations):
+    def _render(self, image_bytes, styles: Callable, iterations, strength=None):
         """PNG files of the pictures, one after the other, for each may have a size of its own."""
         check = _check(
             tf.shape(image_bytes)[0] <= MAX_IMAGES, f"a request holds at most {MAX_IMAGES} images"
@@ -183,7 +203,8 @@ class _Export:
             content = decode.decode(image_bytes[index], _name("image ", index))[tf.newaxis]
             contents = 255.0 * self._stylizer.resized(content)
             chosen = [255.0 * style for style in styles(index)]
-            return decode.encode(self._optimized(contents, chosen, iterations[index])[0])
+            of_this = None if strength is None else strength[index]
+            return decode.encode(self._optimized(contents, chosen, iterations[index], of_this)[0])
 
         return {
             "stylized_bytes": tf.map_fn(
@@ -194,9 +215,9 @@ class _Export:
             )
         }
 
-    def _optimized(self, contents, styles, iterations):
+    def _optimized(self, contents, styles, iterations, strength=None):
         features = self.stored.features()
-        state = self._stylizer.optimize(contents, styles, iterations, features)
+        state = self._stylizer.optimize(contents, styles, iterations, features, strength)
         check = _check(tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text)
         with tf.control_dependencies([check]):
             return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
@@ -210,7 +231,7 @@ class _PackedWeights(tf.Module):
         self._network = stylizer.features
         # By the name of the network's variable, for weights as they are.
         self._arrays: dict[str, tf.Variable] = {}
-        # By the layer's name: codebook, codes, bias, means of the layer's input and its own.
+        # By the layer's name: codebook, codes, bias, factors of the layer's input and its own means.
         self._packed: dict[str, list[tf.Variable]] = {}
         if stylizer.settings.weights != "embedded":
             for variable in self._network.model.non_trainable_variables:
@@ -220,19 +241,20 @@ class _PackedWeights(tf.Module):
         means = {layer.name: np.ones(layer.channels, np.float32) for layer in layers}
         if stylizer.preset.normalize:
             means = weights.mean_activations(stylizer.preset.pooling, layers)
+        gains = weights.input_gains(stylizer.preset)
         input_means = np.ones(3, np.float32)
         for name, (codebook, codes, bias) in weights.load_embedded_codes(layers).items():
-            arrays = (codebook, codes, bias, input_means, means[name])
+            arrays = (codebook, codes, bias, input_means * gains[name], means[name])
             self._packed[name] = [tf.Variable(array, trainable=False) for array in arrays]
             input_means = means[name]
 
     def features(self) -> Features:
         """The network, its weights unpacked where this is called."""
         values = {path: variable.read_value() for path, variable in self._arrays.items()}
-        for name, (codebook, codes, bias, input_means, means) in self._packed.items():
+        for name, (codebook, codes, bias, input_factors, means) in self._packed.items():
             # As in `weights.normalize`, operation by operation, so that the bits are the same.
             kernel = tf.gather(codebook, tf.cast(codes, tf.int32))
-            values[f"{name}/kernel"] = kernel * input_means[:, tf.newaxis] / means
+            values[f"{name}/kernel"] = kernel * input_factors[:, tf.newaxis] / means
             values[f"{name}/bias"] = bias / means
         return _StatelessFeatures(self._network, values)
 

@@ -26,7 +26,9 @@ def write_all(folder: pathlib.Path, stylizer: Stylizer, max_iterations: int, *, 
     with tf.io.TFRecordWriter(str(warmup)) as writer:
         for record in _warmup_records(stylizer, name):
             writer.write(record)
+    strength = "" if stylizer.why_no_strength else _STRENGTH
     text = _README.format(
+        strength=strength,
         name=name,
         version=__version__,
         size=stylizer.size,
@@ -78,6 +80,7 @@ def _varint(number: int) -> bytes:
     return bytes([*octets, number])
 
 
+_STRENGTH = "| `stylize_strength` | `image_bytes`, `strength` | `stylized_bytes` |\n"
 _README = """# {name}: style transfer as a SavedModel
 
 Made by tf_style {version}. It renders pictures in a style by optimisation (Gatys, Ecker and Bethge,
@@ -91,10 +94,11 @@ TensorFlow's own operations only, so any TensorFlow 2 server runs it; the networ
 | `serving_default` | `image_bytes` | `stylized_bytes` |
 | `stylize_pair` | `content_bytes`, `style_bytes` | `stylized_bytes` |
 | `stylize_iterations` | `image_bytes`, `iterations` | `stylized_bytes` |
-| `stylize_tensor` | `images` | `stylized` |
+{strength}| `stylize_tensor` | `images` | `stylized` |
 
 What ends in `_bytes` is string [None], the bytes of JPEG or PNG files in, of PNG files out;
-`iterations` is int32 [None], 1 to {max_iterations}; `images` and `stylized` are float32
+`iterations` is int32 [None], 1 to {max_iterations}; `strength` is float32 [None], from 0, the
+photograph, to 1, the style alone; `images` and `stylized` are float32
 [None, None, None, 3], RGB, 0..1, worked on in their own size.
 
 ## To serve it

@@ -1,4 +1,4 @@
-"""Saves the state of a run in a folder, and reads it back. Imports no TensorFlow.
+"""Saves the state of a run in a folder, and reads it back.
 
 Checkpoint N is two files: `checkpoint-N.npz`, arrays only, and `checkpoint-N.json`, which names the
 run and holds the SHA-256 of both. The second is written last, so that a checkpoint is whole or not

@@ -43,8 +43,9 @@ def estimate(
     factor: float = 1.0,
     tile_px: int | None = None,
     has_checkpoint: bool = False,
+    device: str = "/CPU:0",
 ) -> int:
-    """The most memory, in bytes, that a process takes that makes this transfer on the CPU.
+    """The most memory, in bytes, that a process takes where it makes this transfer.
 
     Args:
       inputs: As from `prepare`.
@@ -52,15 +53,17 @@ def estimate(
       factor: On the number of pixels, to ask about another size.
       tile_px: A tile's side, or None for the picture as a whole.
       has_checkpoint: Whether the run is saved now and then.
+      device: As from `resolve_device`.
 
     Returns:
-      Bytes. Within 15 percent of the peak resident size from 256 to 2048 pixels, measured.
+      Bytes; on the CPU within 15 percent of the peak resident size from 256 to 2048 pixels, measured.
     """
     item_bytes = {"float32": 4, "bfloat16": 2}[precision]
     preset = inputs.preset
     pixels = factor * inputs.height * inputs.width
     layers = layers_up_to(preset.layers)
-    # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward.
+    # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward. Moments keep
+    # the centred activations in its place, and a few matrices [N, N], of a MiB each, do not matter.
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
@@ -70,10 +73,13 @@ def estimate(
     style_pixels = factor * max((style[..., 0].size for style in inputs.levels[-1].styles), default=0)
     style_at_once = min(style_pixels, at_once)
     targets = SHARE_AT_ONCE * item_bytes * _values_per_pixel(layers) * style_at_once
-    state = _optimizer_images(inputs.settings) * _IMAGE_BYTES * pixels
-    optimizer = state + (0 if tile_px is None else IMAGES_BESIDE_TILES * _IMAGE_BYTES * pixels)
-    # It is read out whole, between two evaluations.
-    saving = state if has_checkpoint else 0
+    image = _IMAGE_BYTES * pixels
+    optimizer = image * _optimizer_images(inputs.settings)
+    if tile_px is not None:
+        optimizer += image * IMAGES_BESIDE_TILES
+    # What is stored is read out whole, between two evaluations; from a GPU into the host's memory.
+    is_copied = has_checkpoint and not device.startswith("/GPU")
+    saving = image * _stored_images(inputs.settings) if is_copied else 0
     weights = WEIGHT_COPIES * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
     return int(BASE_BYTES + weights + max(optimizer + max(evaluation, saving), targets))
 
@@ -137,15 +143,14 @@ def check_fits(
       InputError: It says what would fit.
     """
     limit, held = _limit_and_held(inputs, device)
-    # The state is read out into the host's memory. Tiles make no difference to what that takes, so the
-    # choice of a tile need not know of it.
-    has_checkpoint = has_checkpoint and not device.startswith("/GPU")
     needed_for = functools.partial(
         estimate,
         inputs,
         precision,
+        # Tiles make no difference to what a checkpoint takes, so their choice need not know of it.
         tile_px=choose_tile(inputs, precision, device),
         has_checkpoint=has_checkpoint,
+        device=device,
     )
     needed = needed_for()
     if limit is None or needed - held <= limit:
@@ -177,14 +182,25 @@ def _limit_and_held(inputs: PreparedInputs, device: str) -> tuple[int | None, in
 
 
 def _optimizer_images(settings: Settings) -> float:
-    """How many images of float32 the optimiser's state takes."""
+    """How many images of float32 the optimiser takes while it works."""
     if settings.optimizer == "adam":
         return ADAM_IMAGES
     if settings.optimizer == "tfp":
         return 2 * settings.num_pairs * TFP_PAIR_COPIES + IMAGES_BESIDE_PAIRS
-    return 2 * settings.num_pairs * (0.5 if settings.pair_precision == "bfloat16" else 1) + (
-        IMAGES_BESIDE_PAIRS
-    )
+    return _lbfgs_pairs(settings) + IMAGES_BESIDE_PAIRS
+
+
+def _stored_images(settings: Settings) -> float:
+    """How many images of float32 a checkpoint holds: what the minimisers' `state` returns."""
+    if settings.optimizer == "adam":
+        return 4  # The last good position, Keras's variable and its two moments.
+    if settings.optimizer == "tfp":
+        return 2 * settings.num_pairs + 4  # The position, the start, and tfp's position and gradient.
+    return _lbfgs_pairs(settings) + 2  # The position and its gradient.
+
+
+def _lbfgs_pairs(settings: Settings) -> float:
+    return 2 * settings.num_pairs * (0.5 if settings.pair_precision == "bfloat16" else 1)
 
 
 def _values_per_pixel(layers: Iterable[ConvLayer]) -> float:

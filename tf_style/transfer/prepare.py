@@ -109,7 +109,8 @@ def prepare(
         height,
         width,
         preset=preset,
-        num_levels=settings.levels or pyramid.automatic_levels(height, width, preset),
+        num_levels=settings.levels
+        or pyramid.automatic_levels(height, width, preset, iterations=settings.iterations),
         iterations=settings.iterations,
     )
     levels = tuple(

@@ -1,20 +1,20 @@
-"""Coarse to fine: the working sizes of a transfer, and its objective at each. Imports no TensorFlow."""
+"""Coarse to fine: the working sizes of a transfer, and its objective at each.
+
+What is computed from a picture's size is computed by `xp`: by NumPy, or by TensorFlow where sizes and
+iterations are known only when a graph runs and so are scalar float64 tensors. Only functions that both
+have by the same names are used, and the same float64 numbers are rounded: both make the same levels.
+"""
 
 import dataclasses
-import math
+import itertools
+from typing import Any
+
+import numpy as np
 
 from tf_style.errors import InputError
 from tf_style.network.architecture import min_side_px
 from tf_style.objective.presets import Preset
-
-# Of one level's sides to those of the level below.
-RATIO = 2.0
-MAX_LEVELS = 16
-# The side of a square of as many pixels as the coarsest level has at least, by default. Measured at
-# 512 pixels: from the content, which has its coarse structure already, each coarser level ended higher
-# after the same time; from noise at the same loss, with less of the photograph. Larger pictures begin
-# at that size, for their evaluations cost more.
-COARSEST_SIDE_PX = 400
+from tf_style.transfer.settings import MAX_LEVELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,25 +34,74 @@ class Level:
     preset: Preset
 
 
-def automatic_levels(height: int, width: int, preset: Preset) -> int:
-    """How many levels serve a picture of this size.
+def automatic_levels(height: int, width: int, preset: Preset, *, iterations: int = MAX_LEVELS) -> int:
+    """How many levels serve a picture of this size, 1 or more; arguments as for `count_levels`."""
+    return int(count_levels(height, width, preset, iterations=iterations))
+
+
+def count_levels(height: Any, width: Any, preset: Preset, *, iterations: Any, xp: Any = np) -> Any:
+    """How many levels serve a picture of this size, also where that is a tensor.
 
     Args:
       height: In pixels.
       width: In pixels.
-      preset: Its deepest layer bounds the coarsest level.
+      preset: It says how the sizes go down; its deepest layer bounds the coarsest one too.
+      iterations: There are no more levels than these, for each level makes one or more.
+      xp: As above.
 
     Returns:
-      1 or more.
+      A whole number from 1, float64.
     """
-    count = 1
-    while count < MAX_LEVELS:
-        factor = RATIO**count
-        is_large = math.sqrt(height * width) / factor >= COARSEST_SIDE_PX
-        if not is_large or round(min(height, width) / factor) < min_side_px(preset.layers):
-            break
-        count += 1
-    return count
+    factors = _factors(preset)[1:]
+    is_large = xp.sqrt(height * width) / factors >= preset.coarsest_side_px
+    has_positions = xp.round(xp.minimum(height, width) / factors) >= min_side_px(preset.layers)
+    # Both end once, for the sizes only go down.
+    levels_below = _sum(xp.where(is_large & has_positions, np.ones(MAX_LEVELS - 1), 0.0), xp)
+    return 1.0 + xp.minimum(levels_below, xp.maximum(iterations - 1.0, 0.0))
+
+
+def sides(side: Any, preset: Preset, xp: Any = np) -> Any:
+    """A side of a picture at the size itself, and at each of those below, in pixels.
+
+    Args:
+      side: In pixels.
+      preset: It says how the sizes go down.
+      xp: As above.
+
+    Returns:
+      [MAX_LEVELS], whole numbers from 1, float64.
+    """
+    return xp.maximum(xp.round(side / _factors(preset)), 1.0)
+
+
+def shares(iterations: Any, num_levels: Any, preset: Preset, xp: Any = np) -> Any:
+    """Iterations of each level: one at least, most of the rest for the coarse ones, which cost least.
+
+    Args:
+      iterations: In all, no fewer than the levels.
+      num_levels: How many levels there are.
+      preset: It has the decay from level to level.
+      xp: As above.
+
+    Returns:
+      [MAX_LEVELS], the coarsest level's first, 0 where there is none; whole numbers, float64.
+    """
+    index = np.arange(MAX_LEVELS, dtype=np.float64)
+    weights = [preset.level_decay**power for power in range(MAX_LEVELS)]
+    totals = np.array(list(itertools.accumulate(weights)))
+    total = _sum(xp.where(index == num_levels - 1, totals, 0.0), xp)
+    counts = 1.0 + xp.floor((iterations - num_levels) * np.array(weights) / total)
+    counts = xp.where(index < num_levels, counts, 0.0)
+    return counts + xp.where(index == 0, iterations - _sum(counts, xp), 0.0)
+
+
+def _sum(vector: Any, xp: Any) -> Any:
+    return xp.einsum("i->", vector)
+
+
+def _factors(preset: Preset) -> np.ndarray:
+    """What the sides are divided by, at the full size and at each of those below."""
+    return np.array([preset.level_ratio**steps for steps in range(MAX_LEVELS)])
 
 
 def plan(
@@ -65,7 +114,7 @@ def plan(
       width: Of the picture to make, in pixels.
       preset: The objective at that size.
       num_levels: How many sizes.
-      iterations: In all, of which each level makes about half as many as the one below.
+      iterations: In all; each level makes `level_decay` of those of the one below.
 
     Returns:
       The levels; the last one has the size given.
@@ -78,16 +127,16 @@ def plan(
             f"Each level makes an iteration or more. Received: iterations={iterations} for "
             f"levels={num_levels}"
         )
-    counts = _shares(iterations, num_levels)
+    counts = shares(iterations, num_levels, preset)
+    heights, widths = sides(height, preset), sides(width, preset)
     levels = []
     for index in range(num_levels):
-        factor = RATIO ** (num_levels - 1 - index)
-        level_height, level_width = (max(1, round(side / factor)) for side in (height, width))
+        level_height, level_width = (int(each[num_levels - 1 - index]) for each in (heights, widths))
         levels.append(
             Level(
                 height=level_height,
                 width=level_width,
-                iterations=counts[index],
+                iterations=int(counts[index]),
                 preset=at_size(preset, (height * width) / (level_height * level_width)),
             )
         )
@@ -101,20 +150,8 @@ def plan(
     return tuple(levels)
 
 
-def _shares(iterations: int, num_levels: int) -> list[int]:
-    """One for each level at least, and the rest by halves: what is coarse costs least."""
-    weights = [2.0**-index for index in range(num_levels)]
-    counts = [1 + int((iterations - num_levels) * weight / sum(weights)) for weight in weights]
-    counts[0] += iterations - sum(counts)
-    return counts
-
-
 def at_size(preset: Preset, ratio: float) -> Preset:
     """The objective that weighs its parts at a smaller size as `preset` does at the full one.
-
-    Sums over positions shrink with the picture, means do not: with k = factor / M**b the content
-    loss goes with M**(1 - b) and the style loss, whose Gram matrix is itself a sum, with M**(2 - b).
-    Neighbouring pixels differ more in a smaller picture, in proportion to 1 / sqrt(M).
 
     Args:
       preset: At the full size.
@@ -123,10 +160,28 @@ def at_size(preset: Preset, ratio: float) -> Preset:
     Returns:
       The same, with other weights.
     """
+    return preset.times(*size_factors(preset, ratio))
+
+
+def size_factors(preset: Preset, ratio: Any) -> tuple[Any, Any, Any]:
+    """What the weights of content, style and total variation are multiplied by at a smaller size.
+
+    Sums over positions shrink with the picture, means do not: with k = factor / M**b the content
+    loss goes with M**(1 - b) and the style loss, whose Gram matrix is itself a sum, with M**(2 - b);
+    moments are means, and their distance goes with M**-b.
+    Neighbouring pixels differ more in a smaller picture, in proportion to 1 / sqrt(M).
+
+    Args:
+      preset: At the full size.
+      ratio: Positions at the full size over positions at the smaller one, a number or a tensor.
+
+    Returns:
+      Three, each as `ratio` is.
+    """
+    style_power = 2 if preset.style_statistic == "gram" else 0
     tv_power = (1 if preset.tv_scale == "sum" else 0) - preset.tv_exponent / 2
-    return dataclasses.replace(
-        preset,
-        content_weight=preset.content_weight * ratio ** (1 - preset.content_scale.positions_power),
-        style_weight=preset.style_weight * ratio ** (2 - preset.style_scale.positions_power),
-        tv_weight=preset.tv_weight * ratio**tv_power,
+    return (
+        ratio ** (1 - preset.content_scale.positions_power),
+        ratio ** (style_power - preset.style_scale.positions_power),
+        ratio**tv_power,
     )

@@ -1,8 +1,9 @@
-"""How one setting is stated, as a field of a dataclass, and checked. Imports no TensorFlow."""
+"""How one setting is stated, as a field of a dataclass, and checked."""
 
 import dataclasses
 import functools
 import math
+import os
 import types
 import typing
 from collections.abc import Callable
@@ -59,6 +60,9 @@ WEIGHTS = Rule(
     "a tuple of finite numbers, 0 or more and not all 0",
     lambda values: all(map(_is_weight, values)) and 0 < sum(values) < math.inf,
 )
+TRUE_OR_FALSE = Rule("True or False", lambda value: isinstance(value, bool))
+TEXT = Rule("a string", lambda value: isinstance(value, str))
+PATH = Rule("a word or the path of a file", lambda value: isinstance(value, str | os.PathLike))
 LAYERS = Rule("a tuple of one or more layer names, each named once", _are_layers)
 
 
@@ -76,8 +80,8 @@ def setting(
     Args:
       default: Its default.
       help: What it is.
-      rule: What its values have to be.
-      choices: The words that it may be, where its type hint does not tell.
+      rule: What its values have to be, but for the words that it may be.
+      choices: Those words, where its type hint does not tell.
       unset: What a default of None stands for.
       metavar: What stands for a value in the command line's help.
     """
@@ -104,17 +108,13 @@ def allowed(settings: type, name: str) -> tuple[tuple[Any, ...], tuple[str, ...]
     Returns:
       Types, such as `int`, `NoneType` or `tuple[str, ...]`; and the words of a `Literal`.
     """
-    kinds, choices = [], [*settings.__dataclass_fields__[name].metadata["choices"]]
-    waiting = [typing.get_type_hints(settings)[name]]
-    while waiting:
-        hint = waiting.pop()
-        if typing.get_origin(hint) in (typing.Union, types.UnionType):
-            waiting += typing.get_args(hint)
-        elif typing.get_origin(hint) is Literal:
-            choices += typing.get_args(hint)
-        else:
-            kinds.append(hint)
-    return tuple(kinds), tuple(choices)
+    hint = typing.get_type_hints(settings)[name]
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if is_union else (hint,)
+    literals = [kind for kind in kinds if typing.get_origin(kind) is Literal]
+    words = (word for literal in literals for word in typing.get_args(literal))
+    choices = (*settings.__dataclass_fields__[name].metadata["choices"], *words)
+    return tuple(kind for kind in kinds if kind not in literals), choices
 
 
 def check(settings: Any) -> None:
@@ -131,11 +131,11 @@ def check(settings: Any) -> None:
         elif isinstance(value, str) and value in choices:
             is_right = True
         else:
-            is_right = rule.holds(value) if rule else not choices
+            is_right = rule is not None and rule.holds(value)
         if not is_right:
             expected = [f"one of {', '.join(choices)}"] if choices else []
             expected += [rule.text] if rule else []
-            raise InputError(f"{name} is {' or '.join(expected) or 'needed'}. Received: {value!r}")
+            raise InputError(f"{name} is {' or '.join(expected)}. Received: {value!r}")
 
 
 def accept_aliases(settings: type, aliases: dict[str, str]) -> None:
@@ -153,7 +153,11 @@ def accept_aliases(settings: type, aliases: dict[str, str]) -> None:
     def init_with_aliases(self, *args, **fields):
         for alias, name in aliases.items():
             given = fields.pop(alias, None)
-            if given is not None and fields.setdefault(name, given) != given:
+            if given is None:
+                continue
+            if fields.get(name) is None:  # As `dataclasses.replace` hands on what was not given.
+                fields[name] = given
+            if fields[name] != given:
                 raise InputError(
                     f"{alias} is the former name of {name}: give one of them. "
                     f"Received: {name}={fields[name]!r}, {alias}={given!r}"

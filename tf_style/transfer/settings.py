@@ -1,4 +1,4 @@
-"""Everything that a user can choose about a transfer, each setting stated once. Imports no TensorFlow.
+"""Everything that a user can choose about a transfer, each setting stated once.
 
 A setting's type hint, default and `setting` say all there is to say of it: the checks below and the
 flags of the command line (`commands/flags.py`) follow from them.
@@ -6,22 +6,35 @@ flags of the command line (`commands/flags.py`) follow from them.
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Literal
 
 from tf_style.errors import InputError
-from tf_style.objective.presets import PRESETS, Padding, Pooling, Preset, StyleFit
+from tf_style.objective.presets import (
+    PRESETS,
+    Padding,
+    Pooling,
+    Preset,
+    StyleFit,
+    StyleStatistic,
+    strength_factors,
+)
 from tf_style.transfer import setting_fields
-from tf_style.transfer.pyramid import MAX_LEVELS
 from tf_style.transfer.setting_fields import (
     LAYERS,
+    PATH,
+    TEXT,
     THE_PRESETS,
+    TRUE_OR_FALSE,
     WEIGHT,
     WEIGHTS,
+    Rule,
     number_above_0,
     setting,
     whole_number,
 )
 
+MAX_LEVELS = 16
 # Former names of settings: still taken, and known in what earlier versions stored.
 ALIASES = {"pairs": "history"}
 # m of L-BFGS. With 40, 500 iterations reached the loss of 10 in 12 percent fewer; in bfloat16 they take
@@ -43,7 +56,7 @@ class Settings:
       InputError: If a value is out of range or not one of the choices.
     """
 
-    preset: str = setting("gatys2016", "weights, layers and network", choices=tuple(PRESETS))
+    preset: str = setting("painterly", "weights, layers and network", choices=tuple(PRESETS))
     content_weight: float | None = setting(None, "alpha", rule=WEIGHT, metavar="W")
     style_weight: float | None = setting(None, "beta", rule=WEIGHT, metavar="W")
     tv_weight: float | None = setting(
@@ -54,16 +67,33 @@ class Settings:
     )
     style_layers: tuple[str, ...] | None = setting(None, "such as conv1_1,conv2_1", rule=LAYERS)
     style_layer_weights: tuple[float, ...] | None = setting(
-        None, "w_l of the paper's equation 5, one for each style layer", rule=WEIGHTS
+        None,
+        "w_l of the paper's equation 5, one for each style layer; equal ones for layers other than the "
+        "preset's",
+        rule=WEIGHTS,
+    )
+    style_statistic: StyleStatistic | None = setting(
+        None, "what the style is: Gram matrices, as in the paper, or mean and covariance"
+    )
+    strength: float | None = setting(
+        None,
+        "from 0, the photograph, to 1, the style alone",
+        rule=Rule(
+            "a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= float(value) <= 1
+        ),
+        unset="0.5, which is the preset as it is",
+        metavar="S",
     )
     pooling: Pooling | None = setting(None, "between blocks")
     normalize: bool | None = setting(
-        None, "scale each filter to a mean activation of 1, as in section 2 of the paper"
+        None,
+        "scale each filter to a mean activation of 1, as in section 2 of the paper",
+        rule=TRUE_OR_FALSE,
     )
     padding: Padding | None = setting(
         None, "what the first convolution sees beyond the image's border; the paper's is zero"
     )
-    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file")
+    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file", rule=PATH)
     size: int = setting(512, "working size, in pixels", rule=whole_number(1, 65_535), metavar="PX")
     size_of: Literal["long", "short", "area"] = setting(
         "long", "the side that --size measures; area is for --size squared pixels"
@@ -81,7 +111,7 @@ class Settings:
     style_blend: tuple[float, ...] | None = setting(
         None, "one weight for each style image, of any sum", rule=WEIGHTS, unset="equal"
     )
-    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file")
+    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH)
     seed: int | None = setting(None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0)
     optimizer: Literal["lbfgs", "tfp", "adam"] = setting(
         "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize"
@@ -97,7 +127,7 @@ class Settings:
     )
     levels: int | None = setting(
         None,
-        "working sizes from coarse to fine, each twice the last one, with half its iterations",
+        "working sizes from coarse to fine",
         rule=whole_number(1, MAX_LEVELS),
         unset="chosen by size",
     )
@@ -106,7 +136,7 @@ class Settings:
         "auto", "of the network; auto is bfloat16 where that is fast"
     )
     device: str | None = setting(
-        None, "such as /CPU:0 or /GPU:1", unset="the first GPU, or else the CPU"
+        None, "such as /CPU:0 or /GPU:1", rule=TEXT, unset="the first GPU, or else the CPU"
     )
     tile: int | Literal["auto", "off"] = setting(
         "auto",
@@ -124,6 +154,7 @@ class Settings:
     ray: str | None = setting(
         None,
         "compute tiles on a Ray cluster: local or its address",
+        rule=TEXT,
         unset="this process",
         metavar="ADDRESS",
     )
@@ -168,18 +199,48 @@ class Settings:
             if field.metadata["default"] == THE_PRESETS
             and (value := getattr(self, field.name)) is not None
         }
+        if changes.get("style_layers", preset.style_layers) != preset.style_layers:
+            # The preset's numbers are its own layers'.
+            is_by_layer = isinstance(preset.style_layer_weights, tuple)
+            changes.setdefault(
+                "style_layer_weights", "mean" if is_by_layer else preset.style_layer_weights
+            )
+        if statistic := changes.pop("style_statistic", None):
+            preset = preset.with_style_statistic(statistic)
         preset = dataclasses.replace(preset, **changes)
-        if self.init is None and not (has_content and num_styles and preset.style_weight):
-            # With one image only, starting from it would leave nothing to do.
-            preset = dataclasses.replace(preset, init="noise")
+        if self.strength is not None:
+            if why := self.why_no_strength(preset, has_content=has_content, num_styles=num_styles):
+                raise InputError(f"strength would have no effect: {why}.")
+            preset = preset.times(*strength_factors(self.strength))
+        has_both = has_content and num_styles and preset.style_weight
+        if self.init is None and not has_both:
+            # With one image only, starting from it would leave nothing to do: right for the photograph.
+            init = "content" if self.strength == 0 else "noise"
+            preset = dataclasses.replace(preset, init=init)
         self._check_inputs(preset, has_content, num_styles)
         if not has_content or preset.content_weight == 0:
             preset = dataclasses.replace(preset, content_layers=())
         if not num_styles or preset.style_weight == 0:
             preset = dataclasses.replace(preset, style_layers=(), style_layer_weights=())
+            if self.tv_weight is None:
+                # The preset's is weighed against the style, and would be most of what is left.
+                preset = dataclasses.replace(preset, tv_weight=0.0)
         if not (preset.content_layers or preset.style_layers):
             raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
         return preset
+
+    def why_no_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> str | None:
+        """Why `strength` would have no effect on a preset, or None where it has one."""
+        reasons = {
+            "there is no content image": not has_content,
+            "there is no style image": not num_styles,
+            "content_weight, which is given, says how much of the content stays": (
+                self.content_weight is not None
+            ),
+            f"the content_weight of {self.preset} is 0": preset.content_weight == 0,
+            "style_weight is 0": preset.style_weight == 0,
+        }
+        return next((reason for reason, is_so in reasons.items() if is_so), None)
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
         given = {
@@ -201,9 +262,9 @@ class Settings:
                 refuse("style_fit", "a texture has its style image's size")
             if preset.init == "content":
                 raise InputError("init is 'content', but there is no content image.")
-        elif preset.content_weight == 0:
+        elif preset.content_weight == 0 and self.strength != 1:
             refuse("content_layers", "content_weight is 0")
-        if not (num_styles and preset.style_weight):
+        if not (num_styles and preset.style_weight) and self.strength != 0:
             reason = "style_weight is 0" if num_styles else "there is no style image"
             for field in (
                 "style_layers",
@@ -247,6 +308,7 @@ class Settings:
 
 
 setting_fields.accept_aliases(Settings, ALIASES)
+SETTING_NAMES = frozenset(Settings.__dataclass_fields__)
 
 
 def is_file_name(init: str) -> bool:

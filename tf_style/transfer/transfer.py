@@ -181,9 +181,9 @@ class StyleTransfer:
 
         with tf.device(self.device):
             while not self._run_level(report, callback_every, should_stop):
-                start = self._enlarged()
+                enlarged = self._enlarged()
                 self._leave()
-                self._enter(self.level + 1, start)
+                self._enter(self.level + 1, enlarged)
         status = self._minimizer.status
         if status == Status.RUNNING:
             status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
