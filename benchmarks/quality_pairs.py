@@ -12,6 +12,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAIRS = {
     "chelsea-style": ("chelsea.jpg", "style.jpg"),
     "coffee-style": ("coffee.jpg", "style.jpg"),
+    "chelsea-mosaic": ("chelsea.jpg", "mosaic.jpg"),
+    "coffee-strokes": ("coffee.jpg", "strokes.jpg"),
+    "coffee-woodcut": ("coffee.jpg", "woodcut.jpg"),
+    "chelsea-washes": ("chelsea.jpg", "washes.jpg"),
     "neckarfront-starry": ("tubingen.jpg", "starry_night_google.jpg"),
     "neckarfront-shipwreck": ("tubingen.jpg", "shipwreck.jpg"),
     "chelsea-scream": ("chelsea.jpg", "the_scream.jpg"),
