@@ -13,15 +13,6 @@ pytestmark = pytest.mark.skipif(kernel_info().kernel != "custom", reason=kernel_
 
 # Measured, of the relative norm of the difference to float64: float32 4e-7, bfloat16 0.0043, which is
 # what rounding inputs, filters and results to 8 bits comes to.
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu():
-    """The op's only device, on a machine that has others too."""
-    with tf.device("/CPU:0"):
-        yield
-
-
 BOUNDS = {"float32": 1e-6, "bfloat16": 0.006}
 SHAPES = [
     (1, 7, 9, 16, 32),

@@ -77,11 +77,12 @@ def estimate(
     optimizer = image * _optimizer_images(inputs.settings)
     if tile_px is not None:
         optimizer += image * IMAGES_BESIDE_TILES
-    # What is stored is read out whole, between two evaluations; from a GPU into the host's memory.
+    # What is stored is read out whole, between two evaluations, while what their activations took stays
+    # with the process: measured. From a GPU it goes into the host's memory.
     is_copied = has_checkpoint and not device.startswith("/GPU")
     saving = image * _stored_images(inputs.settings) if is_copied else 0
     weights = WEIGHT_COPIES * item_bytes * sum(kernel.size for kernel, _ in inputs.weights.values())
-    return int(BASE_BYTES + weights + max(optimizer + max(evaluation, saving), targets))
+    return int(BASE_BYTES + weights + max(optimizer + evaluation + saving, targets))
 
 
 def choose_tile(inputs: PreparedInputs, precision: str, device: str) -> int | None:
