@@ -16,7 +16,7 @@ import tf_style  # noqa: E402
 
 EXAMPLES, GALLERY = ROOT / "examples", ROOT / "docs" / "gallery"
 MAX_BYTES = 150_000
-SIDE = 400
+SIDE = 320
 PAIRS = (("chelsea", "style"), ("chelsea", "mosaic"), ("coffee", "strokes"), ("coffee", "woodcut"))
 STRENGTHS = (0.2, 0.5, 0.8)
 PRESETS = ("painterly", "gatys2016", "gatys-original", "pastiche")
