@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
-from tf_style.images import colour
+from tf_style.images import colour, colour_tags, headers, samples
 from tf_style.images.picture import WHITE, Picture, composite, from_array
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -40,16 +40,6 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,14 +97,19 @@ def read(
             )
         # A camera's MPO holds previews of the same picture, which nobody misses.
         several = getattr(image, "is_animated", False) and image.format != "MPO"
-        image.load()
-        image, remarks = _upright(image)
-        pixels, alpha, colour_remarks = colour.to_srgb(image)
-    if several:
-        remarks.append("it has several frames or pages; only the first is used")
-    for remark in remarks + colour_remarks:
-        warnings.warn(f"{name}: {remark}", UserWarning, stacklevel=2)
-    return composite(pixels, alpha, background)
+        remarks = ["it has several frames or pages; only the first is used"] if several else []
+        found, more = samples.load(image, data, lambda: _open(data, name))
+        remarks += more
+        orientation, more = _orientation(image)
+        remarks += more
+        tag, more = colour_tags.find(image, data)
+        remarks += more
+        found = found.turned(orientation)
+        pixels, more = colour.to_srgb(found, tag)
+        remarks += more
+    if remarks:
+        warnings.warn(f"{name}: {'; '.join(remarks)}", UserWarning, stacklevel=2)
+    return composite(pixels, found.alpha, background)
 
 
 def _name(source: object) -> str:
@@ -185,6 +180,8 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except headers.UnreadKindError as error:
+        raise InputError(f"{name} is not read: {error}.") from error
     except _DECODER_ERRORS as error:
         raise InputError(
             f"{name} cannot be decoded: {reason_of(error)}. Expected {_FORMATS_TEXT}, complete and "
@@ -207,18 +204,12 @@ def _open(data: bytes, name: str) -> Image.Image:
     raise InputError(f"{name} is of another kind. Expected {_FORMATS_TEXT}: convert it first")
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Turns a loaded image by its EXIF orientation; a damaged EXIF costs only the turn."""
+def _orientation(image: Image.Image) -> tuple[int, list[str]]:
+    """By a loaded image's EXIF, 1 to 8; damaged, it costs only the turn."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        turn = _UPRIGHT.get(orientation)
+        return image.getexif().get(ExifTags.Base.Orientation, 1), []
     except _DECODER_ERRORS:
-        return image, ["its EXIF data is damaged; taken as upright"]
-    if turn is None:
-        return image, []
-    turned = image.transpose(turn)
-    turned.info = image.info
-    return turned, []
+        return 1, ["its EXIF data is damaged; taken as upright"]
 
 
 # A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
