@@ -3,19 +3,22 @@
 pip install 'pyvips[binary]' tifffile imagecodecs
 python benchmarks/colours.py [--verbose] [--write]
 
-The files are made by `colours_files.py`. TIFF files are read by tifffile, BMP files are what went into
-them, and all others are read by libvips. Photometric interpretations, primaries and curves are arithmetic
-here, and so are profiles, which are all of matrices and curves: in 16 bits Little CMS would put tables in
-their place that are 9 levels off in the dark. A file is read right if no pixel
-differs by more than 2 levels of 255, on white. A warning or a refusal is right too: it says so.
+`colours_tiff.py` and `colours_files.py` make the files. TIFF is read by tifffile, all else by libvips,
+but for BMP, where what went in is known. Photometric interpretations, primaries and curves are
+arithmetic here, and so are profiles, which are all of matrices and curves: in 16 bits Little CMS would
+put tables in their place that are 9 levels off in the dark. A file is read right if no pixel differs by
+more than 2 levels of 255, on white. One warning is right too, and so is a refusal that names the kind.
 """
 
 import argparse
 import collections
 import io
+import itertools
 import warnings
 
 import colours_files
+import colours_samples
+import colours_tiff
 import numpy as np
 import pyvips
 import results
@@ -29,14 +32,16 @@ CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389,
 OUTCOMES = ("within 2 levels", "warned", "refused", "wrong")
 
 
-def outcome(case: colours_files.Case) -> tuple[str, str]:
+def outcome(case: colours_samples.Case) -> tuple[str, str]:
     """What comes of a file, and details: the difference in levels, or what was said."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found = 255 * reading.read(case.data).pixels
         except InputError as error:
-            return "refused", str(error)
+            # On purpose: no file of these is damaged.
+            is_meant = " is not read: " in str(error) or "Unsupported" in str(error)
+            return ("refused" if is_meant else "wrong"), str(error)
         except Exception as error:
             return "wrong", f"{type(error).__name__}: {error}"
     said = [str(each.message) for each in caught]
@@ -46,13 +51,15 @@ def outcome(case: colours_files.Case) -> tuple[str, str]:
         expected = 255 * reference(case)
         difference = np.abs(found - expected).max() if found.shape == expected.shape else np.inf
     except Exception as error:  # Only what was warned of may be beyond the other reader.
-        return ("warned" if said else "wrong"), f"{said}, the reference: {type(error).__name__}: {error}"
+        return (
+            "warned" if said else "wrong"
+        ), f"{said}, the reference: {type(error).__name__}: {error}"
     if said:
         return "warned", f"{said[0]} ({difference:.1f} levels)"
     return ("within 2 levels" if difference <= LEVELS else "wrong"), f"{difference:.1f} levels"
 
 
-def reference(case: colours_files.Case) -> np.ndarray:
+def reference(case: colours_samples.Case) -> np.ndarray:
     """What the file shows on white, sRGB [height, width, 3] in 0..1."""
     space, values, alpha = _samples(case)
     if space == "LAB":
@@ -149,7 +156,7 @@ def _by_numbers(rgb, primaries, curve, *, is_grey):
     if is_grey:
         return _encoded(light)
     matrix, white = _matrix(primaries)
-    srgb, d65 = _matrix(colours_files.SRGB)
+    srgb, d65 = _matrix(colours_samples.SRGB)
     return _encoded(light @ (np.linalg.inv(srgb) @ _adapted(white, d65) @ matrix).T)
 
 
@@ -159,7 +166,7 @@ def _from_lab(lab):
     t = np.stack([y + a / 500, y, y - b / 200], axis=-1)
     d50 = np.array([0.9642, 1.0, 0.8249])
     xyz = np.where(t > 6 / 29, t**3, 3 * (6 / 29) ** 2 * (t - 4 / 29)) * d50
-    srgb, d65 = _matrix(colours_files.SRGB)
+    srgb, d65 = _matrix(colours_samples.SRGB)
     return _encoded(xyz @ (np.linalg.inv(srgb) @ _adapted(d50, d65)).T)
 
 
@@ -171,7 +178,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     arguments = parser.parse_args()
     counts = collections.defaultdict(collections.Counter)
-    for case in colours_files.cases():
+    for case in itertools.chain(colours_tiff.cases(), colours_files.cases()):
         if arguments.only not in f"{case.format} {case.what}":
             continue
         result, details = outcome(case)

@@ -1,209 +1,32 @@
-"""Small picture files of every kind that their formats' writers make, and what is in them.
+"""Files of PNG, JPEG, WebP, AVIF, BMP and GIF: depths and layouts by what names their colours."""
 
-A case is a file with the samples that went into it, so that an independent reader of the file is wanted
-only where the format is lossy or the writer is another program.
-"""
-
-import dataclasses
-import io
 import itertools
 import struct
 import zlib
 from collections.abc import Iterator
 
 import numpy as np
+from colours_samples import (
+    ADOBE,
+    BT2020,
+    HEIGHT,
+    P3,
+    POWER,
+    SRGB,
+    WIDTH,
+    Case,
+    encode,
+    packed,
+    profile,
+    samples,
+)
 from PIL import Image
-
-HEIGHT, WIDTH = 16, 24
-POWER = 563 / 256  # What a profile's 8.8 bits make of 2.2, and Adobe RGB's.
-D65 = (0.3127, 0.3290)
-SRGB = (*D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-ADOBE = (*D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
-P3 = (*D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
-BT2020 = (*D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
-
-
-@dataclasses.dataclass
-class Case:
-    """A file: its format, a line on what it is, its bytes, and what its colours are said to be.
-
-    Attributes:
-      numbers: Primaries and a curve, a power, "sRGB" or "BT.709"; or None, which is sRGB.
-      truth: Or [height, width, 1, 3 or 4 and alpha] in 0..1, where no other program reads the file.
-    """
-
-    format: str
-    what: str
-    data: bytes
-    numbers: tuple[tuple[float, ...], float | str] | None = None
-    truth: np.ndarray | None = None
-
-
-def samples(channels: int, bits: int, seed: int = 0) -> np.ndarray:
-    """Ramps to both ends of the range, other in each channel, and some noise."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    ramps = [x / (WIDTH - 1), y / (HEIGHT - 1), (x + y) / (WIDTH + HEIGHT - 2), 1 - x / (WIDTH - 1)]
-    values = np.stack([ramps[index % 4] for index in range(channels)], axis=-1)
-    values[:4] = np.random.default_rng(seed).random((4, WIDTH, channels))
-    return np.rint(values * (2**bits - 1)).astype(np.uint32)
-
-
-def profile(primaries: tuple[float, ...] | None, gamma: float) -> bytes:
-    """An ICC profile of version 2: matrix and curves, or of grey."""
-
-    def xyz(values: np.ndarray) -> bytes:
-        return b"XYZ " + bytes(4) + struct.pack(">3i", *np.rint(values * 65536).astype(int).tolist())
-
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    white = np.array([0.9642, 1.0, 0.8249])
-    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78)}
-    tags |= {b"wtpt": xyz(white), b"cprt": b"text" + bytes(4) + b"none\0"}
-    if primaries:
-        points = np.reshape(primaries, (4, 2))
-        points = np.column_stack([points, 1 - points.sum(axis=1)])
-        cones = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-        own = points[0] / points[0, 1]
-        matrix = points[1:].T * np.linalg.solve(points[1:].T, own)
-        matrix = np.linalg.inv(cones) @ np.diag((cones @ white) / (cones @ own)) @ cones @ matrix
-        tags |= {tag: xyz(each) for tag, each in zip((b"rXYZ", b"gXYZ", b"bXYZ"), matrix.T, strict=True)}
-        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-    else:
-        tags[b"kTRC"] = curve
-    start, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for tag, data in tags.items():
-        table += tag + struct.pack(">II", start + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    head = struct.pack(">I4sI4s", start + len(body), bytes(4), 0x02200000, b"mntr")
-    head += (b"RGB " if primaries else b"GRAY") + b"XYZ " + struct.pack(">6H", 2020, 1, 1, 0, 0, 0)
-    return (head + b"acsp" + bytes(28) + xyz(white)[8:]).ljust(128, b"\0") + table + body
 
 
 def cases() -> Iterator[Case]:
     """All of them."""
-    for make in (_tiffs, _pillow_tiffs, _pngs, _jpegs, _webps, _avifs, _bmps, _gifs):
+    for make in (_pngs, _jpegs, _webps, _avifs, _bmps, _gifs):
         yield from make()
-
-
-# TIFF -------------------------------------------------------------------------------------------
-
-
-def tiff(values, bits, photometric, *, order="<", planar=1, fill=1, packed=1, form=1, extra=(), tags=None):
-    """A TIFF file of one strip a plane. `values` are [height, width, channels] of unsigned integers."""
-    height, width, channels = values.shape
-    planes = [values[..., i : i + 1] for i in range(channels)] if planar == 2 else [values]
-    strips = [_packed(plane, bits, order, fill) for plane in planes]
-    if packed == 8:
-        strips = [zlib.compress(strip) for strip in strips]
-    entries = {256: [width], 257: [height], 258: [bits] * channels, 259: [packed], 262: [photometric]}
-    entries |= {266: [fill], 277: [channels], 278: [height], 279: [len(s) for s in strips]}
-    entries |= {284: [planar], 339: [form] * channels}
-    entries |= ({338: list(extra)} if extra else {}) | (tags or {})
-    entries = {tag: each for tag, each in entries.items() if each is not None}
-    entries[273] = [0] * len(strips)
-    start = 8 + 2 + 12 * len(entries) + 4
-    for _ in range(2):  # The second time with the strips' places.
-        directory, body = struct.pack(order + "H", len(entries)), b""
-        for tag, each in sorted(entries.items()):
-            is_bytes, is_long = isinstance(each, bytes), tag in (273, 279)
-            kind = 7 if is_bytes else 4 if is_long else 3
-            data = each if is_bytes else struct.pack(f"{order}{len(each)}{'I' if is_long else 'H'}", *each)
-            place = data.ljust(4, b"\0")
-            if len(data) > 4:
-                place = struct.pack(order + "I", start + len(body))
-                body += data + bytes(len(data) % 2)
-            directory += struct.pack(order + "HHI", tag, kind, len(each)) + place
-        places = itertools.accumulate([len(s) for s in strips[:-1]], initial=start + len(body))
-        entries[273] = list(places)
-    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
-    return head + directory + bytes(4) + body + b"".join(strips)
-
-
-def _packed(values, bits, order, fill):
-    height = len(values)
-    if bits in (16, 32):
-        return values.astype(f"{order}u{bits // 8}").tobytes()
-    rows = values.reshape(height, -1, 1) >> np.arange(bits - 1, -1, -1, dtype=np.uint32) & 1
-    octets = np.packbits(rows.reshape(height, -1).astype(np.uint8), axis=1)
-    if fill == 2:
-        octets = np.packbits(np.unpackbits(octets, axis=1, bitorder="little"), axis=1)
-    return octets.tobytes()
-
-
-def _tiffs():
-    tagged = {kind: [(SRGB, 1.0)] for kind in (0, 1)} | {2: [(ADOBE, POWER), (SRGB, 1.0)]}
-    layouts = list(itertools.product("<>", (1, 2), (1, 2), (1, 8)))
-    kinds = {0: ("white is 0", 1), 1: ("grey", 1), 2: ("RGB", 3), 3: ("palette", 1), 5: ("CMYK", 4)}
-    kinds |= {6: ("YCbCr", 3), 8: ("CIELab", 3), 9: ("ICCLab", 3), 32844: ("LogL", 1), 4: ("mask", 1)}
-    for (kind, (name, colours)), bits in itertools.product(kinds.items(), (1, 2, 4, 8, 12, 16, 32)):
-        extras = [(), (1,), (2,), (0,)] if bits in (8, 16) and kind in (0, 1, 2, 3, 5) else [()]
-        for extra, (order, planar, fill, packed) in itertools.product(extras, layouts):
-            channels = colours + len(extra)
-            if (planar == 2 and channels == 1) or (fill == 2 and bits in (16, 32)):
-                continue
-            values, tags = samples(channels, bits), {}
-            if kind == 3:
-                if bits > 8:
-                    continue
-                tags[320] = samples(3, 16, 1).reshape(-1, 3)[: 2**bits].T.ravel().tolist()
-                tags[320] = (tags[320] + [0] * 3 * 2**bits)[: 3 * 2**bits]
-            if extra == (1,):
-                values[..., :-1] = values[..., :-1].astype(np.uint64) * values[..., -1:] // (2**bits - 1)
-            options = {"order": order, "planar": planar, "fill": fill, "packed": packed, "extra": extra}
-            what = f"{name} {bits} bits, extra {extra}, {order} planar {planar} fill {fill} packed {packed}"
-            data = tiff(values, bits, kind, tags=tags, **options)
-            yield Case("TIFF", what, data)
-            for primaries, gamma in tagged.get(kind, ()) if fill == 1 else ():
-                icc = profile(primaries if kind == 2 else None, gamma)
-                data = tiff(values, bits, kind, tags=tags | {34675: icc}, **options)
-                yield Case("TIFF", f"{what}, profile of {gamma}", data, (primaries, gamma))
-    eight = samples(1, 8)
-    for order in "<>":
-        colours = samples(3, 8, 1).reshape(-1, 3)[:256].T.ravel().tolist()
-        yield Case("TIFF", "palette of 8 bits", tiff(eight, 8, 3, order=order, tags={320: colours}))
-        for form, bits in itertools.product((2, 3, 4), (8, 16, 32)):
-            for kind in (0, 1):
-                data = tiff(samples(1, bits), bits, kind, order=order, form=form)
-                yield Case("TIFF", f"photometric {kind}, format {form}, {bits} bits", data)
-            data = tiff(samples(3, bits), bits, 2, order=order, form=form)
-            yield Case("TIFF", f"RGB, format {form}, {bits} bits", data)
-        floats = (samples(1, 16) / 65535).astype("<f4").view("<u4")
-        for kind in (0, 1):
-            data = tiff(floats, 32, kind, order=order, form=3)
-            yield Case("TIFF", f"floats, photometric {kind}, {order}", data)
-    four = samples(4, 8)
-    others = {"without extra": {338: None}, "Corel's": {338: [999]}}
-    for what, tags in others.items():
-        yield Case("TIFF", what, tiff(four, 8, 2, extra=(2,), tags=tags))
-    yield Case("TIFF", "other inks", tiff(four, 8, 5, tags={332: [2]}))
-    yield Case("TIFF", "no photometric", tiff(eight, 8, 1, tags={262: None}))
-    for tag, value in ((254, [1]), (50706, b"\1\4\0\0")):
-        yield Case("TIFF", f"raw by {tag}", tiff(samples(3, 8), 8, 2, tags={tag: value}))
-    rational = struct.pack("<4I", 3127, 10000, 329, 1000)
-    yield Case("TIFF", "white point", tiff(samples(3, 8), 8, 2, tags={318: rational}))
-
-
-def _pillow_tiffs():
-    modes = {"1": 1, "L": 1, "RGB": 3, "RGBA": 4, "CMYK": 4, "LA": 2}
-    packings = ["packbits", "jpeg", "webp", "group3", "group4", "tiff_ccitt"]
-    predicted = ["tiff_lzw", "tiff_adobe_deflate", "zstd", "lzma"]
-    choices = [(packing, 1) for packing in packings + predicted] + [(packing, 2) for packing in predicted]
-    for (mode, channels), (packing, predictor) in itertools.product(modes.items(), choices):
-        values = np.squeeze(samples(channels, 8).astype(np.uint8))
-        image = Image.fromarray(values > 127) if mode == "1" else Image.fromarray(values, mode)
-        if (mode == "1") != (packing in ("group3", "group4", "tiff_ccitt")) and mode == "1":
-            continue
-        try:
-            data = encode(image, "TIFF", compression=packing, tiffinfo={317: predictor})
-        except OSError:
-            continue
-        yield Case("TIFF", f"Pillow's {mode}, {packing}, predictor {predictor}", data)
-
-
-def encode(image: Image.Image, format: str, **options) -> bytes:
-    """A file of Pillow's."""
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 def exif(colour_space: int | None, index: str | None) -> bytes:
@@ -288,7 +111,7 @@ def _pngs():
             if values.max() >= len(palette) and kind == 3:
                 values = values % len(palette)
             head = chunk(b"IHDR", struct.pack(">2I5B", WIDTH, HEIGHT, bits, kind, 0, 0, 0))
-            rows = _packed(values, bits, ">", 1)
+            rows = packed(values, bits, ">")
             stride = len(rows) // HEIGHT
             raw = b"".join(b"\0" + rows[i * stride : (i + 1) * stride] for i in range(HEIGHT))
             body = chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
@@ -300,10 +123,10 @@ def _pngs():
 
 
 def _image(mode: str) -> Image.Image:
-    channels = len(Image.new(mode, (1, 1)).getbands())
+    channels = len(mode)
     y, x = np.mgrid[0:64, 0:64]
     # In no corner of the gamut, where a level that lossy decoders differ by becomes many.
-    ramps = [100 + 50 * x / 63, 100 + 50 * y / 63, 110 + 40 * (x + y) / 126, 200 - x]
+    ramps = [110 + 25 * x / 63, 110 + 25 * y / 63, 115 + 20 * (x + y) / 126, 200 - x]
     values = np.stack(ramps[:channels], axis=-1).round().astype(np.uint8)
     return Image.fromarray(np.squeeze(values), mode)
 
@@ -321,7 +144,9 @@ def _tagged(format, image, **options):
 
 
 def _jpegs():
-    for mode, subsampling, progressive in itertools.product(("L", "RGB", "CMYK"), (0, 2), (False, True)):
+    for mode, subsampling, progressive in itertools.product(
+        ("L", "RGB", "CMYK"), (0, 2), (False, True)
+    ):
         options = {"quality": 95, "subsampling": subsampling, "progressive": progressive}
         for what, data, numbers in _tagged("JPEG", _image(mode), **options):
             yield Case("JPEG", f"{mode} {subsampling} {progressive} {what}", data, numbers)
@@ -346,6 +171,10 @@ def _avifs():
     names |= {(1, 8): (SRGB, 1.0), (1, 4): (SRGB, 2.2), (12, 1): (P3, "BT.709")}
     for mode, subsampling in itertools.product(("L", "RGB", "RGBA"), ("4:4:4", "4:2:0")):
         options = {"quality": 95, "subsampling": "4:0:0" if mode == "L" else subsampling}
+        if subsampling == "4:2:0":
+            # Decoders are free in how they bring colours to full size, and tags make more of it.
+            yield Case("AVIF", f"{mode} {subsampling}", encode(_image(mode), "AVIF", **options))
+            continue
         for what, data, numbers in _tagged("AVIF", _image(mode), **options):
             numbers = None if "EXIF" in what else numbers  # The container says sRGB.
             yield Case("AVIF", f"{mode} {subsampling} {what}", data, numbers)
@@ -361,11 +190,25 @@ def _avifs():
 # BMP, GIF ---------------------------------------------------------------------------------------
 
 
-def bmp(rows: bytes, bits: int, *, header=40, masks=(), space=b"", palette=b"", up=True, tail=b"", packed=0):
+def bmp(
+    rows: bytes, bits: int, *, header=40, masks=(), space=b"", palette=b"", up=True, tail=b"", packed=0
+):
     """A BMP file; `space` is the part of a V4 or V5 header from its kind on."""
     height = HEIGHT if up else -HEIGHT
-    info = struct.pack("<IiiHHIIiiII", header, WIDTH, height, 1, bits, packed or 3 * bool(masks),
-                       len(rows), 0, 0, len(palette) // 4, 0)
+    info = struct.pack(
+        "<IiiHHIIiiII",
+        header,
+        WIDTH,
+        height,
+        1,
+        bits,
+        packed or 3 * bool(masks),
+        len(rows),
+        0,
+        0,
+        len(palette) // 4,
+        0,
+    )
     if header == 12:
         info = struct.pack("<IHHHH", header, WIDTH, HEIGHT, 1, bits)
     if masks:
@@ -380,7 +223,7 @@ def bmp(rows: bytes, bits: int, *, header=40, masks=(), space=b"", palette=b"", 
 
 def _bmps():
     def rows(values, bits, *, up=True):
-        octets = np.frombuffer(_packed(values, bits, "<", 1), np.uint8).reshape(HEIGHT, -1)
+        octets = np.frombuffer(packed(values, bits, "<"), np.uint8).reshape(HEIGHT, -1)
         octets = np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4)))
         return octets[:: -1 if up else 1].tobytes()
 
@@ -408,7 +251,13 @@ def _bmps():
     yield Case("BMP", "24 bits", bmp(plain, 24), truth=rgb / 255)
     flipped = rows(rgb[..., ::-1], 8, up=False)
     yield Case("BMP", "24 bits from the top", bmp(flipped, 24, up=False), truth=rgb / 255)
-    for kind, more in ((b"BGRs", b""), (b" niW", b""), (bytes(4), b""), (bytes(4), b"\1" * 48), (b"KNIL", b"")):
+    for kind, more in (
+        (b"BGRs", b""),
+        (b" niW", b""),
+        (bytes(4), b""),
+        (bytes(4), b"\1" * 48),
+        (b"KNIL", b""),
+    ):
         for header in (108, 124):
             data = bmp(plain, 24, header=header, space=kind + more)
             yield Case("BMP", f"V{header} {kind} {more[:1]}", data, truth=rgb / 255)
@@ -446,7 +295,9 @@ def _gifs():
         extension = b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
         start = 13 + (3 << (data[10] & 7) + 1 if data[10] & 128 else 0)
         extension = b"\x21\xff\x0bICCRGBG1012" + extension
-        yield Case("GIF", f"{mode} {options} profile", data[:start] + extension + data[start:], (ADOBE, POWER))
+        yield Case(
+            "GIF", f"{mode} {options} profile", data[:start] + extension + data[start:], (ADOBE, POWER)
+        )
         larger = data[:6] + struct.pack("<HH", 80, 70) + data[10:]
         yield Case("GIF", f"{mode} {options} smaller than its screen", larger)
     frames = [_image("RGB").quantize(16), _image("RGB").rotate(90).quantize(16)]

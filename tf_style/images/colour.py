@@ -55,7 +55,7 @@ class Space:
 
     @classmethod
     def of_profile(cls, profile: bytes) -> "Space | None":
-        """By a profile of a matrix and curves, or None.
+        """By a profile of a matrix and curves whose black is black, or None.
 
         Raises:
           ValueError: If the profile is damaged.
@@ -64,6 +64,8 @@ class Space:
         if found is None:
             return None
         xyz, curves = found
+        if any(curve(np.zeros(1))[0] > 1e-4 for curve in curves):
+            return None  # Little CMS knows how to compensate for it.
         srgb, srgb_white = _to_xyz(BT709_PRIMARIES)
         matrix = np.linalg.inv(srgb) @ _adaptation(_D50, srgb_white) @ xyz
 

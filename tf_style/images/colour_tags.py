@@ -2,6 +2,7 @@
 
 import struct
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from tf_style.images import headers, tiff
@@ -115,7 +116,7 @@ def _of_png(image: Image.Image, chunks: dict[bytes, bytes]) -> tuple[Tag, list[s
     if gamma is not None and not 0.1 <= gamma <= 10:
         return None, [*remarks, f"its gAMA chunk is damaged ({gamma:g}); taken as sRGB"], True
     is_srgb_curve = gamma is None or abs(gamma * 2.2 - 1) <= _GAMMA_TOLERANCE
-    if primaries is None or max(map(_distance, zip(primaries, BT709_PRIMARIES, strict=True))) < 1e-3:
+    if primaries is None or np.allclose(primaries, BT709_PRIMARIES, rtol=0, atol=1e-3):
         if is_srgb_curve:
             return None, remarks, True
         primaries = BT709_PRIMARIES
@@ -126,10 +127,6 @@ def _of_png(image: Image.Image, chunks: dict[bytes, bytes]) -> tuple[Tag, list[s
         return Space.of_primaries(primaries, curve), remarks, True
     except ValueError as error:
         return None, [*remarks, f"its cHRM chunk is damaged ({error}); taken as sRGB"], True
-
-
-def _distance(pair: tuple[float, float]) -> float:
-    return abs(pair[0] - pair[1])
 
 
 def _of_code_points(primaries: int, transfer: int) -> tuple[Tag, list[str]]:

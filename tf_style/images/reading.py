@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.ImageFile import ImageFile
 
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
-from tf_style.images import colour, colour_tags, headers, samples
+from tf_style.images import colour, colour_tags, headers, samples, tiff
 from tf_style.images.picture import WHITE, Picture, composite, from_array
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -189,7 +190,7 @@ def _decoding(name: str) -> Iterator[None]:
         ) from error
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(data: bytes, name: str) -> ImageFile:
     """Reads the header with the one decoder that knows the file's first bytes.
 
     `Image.open` would warn above 89 megapixels and refuse above 179, by a setting of the whole
@@ -200,7 +201,14 @@ def _open(data: bytes, name: str) -> Image.Image:
     for name_of_format in FORMATS:
         factory, accepts = Image.OPEN.get(name_of_format, (None, None))
         if factory and accepts and accepts(data[:16]) is True:
-            return factory(io.BytesIO(data), "")
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, KeyError) as error:
+                if name_of_format != "TIFF":
+                    raise
+                raise headers.UnreadKindError(
+                    f"its kind of samples is not supported, or its header damaged. {tiff.ANY_KIND}"
+                ) from error
     raise InputError(f"{name} is of another kind. Expected {_FORMATS_TEXT}: convert it first")
 
 

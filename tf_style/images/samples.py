@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from tf_style.images import headers, tiff
 from tf_style.images.headers import UnreadKindError
@@ -49,9 +50,7 @@ def scaled(values: NDArray[Any]) -> FloatArray:
     return floats
 
 
-def load(
-    image: Image.Image, data: bytes, reopen: Callable[[], Image.Image]
-) -> tuple[Samples, list[str]]:
+def load(image: ImageFile, data: bytes, reopen: Callable[[], ImageFile]) -> tuple[Samples, list[str]]:
     """Decodes an opened image.
 
     Args:
@@ -65,7 +64,7 @@ def load(
     Raises:
       UnreadKindError: If its pixels would come out wrong.
     """
-    frame = image.tile[0][1] if image.format == "GIF" and image.tile else (0, 0, *image.size)
+    frame = image.tile[0].extents if image.format == "GIF" and image.tile else (0, 0, *image.size)
     remarks = tiff.check(image, data) if image.format == "TIFF" else []
     if image.format == "BMP":
         headers.check_bmp(image.mode, data)
@@ -74,7 +73,7 @@ def load(
         found = _with_colour_key(found, data)
     if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
         remarks.append("its CMYK has no mark of Adobe's; taken as Adobe's all the same: 255 is no ink")
-    if tuple(frame) != (0, 0, *image.size):
+    if frame and tuple(frame) != (0, 0, *image.size):
         remarks.append("its first frame leaves a part free; taken as transparent")
         left, top, right, bottom = frame
         inside = np.zeros(found.values.shape[:2], np.float32)
@@ -85,7 +84,7 @@ def load(
     return found, remarks
 
 
-def _load(image: Image.Image, reopen: Callable[[], Image.Image]) -> Samples:
+def _load(image: ImageFile, reopen: Callable[[], ImageFile]) -> Samples:
     raw_mode = _raw_mode(image)
     if raw_mode == "LA;16B":
         # Pillow would drop grey's and alpha's lower bytes; as four channels all are there.
@@ -150,7 +149,7 @@ def _grey_of_32_bits(values: NDArray[Any]) -> FloatArray:
     return values.astype(np.float32) / np.float32(top)
 
 
-def _load_wide(image: Image.Image, twin: Image.Image, name: str, width: str) -> Samples:
+def _load_wide(image: ImageFile, twin: ImageFile, name: str, width: str) -> Samples:
     """Colours of 16 bits a sample, of which Pillow can be asked for either byte."""
     # Premultiplied samples are taken as they are, for their bytes apart cannot be divided by alpha.
     raw_name = "RGBA" if name == "RGBa" else name
@@ -175,21 +174,21 @@ def _divided(values: NDArray[Any], alpha: NDArray[Any]) -> Samples:
     return Samples("RGB", colours, scaled(alpha))
 
 
-def _raw_mode(image: Image.Image) -> str:
-    args = image.tile[0][3] if image.tile else ""
+def _raw_mode(image: ImageFile) -> str:
+    args = image.tile[0].args if image.tile else ""
     name = args[0] if isinstance(args, tuple) else args
     return name if isinstance(name, str) else ""
 
 
-def _set_raw_mode(image: Image.Image, name: str) -> None:
+def _set_raw_mode(image: ImageFile, name: str) -> None:
     def replaced(args: Any) -> Any:
         return (name, *args[1:]) if isinstance(args, tuple) else name
 
-    image.tile = [tile[:3] + (replaced(tile[3]),) for tile in image.tile]
+    image.tile = [tile._replace(args=replaced(tile.args)) for tile in image.tile]
 
 
 def _with_colour_key(found: Samples, data: bytes) -> Samples:
-    """Makes the one colour of a PNG file's tRNS transparent, which is in samples of the file's depth."""
+    """Makes the colour of a PNG file's tRNS transparent, which is in samples of the file's depth."""
     key = headers.png_chunks(data).get(b"tRNS", b"")
     depth, colour_type = data[24], data[25]
     if colour_type not in (0, 2) or len(key) < (2 if colour_type == 0 else 6):

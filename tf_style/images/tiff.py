@@ -3,6 +3,8 @@
 References: TIFF 6.0; Adobe's DNG specification; libtiff's tif_getimage.c, for what is usual.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,10 +16,10 @@ _SAMPLES, _PLANAR, _TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARIES = 277, 284, 301,
 _COLOUR_MAP, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 320, 332, 338, 339
 _DNG_VERSION = 50706
 
-_WHITE_IS_ZERO, _RGB, _SEPARATED, _YCBCR = 0, 2, 5, 6
+_WHITE_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 2, 3, 5, 6
 _JPEGS = (6, 7)
 _UNSIGNED, _FLOAT = 1, 3
-_ANY_KIND = "Save it as RGB or grey of 8 or 16 bits first"
+ANY_KIND = "Save it as RGB or grey of 8 or 16 bits first"
 
 
 def check(image: Image.Image, data: bytes) -> list[str]:
@@ -37,11 +39,11 @@ def check(image: Image.Image, data: bytes) -> list[str]:
             "read. Develop it into a TIFF or JPEG file first"
         )
     if _PHOTOMETRIC not in tags:
-        raise UnreadKindError(f"it does not say whether 0 is black or white. {_ANY_KIND}")
+        raise UnreadKindError(f"it does not say whether 0 is black or white. {ANY_KIND}")
     photometric = tags[_PHOTOMETRIC]
     wrong = _misread(tags, photometric)
     if wrong:
-        raise UnreadKindError(f"{wrong} are not supported. {_ANY_KIND}")
+        raise UnreadKindError(f"{wrong} are not supported. {ANY_KIND}")
     remarks = []
     extra = tags.get(_EXTRA_SAMPLES, ())
     channels = len(image.getbands())
@@ -58,19 +60,24 @@ def check(image: Image.Image, data: bytes) -> list[str]:
 def _misread(tags, photometric: int) -> str | None:
     """What Pillow would decode wrongly, in words."""
     bits = max(tags.get(_BITS, (1,)))
+    is_raw, fill_order = tags.get(_COMPRESSION, 1) == 1, tags.get(_FILL_ORDER, 1)
     (form, *others) = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
     if any(other != form for other in others) or (form not in (_UNSIGNED, _FLOAT) and bits < 32):
         return f"signed samples of {bits} bits"
     if form == _FLOAT and photometric == _WHITE_IS_ZERO:
         return "floats whose 0 is white"
     if tags.get(_PLANAR, 1) == 2 and tags.get(_SAMPLES, 1) > 1:
-        is_usual = photometric in (_RGB, _SEPARATED) and tags.get(_FILL_ORDER, 1) == 1
-        if bits != 8 or not is_usual:
+        is_usual = photometric in (_RGB, _SEPARATED) and fill_order == 1
+        if bits != 8 or not is_usual or 1 in tags.get(_EXTRA_SAMPLES, ()):
             return f"separate planes of {bits} bits"
     if photometric == _SEPARATED and tags.get(_INK_SET, 1) != 1:
         return "inks other than cyan, magenta, yellow and black"
     if photometric == _YCBCR and tags.get(_COMPRESSION, 1) not in _JPEGS:
         return "YCbCr samples that are not compressed as JPEG"
+    # What Pillow has no names for.
+    if is_raw and fill_order == 2:
+        if (photometric, bits) == (_WHITE_IS_ZERO, 8) or (photometric == _PALETTE and bits < 8):
+            return "samples of reversed bits"
     return None
 
 
@@ -87,7 +94,7 @@ def widen_palette(image: Image.Image) -> None:
         image.putpalette(colours.astype(np.uint8).reshape(3, -1).T.tobytes())
 
 
-def scale_grey(image: Image.Image, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def scale_grey(image: Image.Image, values: NDArray[Any]) -> NDArray[Any]:
     """Corrects a loaded image's wide grey: what fills 12 bits only, and where 0 is white."""
     tags = image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
     if max(tags.get(_BITS, (1,))) == 12:
