@@ -192,7 +192,7 @@ def main() -> None:
         lines.append(f"| {name} | {each.total()} | " + " | ".join(cells) + " |")
     print("\n".join(lines))
     if arguments.write:
-        results.replace_section("Colours of files", "\n".join([results.machine(), "", *lines]))
+        results.replace_section("colours", "\n".join([results.machine(), "", *lines]))
 
 
 if __name__ == "__main__":

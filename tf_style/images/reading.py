@@ -70,11 +70,13 @@ def read(
     limits: Limits = _DEFAULT_LIMITS,
     background: Sequence[float] = WHITE,
 ) -> Picture:
-    """Reads a picture: turned upright by its EXIF, converted to sRGB by its profile.
+    """Reads a picture: turned upright by its EXIF, converted to sRGB by what names its colours.
+
+    That is an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, AVIF's code points, or EXIF. 16 bits are kept.
 
     `limits` alone decide on size: Pillow's own process-wide limit and its warning stay out of it.
-    Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. Of several frames, the
-    first is taken, with a warning.
+    Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. One warning says what had to be
+    assumed: that of several frames the first is meant, say, or that colours in PQ are sRGB's.
 
     Args:
       source: A path, the bytes of a file, or a binary file object, read from where it stands.
@@ -85,7 +87,8 @@ def read(
       The picture, composited on `background`, and its alpha if any of it is not opaque.
 
     Raises:
-      InputError: If it is no such picture, is damaged or exceeds the limits.
+      InputError: If it is no such picture, is damaged or exceeds the limits, or if its samples are of a
+        kind that would be misread.
     """
     name = _name(source)
     data = _load(source, name, limits.max_bytes)
