@@ -153,8 +153,8 @@ def _of_exif(image: Image.Image) -> tuple[Tag, list[str]]:
         exif = image.getexif()
         named = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
         index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
-    except (OSError, ValueError, KeyError, TypeError, IndexError, SyntaxError, struct.error):
-        return None, []  # Reported where the orientation is read.
+    except (AttributeError, OSError, ValueError, LookupError, TypeError, SyntaxError, struct.error):
+        return None, ["its EXIF data is damaged; its colours are taken as sRGB"]
     index = index.decode("ascii", "replace") if isinstance(index, bytes) else str(index)
     if named == _EXIF_ADOBE_RGB or (index.strip("\0 ") == "R03" and named != _EXIF_SRGB):
         return _ADOBE_RGB, []
