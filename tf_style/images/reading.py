@@ -72,8 +72,8 @@ def read(
 ) -> Picture:
     """Reads a picture: turned upright by its EXIF, converted to sRGB by what names its colours.
 
-    That is an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, AVIF's code points, or EXIF. 16 bits a sample
-    are kept.
+    That is an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, AVIF's code points, or EXIF. Samples of 16
+    bits keep them.
 
     `limits` alone decide on size: Pillow's own process-wide limit and its warning stay out of it.
     Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. One warning says what had to be
