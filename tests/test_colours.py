@@ -134,7 +134,7 @@ def test_tiff_samples(data, expected):
     np.testing.assert_allclose(read(data), np.repeat(expected, 3, axis=2), atol=1 / 65535)
 
 
-@pytest.mark.parametrize(("bits", "channels"), [(8, 1), (8, 3), (16, 3)])
+@pytest.mark.parametrize(("bits", "channels"), [(8, 3), (16, 3)])
 def test_tiff_alpha_that_is_multiplied_in(bits, channels):
     top = 2**bits - 1
     alpha = np.array([[[top // 5], [top]]])

@@ -151,8 +151,10 @@ def _of_exif(image: Image.Image) -> tuple[Tag, list[str]]:
     """By the colour space and the interoperability index of EXIF, as cameras name Adobe RGB."""
     try:
         exif = image.getexif()
-        named = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
-        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
+        camera = exif.get_ifd(ExifTags.IFD.Exif)
+        named, index = camera.get(ExifTags.Base.ColorSpace), ""
+        if ExifTags.IFD.Interop in camera:
+            index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
     except (AttributeError, OSError, ValueError, LookupError, TypeError, SyntaxError, struct.error):
         return None, ["its EXIF data is damaged; its colours are taken as sRGB"]
     index = index.decode("ascii", "replace") if isinstance(index, bytes) else str(index)
