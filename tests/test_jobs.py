@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 from PIL import Image
@@ -118,6 +119,31 @@ def test_whatever_a_job_raises_is_its_own_record(monkeypatch):
     monkeypatch.setattr(jobs, "_make", fail_otherwise)
     record = jobs.run_job(a_job("a.png", "none.png"))
     assert (record["status"], record["message"]) == ("error", "MemoryError: of all things")
+
+
+def warn_of_a_gif(job):
+    warnings.warn("a.gif: it has several frames\nor pages", UserWarning, stacklevel=2)
+    return "loss 1"
+
+
+def test_warnings_are_in_the_record_each_time(monkeypatch, recwarn):
+    monkeypatch.setattr(jobs, "_make", warn_of_a_gif)
+    for _ in range(2):
+        record = jobs.run_job(a_job("a.gif", "none.png"))
+        assert record["status"] == "made"
+        assert record["warnings"] == ["a.gif: it has several frames or pages"]
+    assert not recwarn.list
+
+
+def test_a_warning_is_told_once(folder, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "_make", warn_of_a_gif)
+    monkeypatch.setattr(jobs, "run_locally", lambda planned, *_, **__: map(jobs.run_job, planned))
+    flags = ["--contents", "contents", "--styles", "styles", "--output", "made"]
+    assert stylize_batch.main(flags) == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = [line for line in lines if "frames" in line]
+    assert told == ["stylize-batch: warning: a.gif: it has several frames or pages"]
+    assert all(len(record["warnings"]) == 1 for record in records(folder))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

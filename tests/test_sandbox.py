@@ -38,6 +38,12 @@ def test_warnings_come_through(tmp_path):
         sandbox.read(path)
 
 
+def test_warnings_come_through_where_they_are_errors(tmp_path, monkeypatch):
+    """So that this process decides, and not the one that decodes."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    test_warnings_come_through(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["missing.png", "with\nnewline.png"])
 def test_errors_come_through_in_one_line(tmp_path, name):
     with pytest.raises(InputError, match="does not exist") as error:

@@ -14,6 +14,7 @@ import pathlib
 import platform
 import signal
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -114,20 +115,24 @@ def run_job(job: Request) -> dict[str, Any]:
 
     Returns:
       A record for the report: the job's paths, `status` ("made", "there" or "error"), `message`,
-      `seconds` and `worker`, the host and process.
+      `seconds`, `worker`, the host and process, and `warnings`, each on one line.
     """
     start = time.monotonic()
     status, message = "there", ""
-    try:
-        if not (os.path.isfile(job.output) and os.path.getsize(job.output)):
-            status, message = "made", _make(job)
-    except (InputError, TransferError) as error:
-        status, message = "error", str(error)
-    except Exception as error:  # Whatever it is, the other jobs go on.
-        status, message = "error", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    with warnings.catch_warnings(record=True) as caught:
+        # A process makes many pictures; by default it would warn of the first one's file alone.
+        warnings.simplefilter("always", UserWarning)
+        try:
+            if not (os.path.isfile(job.output) and os.path.getsize(job.output)):
+                status, message = "made", _make(job)
+        except (InputError, TransferError) as error:
+            status, message = "error", str(error)
+        except Exception as error:  # Whatever it is, the other jobs go on.
+            status, message = "error", f"{type(error).__name__}: {' '.join(str(error).split())}"
     seconds = round(time.monotonic() - start, 3)
     worker = f"{platform.node()}:{os.getpid()}"
-    return _record(job, status, message, seconds, worker)
+    told = [" ".join(str(each.message).split()) for each in caught]
+    return _record(job, status, message, seconds, worker, told)
 
 
 def run_locally(
@@ -252,7 +257,12 @@ def _make(job: Request) -> str:
 
 
 def _record(
-    job: Request, status: str, message: str, seconds: float = 0.0, worker: str = ""
+    job: Request,
+    status: str,
+    message: str,
+    seconds: float = 0.0,
+    worker: str = "",
+    told: Sequence[str] = (),
 ) -> dict[str, Any]:
     return {
         "content": job.content,
@@ -262,6 +272,7 @@ def _record(
         "message": message,
         "seconds": seconds,
         "worker": worker,
+        "warnings": list(told),
     }
 
 

@@ -95,13 +95,14 @@ class _Pipe:
 def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any]) -> Any:
     """Runs the child, and returns what is received from its stdout."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
+    # What the child has to say is filtered here, whatever PYTHONWARNINGS says there.
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as sandbox; sandbox.main()"
     end = time.monotonic() + WALL_CLOCK_SECONDS
     # Two pipes could wait for one another.
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, kind, path, str(seconds)],
+            [sys.executable, "-P", "-W", "ignore", "-c", code, kind, path, str(seconds)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -159,7 +160,8 @@ def main() -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+    warnings.filterwarnings("always", category=UserWarning)
+    warnings.showwarning = lambda message, *_: print(*str(message).split(), file=sys.stderr)
     try:
         if kind == "weights":
             # Errors are reported by the real load; this one only has to end.

@@ -47,6 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
         ray_pool.connect(address)
         run_jobs = functools.partial(jobs.run_on_ray, planned, ray_pool.remote())
     counts = dict.fromkeys(("made", "there", "error"), 0)
+    told: set[str] = set()
     with (
         runner.stop_on_signals() as stop,
         open(report, "a", encoding="utf-8") as file,
@@ -56,6 +57,11 @@ def _run(arguments: argparse.Namespace) -> int:
             counts[record["status"]] += 1
             # Line by line, so that a report is never behind the pictures.
             print(json.dumps(record), file=file, flush=True)
+            # A file that is in many pairs is warned of once.
+            for text in record["warnings"]:
+                if text not in told:
+                    emit(text, "warning")
+                told.add(text)
             if record["status"] == "error":
                 pair = f"{record['content']} in {record['style']}"
                 emit(f"{pair}: {record['message']}", "error", **record)

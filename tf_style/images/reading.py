@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.ImageFile import ImageFile
 
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
-from tf_style.images import colour
+from tf_style.images import colour, colour_tags, headers, samples, tiff
 from tf_style.images.picture import WHITE, Picture, composite, from_array
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -40,16 +41,6 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +70,14 @@ def read(
     limits: Limits = _DEFAULT_LIMITS,
     background: Sequence[float] = WHITE,
 ) -> Picture:
-    """Reads a picture: turned upright by its EXIF, converted to sRGB by its profile.
+    """Reads a picture: turned upright by its EXIF, converted to sRGB by what names its colours.
+
+    That is an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, AVIF's code points, or EXIF. Samples of 16
+    bits keep them.
 
     `limits` alone decide on size: Pillow's own process-wide limit and its warning stay out of it.
-    Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. Of several frames, the
-    first is taken, with a warning.
+    Of 32-bit grey, integers in 0..65535 and floats in 0..1 are taken. One warning says what had to be
+    assumed: that of several frames the first is meant, say, or that colours in PQ are sRGB's.
 
     Args:
       source: A path, the bytes of a file, or a binary file object, read from where it stands.
@@ -94,7 +88,8 @@ def read(
       The picture, composited on `background`, and its alpha if any of it is not opaque.
 
     Raises:
-      InputError: If it is no such picture, is damaged or exceeds the limits.
+      InputError: If it is no such picture, is damaged or exceeds the limits, or if its samples are of a
+        kind that would be misread.
     """
     name = _name(source)
     data = _load(source, name, limits.max_bytes)
@@ -107,14 +102,19 @@ def read(
             )
         # A camera's MPO holds previews of the same picture, which nobody misses.
         several = getattr(image, "is_animated", False) and image.format != "MPO"
-        image.load()
-        image, remarks = _upright(image)
-        pixels, alpha, colour_remarks = colour.to_srgb(image)
-    if several:
-        remarks.append("it has several frames or pages; only the first is used")
-    for remark in remarks + colour_remarks:
-        warnings.warn(f"{name}: {remark}", UserWarning, stacklevel=2)
-    return composite(pixels, alpha, background)
+        remarks = ["it has several frames or pages; only the first is used"] if several else []
+        found, more = samples.load(image, data, lambda: _open(data, name))
+        remarks += more
+        orientation, more = _orientation(image)
+        remarks += more
+        tag, more = colour_tags.find(image, data)
+        remarks += more
+        found = found.turned(orientation)
+        pixels, more = colour.to_srgb(found, tag)
+        remarks += more
+    if remarks:
+        warnings.warn(f"{name}: {'; '.join(remarks)}", UserWarning, stacklevel=2)
+    return composite(pixels, found.alpha, background)
 
 
 def _name(source: object) -> str:
@@ -185,6 +185,8 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except headers.UnreadKindError as error:
+        raise InputError(f"{name} is not read: {error}.") from error
     except _DECODER_ERRORS as error:
         raise InputError(
             f"{name} cannot be decoded: {reason_of(error)}. Expected {_FORMATS_TEXT}, complete and "
@@ -192,7 +194,7 @@ def _decoding(name: str) -> Iterator[None]:
         ) from error
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(data: bytes, name: str) -> ImageFile:
     """Reads the header with the one decoder that knows the file's first bytes.
 
     `Image.open` would warn above 89 megapixels and refuse above 179, by a setting of the whole
@@ -203,22 +205,23 @@ def _open(data: bytes, name: str) -> Image.Image:
     for name_of_format in FORMATS:
         factory, accepts = Image.OPEN.get(name_of_format, (None, None))
         if factory and accepts and accepts(data[:16]) is True:
-            return factory(io.BytesIO(data), "")
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, KeyError) as error:
+                if name_of_format != "TIFF":
+                    raise
+                raise headers.UnreadKindError(
+                    f"its kind of samples is not supported, or its header damaged. {tiff.ANY_KIND}"
+                ) from error
     raise InputError(f"{name} is of another kind. Expected {_FORMATS_TEXT}: convert it first")
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Turns a loaded image by its EXIF orientation; a damaged EXIF costs only the turn."""
+def _orientation(image: Image.Image) -> tuple[int, list[str]]:
+    """By a loaded image's EXIF, 1 to 8; damaged, it costs only the turn."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        turn = _UPRIGHT.get(orientation)
+        return image.getexif().get(ExifTags.Base.Orientation, 1), []
     except _DECODER_ERRORS:
-        return image, ["its EXIF data is damaged; taken as upright"]
-    if turn is None:
-        return image, []
-    turned = image.transpose(turn)
-    turned.info = image.info
-    return turned, []
+        return 1, ["its EXIF data is damaged; taken as upright"]
 
 
 # A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
