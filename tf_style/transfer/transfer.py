@@ -149,6 +149,7 @@ class StyleTransfer:
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
+        self.objective: Objective | TiledObjective | None = None
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -181,9 +182,7 @@ class StyleTransfer:
 
         with tf.device(self.device):
             while not self._run_level(report, callback_every, should_stop):
-                enlarged = self._enlarged()
-                self._leave()
-                self._enter(self.level + 1, enlarged)
+                self._enter(self.level + 1, self._enlarged())
         status = self._minimizer.status
         if status == Status.RUNNING:
             status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
@@ -226,7 +225,6 @@ class StyleTransfer:
         with tf.device(self.device):
             if level != self.level:
                 size = self.inputs.levels[level].level
-                self._leave()
                 self._enter(level, tf.zeros([1, size.height, size.width, 3]))
             self._minimizer.restore(of_minimizer)
         self._iterations_below = int(state["iterations_below"])
@@ -244,18 +242,21 @@ class StyleTransfer:
         np.clip(picture, 0.0, 1.0, out=picture)
         return resize(picture, self.inputs.height, self.inputs.width)
 
-    def _leave(self) -> None:
-        """Frees what a level takes, before the next one takes its own."""
-        del self.objective, self.image, self._log, self._minimizer
-        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
-        gc.collect()
-
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
+        if isinstance(self.objective, Objective) and not self._is_tiled(pictures.level):
+            # The graphs of the level below serve this one too: to trace them takes seconds.
+            self.objective.take_over(self._make_objective(pictures))
+            self.image.assign(start)
+            self._minimizer = self._minimizer.restarted()
+            return
+        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
+        self.objective = self.image = self._log = self._minimizer = None
+        gc.collect()
         self.objective = self._make_objective(pictures)
-        self.image = tf.Variable(start, trainable=False)
+        self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
@@ -268,30 +269,34 @@ class StyleTransfer:
 
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
         level, blend = pictures.level, self.inputs.settings.style_blend
+        preset = self.inputs.preset
         if not self._is_tiled(level):
             return Objective(
                 self.features,
-                level.preset,
+                preset,
                 content=None if pictures.content is None else _batch(pictures.content),
                 styles=[_batch(style) for style in pictures.styles],
                 blend=blend,
+                factors=tf.constant(level.factors, tf.float32),
+                any_size=self.objective is None,
             )
+        preset = preset.times(*level.factors)
         return TiledObjective(
             self.features,
-            level.preset,
+            preset,
             content=None if pictures.content is None else pictures.content[np.newaxis],
             styles=[style[np.newaxis] for style in pictures.styles],
             blend=blend,
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
-            pool=self._make_pool(level.preset),
+            pool=self._make_pool(preset),
         )
 
     def _is_tiled(self, level: Level) -> bool:
         if self.tile_px is None:
             return False
-        return max(level.height, level.width) > self.tile_px + 2 * halo_px(level.preset.layers)
+        return max(level.height, level.width) > self.tile_px + 2 * halo_px(self.inputs.preset.layers)
 
     def _make_pool(self, preset: Preset) -> TilePool:
         if self.inputs.settings.ray is None:
