@@ -76,7 +76,7 @@ def profile(arguments: argparse.Namespace, kernel: str, by_frequency: bool) -> c
         parts, gradient = objective.parts_and_gradient(image)
         return tf.reduce_sum(parts), gradient
 
-    initial = fourier_preconditioner(*shape[1:3]) if by_frequency else tf.identity
+    initial = fourier_preconditioner() if by_frequency else tf.identity
     minimizer = Lbfgs(
         evaluate,
         tf.Variable(start),

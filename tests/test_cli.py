@@ -615,7 +615,7 @@ def test_a_run_stopped_as_it_enters_a_level_has_a_summary(capsys):
     """It has no evaluation at that level, and so no loss to tell."""
     from tf_style.commands import progress
     from tf_style.optimize.lbfgs import Status
-    from tf_style.transfer.transfer import StylizeResult
+    from tf_style.transfer.result import StylizeResult
 
     evaluations = progress_at(3).evaluations
     result = StylizeResult(np.zeros((4, 6, 3)), None, Status.INTERRUPTED, 2, evaluations, None, 1.5)

@@ -72,7 +72,7 @@ def test_levels_in_a_graph_are_those_of_numbers(preset):
 
 def test_the_full_size_keeps_the_preset():
     for preset in PRESETS.values():
-        assert pyramid.plan(64, 64, preset=preset, num_levels=2, iterations=2)[-1].preset == preset
+        assert pyramid.plan(64, 64, preset=preset, num_levels=2, iterations=2)[-1].factors == (1, 1, 1)
 
 
 class Copies:
@@ -104,7 +104,10 @@ def test_a_ramp_has_the_same_parts_at_half_the_size(content_scale, style_scale, 
         across = (np.arange(level.width, dtype=np.float32) + 0.5) / level.width
         image = 100 * np.broadcast_to(across[:, np.newaxis], (1, level.height, level.width, 3))
         objective = Objective(
-            Copies(), level.preset, content=tf.zeros_like(image), styles=[tf.zeros_like(image)]
+            Copies(),
+            preset.times(*level.factors),
+            content=tf.zeros_like(image),
+            styles=[tf.zeros_like(image)],
         )
         parts.append(objective.parts_and_gradient(tf.constant(image))[0])
     # The mean of a ramp's squares differs by 1 / (12 n**2) between n = 128 and 256 samples, and a

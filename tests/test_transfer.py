@@ -4,7 +4,6 @@ import weakref
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tf_style
 from tf_style import Status
@@ -178,23 +177,31 @@ def test_unknown_settings_and_devices_are_refused(content, style):
         tf_style.stylize(content, style, **(SMALL | {"device": "/GPU:7"}))
 
 
-def test_a_level_is_freed_before_the_next_one_is_made(content, style, monkeypatch):
-    settings = tf_style.Settings(**(SMALL | {"iterations": 6, "levels": 3}))
-    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings))
+def test_a_level_is_freed_before_a_tiled_one_is_made(content, style, monkeypatch):
+    settings = SMALL | {"iterations": 4, "levels": 2, "size": 160, "tile": 128}
+    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], tf_style.Settings(**settings)))
     make, made, alive = type(transfer)._make_objective, [], []
 
     def callback(progress):
         # The variable is one of those that the minimiser's graph holds.
         made.extend(map(weakref.ref, (transfer.image, transfer.objective, transfer._minimizer)))
-        target = transfer.objective.style_targets["conv1_1"]
-        made.extend(map(weakref.ref, tf.nest.flatten(target)))
 
     def spied(self, pictures):
-        alive.append([reference() for reference in made])
-        made.clear()
+        alive.extend(reference() for reference in made)
         return make(self, pictures)
 
     monkeypatch.setattr(type(transfer), "_make_objective", spied)
     transfer.run(callback=callback)
-    assert [len(found) >= 4 for found in alive] == [True, True]
-    assert all(thing is None for found in alive for thing in found)
+    assert type(transfer.objective).__name__ == "TiledObjective"
+    assert len(alive) >= 3
+    assert all(thing is None for thing in alive)
+
+
+def test_all_sizes_share_one_graph_and_the_last_ones_alone_are_kept(content, style):
+    settings = tf_style.Settings(**(SMALL | {"iterations": 6, "levels": 3, "preset": "gatys2016"}))
+    transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings))
+    transfer.run()
+    assert transfer.objective.parts_and_gradient.experimental_get_tracing_count() == 1
+    kept = {name: array.shape for name, array in transfer.state().items() if array.ndim == 4}
+    assert len(kept) > 20
+    assert set(kept.values()) == {(1, 36, 48, 3)}

@@ -32,12 +32,13 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.transfer.evaluation_log import EvaluationLog
     from tf_style.transfer.prepare import PreparedInputs, prepare
     from tf_style.transfer.prepare import PreparedInputs as Inputs
+    from tf_style.transfer.result import Evaluation, Progress, StylizeResult
     from tf_style.transfer.settings import Settings
-    from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult, stylize
+    from tf_style.transfer.transfer import StyleTransfer, stylize
 
 _PLACES = {
     "ContentLoss": "embed.losses.ContentLoss",
-    "Evaluation": "transfer.transfer.Evaluation",
+    "Evaluation": "transfer.result.Evaluation",
     "EvaluationLog": "transfer.evaluation_log.EvaluationLog",
     "Features": "network.features.Features",
     "GramMatrix": "embed.layers.GramMatrix",
@@ -52,13 +53,13 @@ _PLACES = {
     "PerceptualLoss": "embed.losses.PerceptualLoss",
     "Picture": "images.picture.Picture",
     "Preset": "objective.presets.Preset",
-    "Progress": "transfer.transfer.Progress",
+    "Progress": "transfer.result.Progress",
     "Scale": "objective.presets.Scale",
     "Settings": "transfer.settings.Settings",
     "Status": "optimize.status.Status",
     "StyleLoss": "embed.losses.StyleLoss",
     "StyleTransfer": "transfer.transfer.StyleTransfer",
-    "StylizeResult": "transfer.transfer.StylizeResult",
+    "StylizeResult": "transfer.result.StylizeResult",
     "Stylizer": "embed.stylizer.Stylizer",
     "TiledObjective": "objective.tiled.TiledObjective",
     "TransferError": "errors.TransferError",

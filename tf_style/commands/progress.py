@@ -13,7 +13,8 @@ from tf_style.commands import messages, provenance
 from tf_style.commands.messages import emit
 from tf_style.commands.provenance import losses
 from tf_style.transfer import memory
-from tf_style.transfer.transfer import Evaluation, Progress, StyleTransfer, StylizeResult
+from tf_style.transfer.result import Evaluation, Progress, StylizeResult
+from tf_style.transfer.transfer import StyleTransfer
 
 LINE_EVERY_ITERATIONS = 25
 

@@ -22,7 +22,8 @@ from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import fields_with_files, is_file_name
 
 if TYPE_CHECKING:
-    from tf_style.transfer.transfer import Evaluation, StyleTransfer, StylizeResult
+    from tf_style.transfer.result import Evaluation, StylizeResult
+    from tf_style.transfer.transfer import StyleTransfer
 
 # Beside TensorFlow, the distributions whose versions a trace names.
 _VERSIONED = ("tensorflow-probability", "keras", "numpy", "pillow")

@@ -20,7 +20,8 @@ from tf_style.transfer.prepare import PreparedInputs, prepare
 from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files
 
 if TYPE_CHECKING:
-    from tf_style.transfer.transfer import Progress, StyleTransfer, StylizeResult
+    from tf_style.transfer.result import Progress, StylizeResult
+    from tf_style.transfer.transfer import StyleTransfer
 
 START = time.time()
 

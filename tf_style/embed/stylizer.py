@@ -180,7 +180,7 @@ class Stylizer(tf.Module):
                 parts, gradient = objective.parts_and_gradient(images)
                 return tf.reduce_sum(parts, axis=1), gradient
 
-            h0 = fourier_preconditioner(height, width)
+            h0 = fourier_preconditioner()
             return minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
 
         if self._has_one_size(contents):

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,16 +16,26 @@ from tf_style.objective.total_variation import total_variation
 PARTS = ("content", "style", "tv")
 
 
+class _OfPictures(NamedTuple):
+    """What of an objective depends on its pictures.
+
+    Attributes:
+      content: For each content layer its activations.
+      style: For each style layer what its activations are compared with.
+      factors: float32 [3], what the parts of the loss are multiplied by, or None.
+    """
+
+    content: Mapping[str, Any]
+    style: Mapping[str, Any]
+    factors: Any
+
+
 class Objective:
     """The loss of section 2 of the paper (equation 7) for content images and some styles.
 
     `parts_and_gradient` is the only interface that an optimiser uses: nothing above relies on the
     activations of the whole image being in memory at once. The images of a batch have one size, and
     are independent of each other.
-
-    Attributes:
-      style_targets: For each style layer what its activations are compared with, as the statistic's
-        `target` returns it.
     """
 
     def __init__(
@@ -38,6 +49,7 @@ class Objective:
         style_targets: Mapping[str, tf.Tensor] | None = None,
         factors: tf.Tensor | None = None,
         kernel: str = "auto",
+        any_size: bool = False,
     ):
         """Computes the targets, in the precision in which the loss will be evaluated.
 
@@ -53,19 +65,38 @@ class Objective:
           factors: What the parts of the loss are multiplied by, beside the preset's weights, where that
             is known only when the graph runs: float32 [3], in the order of `PARTS`.
           kernel: For the Gram matrices, as in `gram_loss`.
+          any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
+            traces the network once: `take_over` goes on to the next. It takes factors.
         """
         self._features = features
         self._preset = preset
-        self._factors = factors
         self._kernel = kernel
+        self._any_size = any_size
         self._style = style_statistic(preset, kernel)
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
-        self.style_targets = style_targets
-        self._content_targets = {}
+        content_targets = {}
         if content is not None and preset.content_layers:
             activations = features(content)
-            self._content_targets = {name: activations[name] for name in preset.content_layers}
+            content_targets = {name: activations[name] for name in preset.content_layers}
+        self._of_pictures = _OfPictures(content_targets, style_targets, factors)
+        if any_size:
+            self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
+
+    @property
+    def style_targets(self) -> Mapping[str, Any]:
+        """For each style layer what it is compared with, as the statistic's `target` returns it."""
+        return self._of_pictures.style
+
+    def take_over(self, other: "Objective") -> None:
+        """Goes on with another's targets and factors, for images of its size.
+
+        Args:
+          other: An objective of the same preset; this one was made for any size.
+        """
+        tf.nest.map_structure(
+            lambda variable, value: variable.assign(value), self._of_pictures, other._of_pictures
+        )
 
     def with_content(self, content: tf.Tensor) -> "Objective":
         """The same styles with other content images, [batch, height, width, 3]."""
@@ -74,7 +105,7 @@ class Objective:
             self._preset,
             content=content,
             style_targets=self.style_targets,
-            factors=self._factors,
+            factors=self._of_pictures.factors,
             kernel=self._kernel,
         )
 
@@ -89,7 +120,7 @@ class Objective:
         """
         activations = self._features(images)
         content = style = tf.zeros_like(images[:, 0, 0, 0])
-        for name, target in self._content_targets.items():
+        for name, target in self._of_pictures.content.items():
             layer = activations[name]
             scale = content_scale(self._preset)(layer.shape[-1], num_positions(layer))
             difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
@@ -99,7 +130,8 @@ class Objective:
             scale = of_layer(layer.shape[-1], num_positions(layer))
             style += self._style.loss(layer, self.style_targets[name], scale)
         parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
-        return parts if self._factors is None else parts * self._factors
+        factors = self._of_pictures.factors
+        return parts if factors is None else parts * factors
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
@@ -109,7 +141,11 @@ class Objective:
         `PARTS`, and float32 [batch, height, width, 3].
         """
         # Inlined, each call in an optimiser would be a copy of the network for TensorFlow to optimise.
-        return tf.function(self._parts_and_gradient, experimental_attributes={"_noinline": True})
+        return tf.function(
+            self._parts_and_gradient,
+            input_signature=[tf.TensorSpec([1, None, None, 3])] if self._any_size else None,
+            experimental_attributes={"_noinline": True},
+        )
 
     def _parts_and_gradient(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -138,3 +174,8 @@ class Objective:
             )
             for name in names
         }
+
+
+def _in_variable(value: Any) -> tf.Variable:
+    shape = tf.TensorShape([value.shape[0], *(None for _ in value.shape[1:])])
+    return tf.Variable(value, trainable=False, shape=shape)

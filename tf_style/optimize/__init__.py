@@ -22,23 +22,23 @@ def make_minimizer(
     Args:
       name: "lbfgs", "tfp" or "adam".
       evaluate: From a position to the loss, a scalar, and its gradient, shaped as the position.
-      position: Where to start, float32 [batch, height, width, 3]; updated in place.
+      position: Where to start, float32 [batch, height, width, 3], perhaps of any height and width;
+        updated in place.
       history: As for `Lbfgs`; Adam has none.
       pair_dtype: As for `Lbfgs`; the others have no choice.
 
     Returns:
       The minimiser; nothing is evaluated yet.
     """
-    height, width = position.shape[1:3]
     if name == "adam":
         return Adam(evaluate, position)
     if name == "tfp":
-        root = fourier_preconditioner(height, width, square_root=True)
+        root = fourier_preconditioner(square_root=True)
         return TfpLbfgs(evaluate, position, history=history, preconditioner_root=root)
     return Lbfgs(
         evaluate,
         position,
         history=history,
         pair_dtype=pair_dtype,
-        initial_inverse_hessian=fourier_preconditioner(height, width),
+        initial_inverse_hessian=fourier_preconditioner(),
     )

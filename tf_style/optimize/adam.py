@@ -24,6 +24,7 @@ class Adam:
           learning_rate: About the change of a coordinate in an iteration, in the position's unit.
         """
         self._evaluate = evaluate
+        self._learning_rate = learning_rate
         # A copy: Keras would adopt a variable, and `position` must remain one that was evaluated.
         self._variable = keras.Variable(position.read_value(), dtype=position.dtype.name)
         self._position = position
@@ -52,6 +53,10 @@ class Adam:
     def evaluations_since(self) -> int:
         """Evaluations made after that of the position: 1 where an iteration ended the run, else 0."""
         return int(self.status == Status.NON_FINITE and self.iterations > 0)
+
+    def restarted(self) -> "Adam":
+        """Another, from the position's present value."""
+        return Adam(self._evaluate, self._position, learning_rate=self._learning_rate)
 
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state by name: the position, Keras's variables and the counters."""

@@ -5,6 +5,7 @@ and go on, and it has Hager and Zhang's search to fall back on.
 """
 
 import collections
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 
@@ -58,7 +59,8 @@ class Lbfgs:
 
         Args:
           evaluate: From a position to the loss (a scalar) and its gradient (shaped as the position).
-          position: Where to start, float32 or float64 of any shape; updated in place.
+          position: Where to start, float32 or float64 of any shape, of which only the rank need be
+            known; updated in place.
           history: How many pairs approximate the inverse Hessian, as in `LbfgsUpdate`.
           first_step: As in `LbfgsUpdate`.
           gradient_tolerance: As in `LbfgsUpdate`.
@@ -82,8 +84,7 @@ class Lbfgs:
         # Each tensor of the history has a variable of its own, because assigning a whole variable moves
         # a pointer, and assigning a slice of one copies it all.
         self._state = tf.nest.map_structure(
-            lambda value: tf.Variable(_without_batch(value), trainable=False),
-            self._update.init(tf.zeros([1, *position.shape], position.dtype)),
+            functools.partial(_in_variable, position), self._update.init(_with_batch(position))
         )._replace(position=position)
         # TensorFlow's graphs are reference cycles, and hold the variables that they capture until the
         # collector runs. The history is too large to wait for that.
@@ -109,6 +110,11 @@ class Lbfgs:
     def evaluations_since(self) -> int:
         """Evaluations made after that of the position: of steps that were rejected."""
         return int(self._state.evaluations_since)
+
+    def restarted(self) -> "Lbfgs":
+        """The same, from the position's present value; its graph serves all sizes."""
+        self._assign(self._update.init(_with_batch(self._state.position)))
+        return self
 
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state by name: the fields of `State`, without their batch.
@@ -274,6 +280,13 @@ def _free(variables: Iterable[tf.Variable]) -> None:
         for variable in variables:
             nothing = tf.zeros([0], variable.dtype)
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=nothing)
+
+
+def _in_variable(position: tf.Variable, value: tf.Tensor) -> tf.Variable:
+    """A part of the state without its batch; what is shaped as the position stays so."""
+    value = _without_batch(value)
+    shape = position.shape if value.shape == position.read_value().shape else value.shape
+    return tf.Variable(value, trainable=False, shape=shape)
 
 
 # Unlike slices, these never copy.

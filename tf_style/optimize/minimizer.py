@@ -42,6 +42,13 @@ class Minimizer(Protocol):
         """
         ...
 
+    def restarted(self) -> "Minimizer":
+        """A minimiser of the same from the position's present value, which may be of another size.
+
+        It takes this one's place: what that has learnt is lost, and it is not used again.
+        """
+        ...
+
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state by name, in dtypes that NumPy has: a checkpoint."""
         ...
@@ -71,7 +78,7 @@ def assign_all(variables: Mapping[str, tf.Variable], state: Mapping[str, tf.Tens
     Raises:
       ValueError: If the state has other names or shapes.
     """
-    check_shapes(state, {name: variable.shape for name, variable in variables.items()})
+    check_shapes(state, {name: variable.read_value().shape for name, variable in variables.items()})
     for name, variable in variables.items():
         is_bfloat16 = variable.dtype == tf.bfloat16
         variable.assign(tf.bitcast(state[name], tf.bfloat16) if is_bfloat16 else state[name])

@@ -106,6 +106,11 @@ class TfpLbfgs:
         """Evaluations made after that of the position: of steps that the search rejected."""
         return 0 if self._state is None else int(self._state.evaluations_since)
 
+    def restarted(self) -> "TfpLbfgs":
+        """The same, from the position's present value."""
+        self._state = None
+        return self
+
     def state(self) -> dict[str, tf.Tensor]:
         """The whole state by name: `_State`'s tensors, tfp's under `result_` and their own names."""
         tensors = {"position": tf.identity(self._position)}
@@ -122,17 +127,18 @@ class TfpLbfgs:
           ValueError: If the state is of a minimiser with another history or of a position of another
             shape.
         """
-        vector = [self._position.shape.num_elements()]
+        shape = self._position.read_value().shape
+        vector = [shape.num_elements()]
         of_results = dict.fromkeys(_results_type()._fields, []) | {
             "position": vector,
             "objective_gradient": vector,
             "position_deltas": [self._history, *vector],
             "gradient_deltas": [self._history, *vector],
         }
-        expected = {"position": self._position.shape}
+        expected = {"position": shape}
         is_begun = len(state) > 1
         if is_begun:
-            expected |= {"start": self._position.shape, "factor": [], "evaluations_since": []}
+            expected |= {"start": shape, "factor": [], "evaluations_since": []}
             expected |= {f"result_{name}": shape for name, shape in of_results.items()}
         check_shapes(state, {name: tf.TensorShape(shape) for name, shape in expected.items()})
         tensors = {name: tf.convert_to_tensor(value) for name, value in state.items()}

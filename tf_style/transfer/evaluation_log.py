@@ -54,7 +54,7 @@ class EvaluationLog:
         tf.cond(self._count < tf.shape(self._records)[0], lambda: None, self._grow)
         self._records.scatter_nd_update([[self._count]], [record])
         self._count.assign_add(1)
-        return tf.reduce_sum(parts), gradient
+        return tf.reduce_sum(parts), tf.ensure_shape(gradient, position.shape)
 
     def take(self) -> np.ndarray:
         """Empties the record.

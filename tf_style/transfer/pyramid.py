@@ -25,13 +25,13 @@ class Level:
       height: In pixels.
       width: In pixels.
       iterations: Of the optimiser at this size.
-      preset: The objective at this size.
+      factors: What the parts of the loss are multiplied by at this size.
     """
 
     height: int
     width: int
     iterations: int
-    preset: Preset
+    factors: tuple[float, float, float]
 
 
 def automatic_levels(height: int, width: int, preset: Preset, *, iterations: int = MAX_LEVELS) -> int:
@@ -137,7 +137,7 @@ def plan(
                 height=level_height,
                 width=level_width,
                 iterations=int(counts[index]),
-                preset=at_size(preset, (height * width) / (level_height * level_width)),
+                factors=size_factors(preset, (height * width) / (level_height * level_width)),
             )
         )
     least = min_side_px(preset.layers)
@@ -150,21 +150,10 @@ def plan(
     return tuple(levels)
 
 
-def at_size(preset: Preset, ratio: float) -> Preset:
-    """The objective that weighs its parts at a smaller size as `preset` does at the full one.
-
-    Args:
-      preset: At the full size.
-      ratio: Positions at the full size over positions at the smaller one.
-
-    Returns:
-      The same, with other weights.
-    """
-    return preset.times(*size_factors(preset, ratio))
-
-
 def size_factors(preset: Preset, ratio: Any) -> tuple[Any, Any, Any]:
-    """What the weights of content, style and total variation are multiplied by at a smaller size.
+    """What content, style and total variation are multiplied by at a smaller size.
+
+    So they weigh there what they do at the full one.
 
     Sums over positions shrink with the picture, means do not: with k = factor / M**b the content
     loss goes with M**(1 - b) and the style loss, whose Gram matrix is itself a sum, with M**(2 - b);

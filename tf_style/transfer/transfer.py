@@ -27,87 +27,12 @@ from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
 from tf_style.transfer.pyramid import Level
+from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import Settings
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
 MAX_ITERATIONS_PER_CALL = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of the objective.
-
-    Attributes:
-      index: 0 for the first.
-      level: Index of the working size, 0 for the coarsest. The losses of one level are not those of
-        another.
-      time: When it ended, seconds since the epoch.
-      loss: The sum of the parts that follow, each with its weight.
-      content: The content loss.
-      style: The style loss.
-      tv: The total variation.
-    """
-
-    index: int
-    level: int
-    time: float
-    loss: float
-    content: float
-    style: float
-    tv: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """What a callback receives between two calls into the graph.
-
-    Attributes:
-      iteration: Iterations made, at all levels.
-      max_iterations: Iterations that will be made at most.
-      evaluations: All evaluations so far, the last one last.
-      level: Index of the working size, 0 for the coarsest.
-      num_levels: How many there are.
-      height: Of the working size, in pixels.
-      width: Of the working size, in pixels.
-      seconds: Since `run` began.
-      read_image: Gives the picture so far, float32 [height, width, 3] of the last level's size, RGB,
-        0..1.
-    """
-
-    iteration: int
-    max_iterations: int
-    evaluations: Sequence[Evaluation]
-    level: int
-    num_levels: int
-    height: int
-    width: int
-    seconds: float
-    read_image: Callable[[], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StylizeResult:
-    """The outcome of a transfer.
-
-    Attributes:
-      image: float32 [height, width, 3], sRGB, 0..1.
-      alpha: The content's opacity, float32 [height, width], 0..1, or None where it is opaque.
-      status: Why the optimisation ended.
-      iterations: Iterations made, at all levels.
-      evaluations: Every evaluation, the last one last.
-      final: The evaluation whose picture this is; an optimiser may have tried and rejected others
-        after it. None if there was no evaluation at the last level reached.
-      seconds: Of the optimisation, without the preparation.
-    """
-
-    image: np.ndarray
-    alpha: np.ndarray | None
-    status: Status
-    iterations: int
-    evaluations: Sequence[Evaluation]
-    final: Evaluation | None
-    seconds: float
 
 
 class StyleTransfer:
@@ -149,6 +74,7 @@ class StyleTransfer:
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
+        self._any_size: Objective | None = None
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -181,9 +107,7 @@ class StyleTransfer:
 
         with tf.device(self.device):
             while not self._run_level(report, callback_every, should_stop):
-                enlarged = self._enlarged()
-                self._leave()
-                self._enter(self.level + 1, enlarged)
+                self._enter(self.level + 1, self._enlarged())
         status = self._minimizer.status
         if status == Status.RUNNING:
             status = Status.INTERRUPTED if self._iterations_left() else Status.MAX_ITERATIONS
@@ -226,7 +150,6 @@ class StyleTransfer:
         with tf.device(self.device):
             if level != self.level:
                 size = self.inputs.levels[level].level
-                self._leave()
                 self._enter(level, tf.zeros([1, size.height, size.width, 3]))
             self._minimizer.restore(of_minimizer)
         self._iterations_below = int(state["iterations_below"])
@@ -244,18 +167,20 @@ class StyleTransfer:
         np.clip(picture, 0.0, 1.0, out=picture)
         return resize(picture, self.inputs.height, self.inputs.width)
 
-    def _leave(self) -> None:
-        """Frees what a level takes, before the next one takes its own."""
-        del self.objective, self.image, self._log, self._minimizer
-        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
-        gc.collect()
-
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
+        if self._any_size is not None and not self._is_tiled(pictures.level):
+            # The graphs of the level below serve this one too: to trace them takes seconds.
+            self._any_size.take_over(self._make_objective(pictures))
+            self.image.assign(start)
+            self._minimizer = self._minimizer.restarted()
+            return
+        self._leave()
         self.objective = self._make_objective(pictures)
-        self.image = tf.Variable(start, trainable=False)
+        self._any_size = self.objective if isinstance(self.objective, Objective) else None
+        self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
@@ -266,32 +191,44 @@ class StyleTransfer:
             pair_dtype=tf.dtypes.as_dtype(settings.pair_precision),
         )
 
+    def _leave(self) -> None:
+        """Frees what a level takes that shares no graph with the next."""
+        self._any_size = None
+        for name in ("objective", "image", "_log", "_minimizer"):
+            vars(self).pop(name, None)
+        # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
+        gc.collect()
+
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
         level, blend = pictures.level, self.inputs.settings.style_blend
+        preset = self.inputs.preset
         if not self._is_tiled(level):
             return Objective(
                 self.features,
-                level.preset,
+                preset,
                 content=None if pictures.content is None else _batch(pictures.content),
                 styles=[_batch(style) for style in pictures.styles],
                 blend=blend,
+                factors=tf.constant(level.factors, tf.float32),
+                any_size=self._any_size is None,
             )
+        preset = preset.times(*level.factors)
         return TiledObjective(
             self.features,
-            level.preset,
+            preset,
             content=None if pictures.content is None else pictures.content[np.newaxis],
             styles=[style[np.newaxis] for style in pictures.styles],
             blend=blend,
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
-            pool=self._make_pool(level.preset),
+            pool=self._make_pool(preset),
         )
 
     def _is_tiled(self, level: Level) -> bool:
         if self.tile_px is None:
             return False
-        return max(level.height, level.width) > self.tile_px + 2 * halo_px(level.preset.layers)
+        return max(level.height, level.width) > self.tile_px + 2 * halo_px(self.inputs.preset.layers)
 
     def _make_pool(self, preset: Preset) -> TilePool:
         if self.inputs.settings.ray is None:
