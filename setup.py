@@ -97,7 +97,20 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{tensorflow_range}"],
         "ray": [RAY],
-        "test": ["pytest==9.2.0", "scipy", "kserve==0.21.0", "tensorflow-serving-api==2.21.0", RAY],
-        "dev": ["pytest==9.2.0", "ruff==0.17.6", "pyright==1.1.414", "clang-format==23.1.5"],
+        "test": [
+            "pytest==9.2.0",
+            "pytest-xdist==3.8.0",
+            "scipy",
+            "kserve==0.21.0",
+            "tensorflow-serving-api==2.21.0",
+            RAY,
+        ],
+        "dev": [
+            "pytest==9.2.0",
+            "pytest-xdist==3.8.0",
+            "ruff==0.17.6",
+            "pyright==1.1.414",
+            "clang-format==23.1.5",
+        ],
     },
 )
