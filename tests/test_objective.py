@@ -257,6 +257,34 @@ def test_unknown_sizes_and_other_contents_change_nothing(network, pictures):
     np.testing.assert_allclose(received[1], expected[1], rtol=0, atol=RTOL * np.abs(expected[1]).max())
 
 
+def test_a_relative_content_loss_is_a_part_of_the_contents_own_style_loss(network, pictures):
+    relative = dataclasses.replace(PRESET, content_unit="relative", tv_weight=3.0)
+    image = batch(pictures["image"])
+    content, style, tv = make(network, pictures, relative).parts_and_gradient(image)[0][0].numpy()
+    of_image, of_content = (network.activations(pictures[name])[1] for name in ("image", "content"))
+    share = ((of_image - of_content) ** 2).sum() / (of_content**2).sum()
+    plain = dataclasses.replace(PRESET, tv_weight=3.0)
+    own = make(network, pictures | {"image": pictures["content"]}, plain).parts(
+        batch(pictures["content"])
+    )[0, 1]
+    expected = PRESET.content_weight * share * own / PRESET.style_weight
+    np.testing.assert_allclose(content, expected, rtol=RTOL)
+    np.testing.assert_allclose(
+        [style, tv], make(network, pictures, plain).parts(image)[0, 1:], rtol=RTOL
+    )
+
+
+def test_a_relative_content_loss_of_the_style_itself_is_0_and_a_black_content_finite(network, pictures):
+    relative = dataclasses.replace(PRESET, content_unit="relative")
+    image = batch(pictures["image"])
+    same = make(network, pictures | {"content": pictures["style"]}, relative).parts_and_gradient(image)
+    # The style loss at the style is rounding: of Gram matrices, 1e-7 of each entry, squared.
+    assert same[0][0, 0] < 1e-9 * same[0][0, 1]
+    black = pictures | {"content": np.zeros((12, 16, 3))}
+    for found in make(network, black, relative).parts_and_gradient(image):
+        assert np.isfinite(found).all()
+
+
 @pytest.mark.parametrize("scale", ["sum", "mean"])
 def test_an_image_of_one_row_has_no_variation_down(network, scale):
     row = np.random.default_rng(5).uniform(0, 255, (1, 16, 3))

@@ -231,7 +231,7 @@ REQUESTS = {
 def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, name):
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
-    assert record["format"] == 2
+    assert record["format"] == 3
     open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
     open_ones |= {"strength"}
     assert {key for key, value in record.items() if value is None} <= open_ones
@@ -246,9 +246,15 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
 
 
+def test_a_record_of_format_2_weighs_its_content_as_it_did():
+    record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 2}
+    del record["objective"]["content_unit"]
+    assert records.read_request(record, "it").objective.content_unit == "absolute"
+
+
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.006, 1.5, 1.5 * (1 / 255**2))
+    weights = (0.5 * 0.28, 1.5, 1.5 * (1 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
@@ -333,6 +339,7 @@ def damaged():
         "an objective of one": record | {"objective": {"tv_scale": "sum"}},
         "a scale of words": record
         | {"objective": record["objective"] | {"style_scale": dict.fromkeys(("factor",), "x")}},
+        "a unit that is none": record | {"objective": record["objective"] | {"content_unit": "px"}},
         "exponent 7": record | {"objective": record["objective"] | {"tv_exponent": 7}},
         "a number as content": record | {"content": 5},
         "a number as style": record | {"style": [5]},
@@ -382,7 +389,7 @@ def test_metadata_names_no_folder_and_all_values():
     request = dataclasses.replace(REQUESTS["all"], content="/secret/c.png", output="/secret/o.tif")
     described = json.loads(provenance.describe(request))
     assert "secret" not in json.dumps(described)
-    assert described["format"] == 2
+    assert described["format"] == 3
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40

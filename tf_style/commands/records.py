@@ -19,7 +19,8 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
 # `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
 # that they were made with.
-FORMAT = 2
+FORMAT = 3
+_ADDED_IN_3 = {"content_unit": "absolute"}
 _PATHS = ("content", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
@@ -93,14 +94,16 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
         number = values.get("format", 1)
         if number == 1:
             return _from_format_1(values, known)
-        if number == FORMAT:
-            return _from_format_2(values)
+        if number == 2:
+            values["objective"] = _ADDED_IN_3 | values["objective"]
+        if number in (2, FORMAT):
+            return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error
     raise InputError(f"{source} has a request of format {number!r}; 1 to {FORMAT} are known.")
 
 
-def _from_format_2(values: dict[str, Any]) -> Request:
+def _from_resolved(values: dict[str, Any]) -> Request:
     if values.keys() != NAMES | {"format", "objective"} or values["objective"].keys() != _PRESET_ONLY:
         raise KeyError
     settings = {name: values[name] for name in SETTING_NAMES}
@@ -127,6 +130,7 @@ def _objective(fields: dict[str, Any]) -> Preset:
         and all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
         and fields["tv_exponent"] in (1, 2)
         and fields["tv_scale"] in ("sum", "mean")
+        and fields["content_unit"] in ("absolute", "relative")
     ):
         raise TypeError
     stored = {name: fields[name] for name in _OVERRIDES | _PRESET_ONLY}

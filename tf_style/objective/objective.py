@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
 from tf_style.objective.presets import Preset
-from tf_style.objective.scales import content_scale, style_scales
+from tf_style.objective.scales import content_scale, relative_content, style_scales
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
 
@@ -22,7 +22,7 @@ class _OfPictures(NamedTuple):
     Attributes:
       content: For each content layer its activations.
       style: For each style layer what its activations are compared with.
-      factors: float32 [3], what the parts of the loss are multiplied by, or None.
+      factors: float32 [3] or [batch, 3], what the parts of the loss are multiplied by, or None.
     """
 
     content: Mapping[str, Any]
@@ -72,6 +72,7 @@ class Objective:
         self._preset = preset
         self._kernel = kernel
         self._any_size = any_size
+        self._factors = factors
         self._style = style_statistic(preset, kernel)
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
@@ -79,6 +80,8 @@ class Objective:
         if content is not None and preset.content_layers:
             activations = features(content)
             content_targets = {name: activations[name] for name in preset.content_layers}
+            if preset.content_unit == "relative" and preset.style_layers:
+                factors = self._relative_factors(activations, style_targets)
         self._of_pictures = _OfPictures(content_targets, style_targets, factors)
         if any_size:
             self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
@@ -105,7 +108,7 @@ class Objective:
             self._preset,
             content=content,
             style_targets=self.style_targets,
-            factors=self._of_pictures.factors,
+            factors=self._factors,
             kernel=self._kernel,
         )
 
@@ -119,19 +122,44 @@ class Objective:
           float32 [batch, 3], in the order of `PARTS`.
         """
         activations = self._features(images)
-        content = style = tf.zeros_like(images[:, 0, 0, 0])
-        for name, target in self._of_pictures.content.items():
-            layer = activations[name]
-            scale = content_scale(self._preset)(layer.shape[-1], num_positions(layer))
-            difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
-            content += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
-        for name, of_layer in style_scales(self._preset).items():
-            layer = activations[name]
-            scale = of_layer(layer.shape[-1], num_positions(layer))
-            style += self._style.loss(layer, self.style_targets[name], scale)
+        nothing = tf.zeros_like(images[:, 0, 0, 0])
+        content = nothing + self._content_loss(activations, self._of_pictures.content)
+        style = nothing + self._style_loss(activations, self.style_targets)
         parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
         factors = self._of_pictures.factors
         return parts if factors is None else parts * factors
+
+    def _content_loss(self, activations: Mapping[str, tf.Tensor], targets: Mapping[str, Any]) -> Any:
+        loss = 0.0
+        for name, target in targets.items():
+            layer = activations[name]
+            scale = content_scale(self._preset)(layer.shape[-1], num_positions(layer))
+            difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
+            loss += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
+        return loss
+
+    def _style_loss(self, activations: Mapping[str, tf.Tensor], targets: Mapping[str, Any]) -> Any:
+        loss = 0.0
+        for name, of_layer in style_scales(self._preset).items():
+            layer = activations[name]
+            scale = of_layer(layer.shape[-1], num_positions(layer))
+            loss += self._style.loss(layer, targets[name], scale)
+        return loss
+
+    def _relative_factors(
+        self, activations: Mapping[str, tf.Tensor], style_targets: Mapping[str, Any]
+    ) -> tf.Tensor:
+        """The factors with that of the content loss in its unit, [batch, 3].
+
+        Args:
+          activations: Of the content images.
+          style_targets: Of the styles.
+        """
+        at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
+        unit = relative_content(self._preset, self._style_loss(activations, style_targets), at_zero)
+        one = tf.ones_like(unit)
+        factors = tf.stack([unit, one, one], axis=1)
+        return factors if self._factors is None else factors * self._factors
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:

@@ -9,7 +9,8 @@ their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means
          + tv_weight * k_tv * sum{|difference of neighbouring pixels| ** tv_exponent}
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
-0..255 scale.
+0..255 scale. Where the content's unit is relative, its sum is also divided by what it is at F = 0 and
+multiplied by what the style's sum, without style_weight, is at F = P.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
 StyleFit = Literal["area", "stretch"]
 StyleStatistic = Literal["gram", "moments"]
+ContentUnit = Literal["absolute", "relative"]
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -53,6 +55,8 @@ class Preset:
       style_weight: beta.
       content_scale: k_c.
       style_scale: k_s.
+      content_unit: "absolute", or "relative" to the pictures: then a content image of strong
+        activations does not weigh more, and one that is far from its style is not lost on the way.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
       style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",
@@ -100,6 +104,7 @@ class Preset:
     level_ratio: float = 2.0
     coarsest_side_px: float = 400.0
     level_decay: float = 0.5
+    content_unit: ContentUnit = "absolute"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -196,9 +201,9 @@ PRESETS: dict[str, Preset] = {
     "painterly": dataclasses.replace(
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's with average pooling and a bolder style",
-        # Chosen by eye on four pairs: at 0.015 The Starry Night has strokes and no swirls, at 0.003 a
-        # cat's eye becomes a star.
-        content_weight=0.006,
+        # TODO
+        content_weight=0.28,
+        content_unit="relative",
         pooling="average",
         pooling_gain=2.0,
     ),

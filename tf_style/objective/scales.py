@@ -45,6 +45,22 @@ def style_scales(preset: Preset) -> dict[str, LossScale]:
     }
 
 
+def relative_content(preset: Preset, style_loss: Any, loss_at_zero: Any) -> Any:
+    """What the content loss is multiplied by where its unit is "relative".
+
+    Args:
+      preset: It has weights for both.
+      style_loss: Of the content image, with the preset's weights.
+      loss_at_zero: The content loss at activations of 0, with the preset's weights.
+
+    Returns:
+      As the losses are, floats or tensors; 0 for a content image that has the style.
+    """
+    own_style = style_loss / preset.style_weight
+    mean_square = loss_at_zero / preset.content_weight
+    return own_style / (mean_square + 1e-30)
+
+
 @dataclasses.dataclass(frozen=True)
 class TileScales:
     """What the sums over a whole image's positions are multiplied by, for tiles that know a part of it.

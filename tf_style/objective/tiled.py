@@ -6,6 +6,7 @@ matrices; with these the derivatives dL/dG of the style loss are known. Pass two
 through each tile with dL/dG held fixed, and adds the gradients at the tiles' pixels into the image's.
 """
 
+import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from tf_style.network.features import Features
 from tf_style.objective.presets import Preset
-from tf_style.objective.scales import TileScales
+from tf_style.objective.scales import TileScales, relative_content
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.tile_plan import Tile, halo_px, plan_tiles
 from tf_style.objective.tile_pool import LocalPool, TilePool
@@ -64,6 +65,8 @@ class TiledObjective:
         self._scales = TileScales.of(preset, height, width)
         self._content_targets = self._make_content_targets(content)
         self._style_targets = self._make_style_targets(styles, blend)
+        if self._content_targets and preset.content_unit == "relative" and preset.style_layers:
+            self._scales = self._relative_scales(content)
 
     def parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The three parts of the loss, and the gradient of their sum.
@@ -89,18 +92,8 @@ class TiledObjective:
     def _evaluate(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float32 [1, 3] and [1, height, width, 3], as `parts_and_gradient`."""
         scales = self._scales
-        content = style = variation = 0.0
-        derivatives = []
-        for sums, target, positions, scale in zip(
-            self._style_sums(image, self._tiles),
-            self._style_targets,
-            scales.positions,
-            scales.style,
-            strict=True,
-        ):
-            loss, derivative = self._style.loss_and_derivative(sums, target, positions, scale)
-            style += loss
-            derivatives.append(derivative)
+        content = variation = 0.0
+        style, derivatives = self._style_loss_and_derivatives(image)
         gradient = np.zeros(self._shape, np.float32)
         requests = (
             (
@@ -120,6 +113,35 @@ class TiledObjective:
             variation += of_variation
             tile.crop(gradient)[...] += part
         return np.float32([[content, style, variation]]), gradient
+
+    def _style_loss_and_derivatives(self, image: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """The style loss, and for each style layer its derivative, as `loss_and_derivative` has it."""
+        style = 0.0
+        derivatives = []
+        for sums, target, positions, scale in zip(
+            self._style_sums(image, self._tiles),
+            self._style_targets,
+            self._scales.positions,
+            self._scales.style,
+            strict=True,
+        ):
+            loss, derivative = self._style.loss_and_derivative(sums, target, positions, scale)
+            style += loss
+            derivatives.append(derivative)
+        return style, derivatives
+
+    def _relative_scales(self, content: np.ndarray) -> TileScales:
+        """The scales with the content loss in its unit."""
+        at_zero = sum(
+            scale * float(np.sum(np.square(target.read(index).astype(np.float32), dtype=np.float64)))
+            for target, scale in zip(self._content_targets, self._scales.content, strict=True)
+            for index in range(len(self._tiles))
+        )
+        style, _ = self._style_loss_and_derivatives(content)
+        unit = relative_content(self._preset, style, at_zero)
+        return dataclasses.replace(
+            self._scales, content=tuple(unit * scale for scale in self._scales.content)
+        )
 
     def _style_sums(self, image: np.ndarray, tiles: Sequence[Tile]) -> list[np.ndarray]:
         """Of the whole image, float64, for each style layer."""
