@@ -60,6 +60,7 @@ def change_presets(monkeypatch):
 
 # What objectives were in that version, before it could be chosen.
 WITHOUT_A_NAME = {
+    "content_unit": "absolute",
     "style_statistic": "gram",
     "pooling_gain": 1.0,
     "level_ratio": 2.0,
@@ -145,7 +146,9 @@ def test_a_trace_of_format_1_is_repeated(tmp_path, monkeypatch, name):
     traces = [json.loads(each.read_text()) for each in (path, tmp_path / "t.json")]
     losses = [[evaluation["loss"] for evaluation in trace["evaluations"]] for trace in traces]
     if same_numerics(traces[0]):
-        assert losses[0] == losses[1]
+        # The factors of the sums have been rounded otherwise since. Measured: 0.0033, where steps are
+        # rejected.
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-2)
     else:
         # The objective at the start. Kernels differ by rounding: 24 bits, sums of some 10**3 terms.
         np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-3)
@@ -166,7 +169,8 @@ def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monk
     with Image.open(DATA / "default.png") as then, Image.open(tmp_path / "default.png") as now:
         pictures = [np.asarray(picture, float) for picture in (then, now)]
     if here:
-        np.testing.assert_array_equal(*pictures)
+        # As above. Measured: a level in 2 of 1152 values.
+        np.testing.assert_allclose(*pictures, atol=2)
     else:
         # Three iterations with other rounding: a level or two.
         np.testing.assert_allclose(*pictures, atol=4)
