@@ -57,7 +57,9 @@ class Settings:
     """
 
     preset: str = setting("painterly", "weights, layers and network", choices=tuple(PRESETS))
-    content_weight: float | None = setting(None, "alpha", rule=WEIGHT, metavar="W")
+    content_weight: float | None = setting(
+        None, "alpha; under painterly relative to the pictures", rule=WEIGHT, metavar="W"
+    )
     style_weight: float | None = setting(None, "beta", rule=WEIGHT, metavar="W")
     tv_weight: float | None = setting(
         None, "weight of the total variation, which the paper does not have", rule=WEIGHT, metavar="W"
