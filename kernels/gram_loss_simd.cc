@@ -61,7 +61,8 @@ void SumGram(const void* features, int64_t positions, int64_t channels,
 template <typename Type, int kRows>
 inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
                          int64_t num_panels, int64_t channels,
-                         const float* matrix, char* product) {
+                         const float* matrix, const float* addend,
+                         char* product) {
   const int64_t depth = CeilDivide(channels, Type::kRowsPerWord);
   const int64_t columns = channels - panel * kWidth;
   for (int row = 0; row < kRows; ++row) {
@@ -76,6 +77,10 @@ inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
       reinterpret_cast<const char*>(rows + kRows * row_stride),
       [=](int row, int tile_panel, Vector value) {
         const int64_t skipped = tile_panel * kWidth;
+        if (addend != nullptr) {
+          value += LoadColumns<Vector>(addend + panel * kWidth + skipped,
+                                       columns - skipped);
+        }
         Type::Store(value, columns - skipped,
                     product + (row * channels + panel * kWidth + skipped) *
                                   Type::kBytes);
@@ -85,7 +90,8 @@ inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
 // `rows` are the features as the words that Type multiplies.
 template <typename Type>
 void MultiplyAllRows(const float* rows, int64_t row_stride, int64_t positions,
-                     int64_t channels, const float* matrix, char* product) {
+                     int64_t channels, const float* matrix, const float* addend,
+                     char* product) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t num_panels = CeilDivide(channels, kWidth);
   for (int64_t panel = 0, width; panel < num_panels; panel += width) {
@@ -93,12 +99,13 @@ void MultiplyAllRows(const float* rows, int64_t row_stride, int64_t positions,
     int64_t row = 0;
     for (; row + kTileRows <= positions; row += kTileRows) {
       MultiplyRows<Type, kTileRows>(rows + row * row_stride, row_stride, panel,
-                                    width, channels, matrix,
+                                    width, channels, matrix, addend,
                                     product + row * row_bytes);
     }
     for (; row < positions; ++row) {
       MultiplyRows<Type, 1>(rows + row * row_stride, row_stride, panel, width,
-                            channels, matrix, product + row * row_bytes);
+                            channels, matrix, addend,
+                            product + row * row_bytes);
     }
   }
 }
@@ -134,7 +141,8 @@ void PackMatrix(const void* matrix, int64_t channels, int64_t column,
 
 template <typename Type>
 void Multiply(const void* features, int64_t positions, int64_t channels,
-              const float* panels, float* pack, void* product) {
+              const float* panels, const float* row, float* pack,
+              void* product) {
   const float* rows = static_cast<const float*>(features);
   const char* source = static_cast<const char*>(features);
   if (Type::kBytes == 2 && Type::kRowsPerWord == 1) {
@@ -145,7 +153,7 @@ void Multiply(const void* features, int64_t positions, int64_t channels,
     rows = pack;
   }
   MultiplyAllRows<Type>(rows, CeilDivide(channels, Type::kRowsPerWord),
-                        positions, channels, panels,
+                        positions, channels, panels, row,
                         static_cast<char*>(product));
 }
 

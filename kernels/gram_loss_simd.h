@@ -44,10 +44,12 @@ struct GramKernels {
   void (*pack_matrix)(const void* matrix, int64_t channels, int64_t column,
                       float* panels);
 
-  // Writes product [positions, channels] = features * matrix, rounded to the
-  // features' element type. `pack` has room for the features in float32.
+  // Writes product [positions, channels] = features * matrix + row, rounded to
+  // the features' element type; no row, nothing added. `pack` has room for the
+  // features in float32.
   void (*multiply)(const void* features, int64_t positions, int64_t channels,
-                   const float* panels, float* pack, void* product);
+                   const float* panels, const float* row, float* pack,
+                   void* product);
 };
 
 TF_STYLE_DECLARE_KERNELS(GramKernels);

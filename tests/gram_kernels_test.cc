@@ -53,19 +53,19 @@ Result Compute(const GramShape& shape, const Features& features,
       std::vector<float>(shape.batch * shape.channels * shape.channels),
       std::vector<float>(shape.batch), Features(shape, features.element)};
   const Workers workers = Threads(num_workers);
-  const size_t bytes = tf_style::CpuScratchBytes(shape, num_workers);
+  const size_t bytes = tf_style::ScratchBytes(shape, workers);
   std::unique_ptr<char[]> scratch(new char[bytes]);
   // Not-a-number wherever the code reads what it has not written.
   memset(scratch.get(), 0xff, bytes);
   tf_style::RunKernel([&] {
-    tf_style::GramCpu(shape, features.element, features.memory.get(),
-                      scratch.get(), workers, result.gram.data());
+    tf_style::Gram(shape, features.element, features.memory.get(),
+                   scratch.get(), workers, result.gram.data());
   });
   memset(scratch.get(), 0xff, bytes);
   tf_style::RunKernel([&] {
-    tf_style::GramLossCpu(shape, features.element, features.memory.get(),
-                          {target.data(), 1, &kScale}, scratch.get(), workers,
-                          result.loss.data(), result.gradient.memory.get());
+    tf_style::GramLoss(shape, features.element, features.memory.get(),
+                       {target.data(), 1, &kScale}, scratch.get(), workers,
+                       result.loss.data(), result.gradient.memory.get());
   });
   return result;
 }
