@@ -37,6 +37,11 @@ size_t ScratchBytes(const Features& features, const Workers& workers);
 void Gram(const Features& features, void* scratch, const Workers& workers,
           float* gram);
 
+// Writes the mean [channels] of the positions, and products [channels,
+// channels], the Gram matrix of the features less it.
+void Moments(const Features& features, void* scratch, const Workers& workers,
+             float* products, float* mean);
+
 // Writes one loss, and the gradient, of the features' shape and element type;
 // target [channels, channels]. The result has the same bits whatever the number
 // of workers.

@@ -61,7 +61,7 @@ class Picture {
   }
 
   // Sums every slab's Gram matrix apart, below and on the diagonal.
-  void SumSlabs() {
+  void SumSlabs(const float* shift = nullptr) {
     const int64_t num_pairs = plan_.num_blocks * (plan_.num_blocks + 1) / 2;
     RunTasks(
         workers_, plan_.num_slabs * num_pairs, [&](int64_t index, int worker) {
@@ -75,8 +75,27 @@ class Picture {
           kernels_.sum_gram(
               Rows(start),
               std::min(plan_.slab_positions, features_.positions - start),
-              features_.channels, block, Pack(worker), sums);
+              features_.channels, shift, block, Pack(worker), sums);
         });
+  }
+
+  // Before SumSlabs, whose sums take the place of those of this.
+  void WriteMean(float* mean) {
+    const int64_t step = plan_.padded * plan_.padded;
+    RunTasks(workers_, plan_.num_slabs, [&](int64_t slab, int) {
+      const int64_t start = slab * plan_.slab_positions;
+      kernels_.sum_columns(
+          Rows(start),
+          std::min(plan_.slab_positions, features_.positions - start),
+          features_.channels, partial_ + slab * step);
+    });
+    for (int64_t channel = 0; channel < features_.channels; ++channel) {
+      double sum = 0;
+      for (int64_t slab = 0; slab < plan_.num_slabs; ++slab) {
+        sum += partial_[slab * step + channel];
+      }
+      mean[channel] = static_cast<float>(sum / features_.positions);
+    }
   }
 
   void WriteGram(float* gram) {
@@ -217,6 +236,14 @@ void Gram(const Features& features, void* scratch, const Workers& workers,
   Picture picture(features, scratch, workers);
   picture.SumSlabs();
   picture.WriteGram(gram);
+}
+
+void Moments(const Features& features, void* scratch, const Workers& workers,
+             float* products, float* mean) {
+  Picture picture(features, scratch, workers);
+  picture.WriteMean(mean);
+  picture.SumSlabs(mean);
+  picture.WriteGram(products);
 }
 
 void GramLoss(const Features& features, const float* target, const float* scale,

@@ -68,6 +68,14 @@ absl::Status InferGramShape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
+absl::Status InferMomentsShape(InferenceContext* context) {
+  TF_RETURN_IF_ERROR(InferGramShape(context));
+  ShapeHandle mean;
+  TF_RETURN_IF_ERROR(context->Subshape(context->output(0), 0, 2, &mean));
+  context->set_output(1, mean);
+  return absl::OkStatus();
+}
+
 // Checks an input, of which axis 0 may be 1 in place of the batch if
 // `broadcast`.
 absl::Status CheckFits(InferenceContext* context, int index, ShapeHandle wanted,
@@ -241,6 +249,25 @@ absl::Status ComputeGram(OpKernelContext* context, const Features& features) {
 }
 
 template <typename Device>
+absl::Status ComputeMoments(OpKernelContext* context,
+                            const Features& features) {
+  const int64_t batch = context->input(0).dim_size(0);
+  Tensor* products;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, {batch, features.channels, features.channels}, &products));
+  Tensor* mean;
+  TF_RETURN_IF_ERROR(
+      context->allocate_output(1, {batch, features.channels}, &mean));
+  return Device::ForEachPicture(context, features,
+                                [&](int64_t index, const Features& picture,
+                                    void* scratch, const auto& how) {
+                                  return Moments(picture, scratch, how,
+                                                 Floats(*products, index),
+                                                 Floats(*mean, index));
+                                });
+}
+
+template <typename Device>
 absl::Status ComputeGramLoss(OpKernelContext* context,
                              const Features& features) {
   const int64_t batch = context->input(0).dim_size(0);
@@ -312,6 +339,7 @@ class FeaturesOp : public OpKernel {
   REGISTER_KERNEL_BUILDER(Name("TfStyle>" #op).Device(device), \
                           FeaturesOp<Compute##op<WhereItRuns>>)
 TF_STYLE_REGISTER(Gram, DEVICE_CPU, CpuDevice);
+TF_STYLE_REGISTER(Moments, DEVICE_CPU, CpuDevice);
 TF_STYLE_REGISTER(GramLoss, DEVICE_CPU, CpuDevice);
 TF_STYLE_REGISTER(GramGradient, DEVICE_CPU, CpuDevice);
 #if defined(TF_STYLE_CUDA)
@@ -335,6 +363,22 @@ a CPU, whatever the number of threads.
 
 features: F, [batch, positions, channels] or [batch, height, width, channels].
 gram: [batch, channels, channels].
+)doc");
+
+REGISTER_OP("TfStyle>Moments")
+    .Attr("T: {float, bfloat16}")
+    .Input("features: T")
+    .Output("products: float")
+    .Output("mean: float")
+    .SetShapeFn(InferMomentsShape)
+    .Doc(R"doc(
+The mean over positions, and the Gram matrices of the features less it.
+
+CPU. Sums and repeatability are as for Gram.
+
+features: F, [batch, positions, channels] or [batch, height, width, channels].
+products: [batch, channels, channels].
+mean: [batch, channels].
 )doc");
 
 REGISTER_OP("TfStyle>GramLoss")

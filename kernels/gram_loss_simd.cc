@@ -3,6 +3,7 @@
 #include "gram_loss_simd.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "simd.h"
 
@@ -11,9 +12,46 @@ namespace {
 
 static_assert(kChannelAlignment % kWidth == 0, "sums have whole panels");
 
+// Packs a pass's operand, less the shift if there is one.
+template <typename Type>
+void PackPass(const char* rows, int64_t num_rows, int64_t row_bytes,
+              int64_t column, int64_t num_columns, const float* shift,
+              float* panels) {
+  PackPanels<Type>(rows + column * Type::kBytes, num_rows, row_bytes,
+                   num_columns, kPackedRows, panels);
+  if (shift == nullptr) return;
+  for (int64_t first = 0; first < num_columns; first += kWidth) {
+    const Vector part =
+        LoadColumns<Vector>(shift + column + first, num_columns - first);
+    float* words = panels + first * kPackedRows;
+    for (int64_t row = 0; row < num_rows; row += Type::kRowsPerWord) {
+      const Vector shifted =
+          Type::Subtract(Load<Vector>(words), part, num_rows - row);
+      memcpy(words, &shifted, sizeof(shifted));
+      words += kWidth;
+    }
+  }
+}
+
+template <typename Type>
+void SumColumns(const void* features, int64_t positions, int64_t channels,
+                float* sums) {
+  using Wide = std::conditional_t<Type::kBytes == 4, Float32, WidenedBfloat16>;
+  const char* row = static_cast<const char*>(features);
+  for (int64_t position = 0; position < positions; ++position) {
+    for (int64_t column = 0; column < channels; column += kWidth) {
+      Vector sum =
+          Wide::Pack(row + column * Type::kBytes, 1, 0, channels - column);
+      if (position > 0) sum += Load<Vector>(sums + column);
+      memcpy(sums + column, &sum, sizeof(sum));
+    }
+    row += channels * Type::kBytes;
+  }
+}
+
 template <typename Type>
 void SumGram(const void* features, int64_t positions, int64_t channels,
-             GramBlock block, float* pack, float* sums) {
+             const float* shift, GramBlock block, float* pack, float* sums) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t padded =
       CeilDivide(channels, kChannelAlignment) * kChannelAlignment;
@@ -26,11 +64,11 @@ void SumGram(const void* features, int64_t positions, int64_t channels,
   for (int64_t start = 0; start < positions; start += kPassPositions) {
     const char* rows = static_cast<const char*>(features) + start * row_bytes;
     const int64_t depth = Min(kPassPositions, positions - start);
-    PackPanels<Type>(rows + block.column * Type::kBytes, depth, row_bytes,
-                     num_columns, kPackedRows, pack);
+    PackPass<Type>(rows, depth, row_bytes, block.column, num_columns, shift,
+                   pack);
     if (!on_diagonal) {
-      PackPanels<Type>(rows + block.row * Type::kBytes, depth, row_bytes,
-                       num_rows, kPackedRows, pack + kPackFloats / 2);
+      PackPass<Type>(rows, depth, row_bytes, block.row, num_rows, shift,
+                     pack + kPackFloats / 2);
     }
     const char* ahead = rows + kPassPositions * row_bytes;
     const char* const ahead_end = ahead + kPassPositions * row_bytes;
@@ -158,8 +196,8 @@ void Multiply(const void* features, int64_t positions, int64_t channels,
 }
 
 template <typename Type>
-constexpr GramKernels kKernels = {SumGram<Type>, PackMatrix<Type>,
-                                  Multiply<Type>};
+constexpr GramKernels kKernels = {SumGram<Type>, SumColumns<Type>,
+                                  PackMatrix<Type>, Multiply<Type>};
 
 }  // namespace
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 from tensorflow.python.eager import record  # There is no public API for `record_operation`.
 
 from tf_style.errors import InputError
-from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
+from tf_style.ops.library import KernelInfo, custom_ops, kernel_info, loaded_ops
 
-__all__ = ["KernelInfo", "gram_loss", "gram_matrix", "kernel_info"]
+__all__ = ["KernelInfo", "gram_gradient", "gram_loss", "gram_matrix", "kernel_info"]
 
 
 @tf.autograph.experimental.do_not_convert
@@ -66,9 +66,39 @@ def gram_loss(
     return _stock_gram_loss(features, target, scale)
 
 
+@tf.autograph.experimental.do_not_convert
+def gram_gradient(
+    features: tf.Tensor, matrix: tf.Tensor, row: tf.Tensor | None = None, *, kernel: str = "auto"
+) -> tf.Tensor:
+    """F D + r at each position: the gradient of what depends on Gram matrices, and on means.
+
+    Args:
+      features: F, float32 or bfloat16 [batch, positions, channels] or [batch, height, width, channels].
+      matrix: D, float32 or as the features, [batch, channels, channels]: it is rounded to their dtype.
+        For a function L of the Gram matrices it is dL/dG and its transpose together.
+      row: r, float32 [batch, channels]; None for 0.
+      kernel: As for `gram_matrix`.
+
+    Returns:
+      Of the features' shape and dtype.
+
+    Raises:
+      InputError: As `gram_matrix` does.
+    """
+    features = _checked(features)
+    matrix = tf.cast(matrix, features.dtype)
+    rows = [] if row is None else [row]
+    if ops := custom_ops(kernel, has_gpu_kernel=True):
+        return ops.tf_style_gram_gradient(features=features, matrix=matrix, row=rows)
+    product = tf.matmul(flat(features), matrix)
+    for row in rows:
+        product = tf.cast(tf.cast(product, tf.float32) + row[:, tf.newaxis], features.dtype)
+    return tf.reshape(product, tf.shape(features))
+
+
 def _stock_gram(features: tf.Tensor) -> tf.Tensor:
     # A product of bfloat16 would round its sums to 8 bits as well, and G - target with them.
-    flat = tf.cast(_flat(features), tf.float32)
+    flat = tf.cast(flat(features), tf.float32)
     return tf.matmul(flat, flat, transpose_a=True)
 
 
@@ -97,7 +127,7 @@ def _stock_gram_loss_gradient(op: tf.Operation, *upstream: tf.Tensor):
 def _stock_gradients(inputs: Sequence[tf.Tensor], upstream: tf.Tensor, *_: tf.Tensor | None):
     features, difference, scale = inputs[1:]
     derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
-    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
+    product = tf.matmul(flat(features), tf.cast(derivative, features.dtype))
     return [None, _scaled(tf.reshape(product, tf.shape(features)), upstream), None, None]
 
 
@@ -110,8 +140,20 @@ def _gram_loss_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor):
 def _gram_gradient(op: tf.Operation, upstream: tf.Tensor):
     features = op.inputs[0]
     derivative = upstream + tf.linalg.matrix_transpose(upstream)
-    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
-    return tf.reshape(product, tf.shape(features))
+    return _custom_gram_gradient(features, tf.cast(derivative, features.dtype))
+
+
+@tf.RegisterGradient("TfStyle>GramGradient")
+def _gram_gradient_gradient(op: tf.Operation, upstream: tf.Tensor):
+    features, matrix, *rows = op.inputs
+    of_features = _custom_gram_gradient(upstream, tf.linalg.matrix_transpose(matrix))
+    of_matrix = tf.matmul(flat(features), flat(upstream), transpose_a=True)
+    of_row = tf.reduce_sum(tf.cast(flat(upstream), tf.float32), axis=1)
+    return [of_features, of_matrix, *[of_row for _ in rows]]
+
+
+def _custom_gram_gradient(features: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    return loaded_ops().tf_style_gram_gradient(features=features, matrix=matrix, row=[])
 
 
 def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
@@ -128,7 +170,7 @@ def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _flat(features: tf.Tensor) -> tf.Tensor:
+def flat(features: tf.Tensor) -> tf.Tensor:
     if features.shape.rank == 3:
         return features
     shape = tf.shape(features)
