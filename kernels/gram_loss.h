@@ -37,23 +37,22 @@ size_t ScratchBytes(const Features& features, const Workers& workers);
 void Gram(const Features& features, void* scratch, const Workers& workers,
           float* gram);
 
-// Writes the mean [channels] of the positions, and products [channels,
-// channels], the Gram matrix of the features less it.
+// Writes the mean [channels] over positions, and products [channels, channels],
+// the Gram matrix of the features less it.
 void Moments(const Features& features, void* scratch, const Workers& workers,
              float* products, float* mean);
 
 // Writes one loss, and the gradient, of the features' shape and element type;
-// target [channels, channels]. The result has the same bits whatever the number
+// target [channels, channels]. Results have the same bits whatever the number
 // of workers.
-void GramLoss(const Features& features, const float* target, const float* scale,
-              void* scratch, const Workers& workers, float* loss,
+void GramLoss(const Features& features, void* scratch, const Workers& workers,
+              const float* target, const float* scale, float* loss,
               void* gradient);
 
-// Writes gradient = F * matrix + row, of which the same holds. The matrix
-// [channels, channels] is of the features' element type, and row [channels] may
-// be null.
-void GramGradient(const Features& features, const void* matrix,
-                  const float* row, void* scratch, const Workers& workers,
+// Writes gradient = F * matrix + row. The matrix [channels, channels] is of the
+// features' element type, and row [channels] may be null.
+void GramGradient(const Features& features, void* scratch,
+                  const Workers& workers, const void* matrix, const float* row,
                   void* gradient);
 
 // Products of column-major matrices, all of them with `channels` rows between
@@ -67,7 +66,6 @@ struct Product {
   const void* right;
   void* result;
   bool float32_result;  // whatever the features are
-  bool add = false;     // to what the result's memory holds
   int64_t count = 1;
   int64_t operand_stride = 0;  // elements from one product to the next
   int64_t result_stride = 0;
@@ -87,12 +85,12 @@ size_t ScratchBytes(const Features& features, const Gpu& gpu);
 std::string Gram(const Features& features, void* scratch, const Gpu& gpu,
                  float* gram);
 
-std::string GramLoss(const Features& features, const float* target,
-                     const float* scale, void* scratch, const Gpu& gpu,
-                     float* loss, void* gradient);
+std::string GramLoss(const Features& features, void* scratch, const Gpu& gpu,
+                     const float* target, const float* scale, float* loss,
+                     void* gradient);
 
-std::string GramGradient(const Features& features, const void* matrix,
-                         const float* row, void* scratch, const Gpu& gpu,
+std::string GramGradient(const Features& features, void* scratch,
+                         const Gpu& gpu, const void* matrix, const float* row,
                          void* gradient);
 
 // Why the current GPU cannot run this binary; empty if it can.

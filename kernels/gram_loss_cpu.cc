@@ -246,8 +246,8 @@ void Moments(const Features& features, void* scratch, const Workers& workers,
   picture.WriteGram(products);
 }
 
-void GramLoss(const Features& features, const float* target, const float* scale,
-              void* scratch, const Workers& workers, float* loss,
+void GramLoss(const Features& features, void* scratch, const Workers& workers,
+              const float* target, const float* scale, float* loss,
               void* gradient) {
   Picture picture(features, scratch, workers);
   picture.SumSlabs();
@@ -255,8 +255,8 @@ void GramLoss(const Features& features, const float* target, const float* scale,
   picture.WriteGradient(/*row=*/nullptr, gradient);
 }
 
-void GramGradient(const Features& features, const void* matrix,
-                  const float* row, void* scratch, const Workers& workers,
+void GramGradient(const Features& features, void* scratch,
+                  const Workers& workers, const void* matrix, const float* row,
                   void* gradient) {
   Picture picture(features, scratch, workers);
   picture.PackMatrix(matrix);

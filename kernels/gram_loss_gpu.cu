@@ -30,7 +30,7 @@ constexpr int64_t kMinBlockChannels = 128;
 constexpr int kTile = 32;
 constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
 constexpr int kThreads = kTile * kTileRows;
-constexpr int64_t kMaxFillBlocks = 4096;
+constexpr int64_t kMaxElementwiseBlocks = 4096;
 constexpr int64_t kAlignment = 256;
 
 struct Plan {
@@ -204,11 +204,12 @@ __global__ void WriteLoss(const double* losses, int count, const float* scale,
 }
 
 template <typename T>
-__global__ void FillRows(const float* row, int channels, int64_t count,
-                         T* rows) {
+__global__ void AddRow(const float* row, int channels, int64_t count, T* rows) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (; i < count; i += step) rows[i] = static_cast<T>(row[i % channels]);
+  for (; i < count; i += step) {
+    rows[i] = static_cast<T>(static_cast<float>(rows[i]) + row[i % channels]);
+  }
 }
 
 std::string LaunchError() {
@@ -264,12 +265,13 @@ std::string Derive(const Features& features, const Plan& plan,
 }
 
 template <typename T>
-std::string Fill(const Features& features, const float* row,
-                 cudaStream_t stream, void* rows) {
+std::string AddToRows(const Features& features, const float* row,
+                      cudaStream_t stream, void* rows) {
   const int64_t count = features.positions * features.channels;
-  const int64_t blocks = std::min(CeilDivide(count, kThreads), kMaxFillBlocks);
-  FillRows<<<blocks, kThreads, 0, stream>>>(row, features.channels, count,
-                                            static_cast<T*>(rows));
+  const int64_t blocks =
+      std::min(CeilDivide(count, kThreads), kMaxElementwiseBlocks);
+  AddRow<<<blocks, kThreads, 0, stream>>>(row, features.channels, count,
+                                          static_cast<T*>(rows));
   return LaunchError();
 }
 
@@ -291,9 +293,9 @@ std::string Gram(const Features& features, void* memory, const Gpu& gpu,
   return LaunchError();
 }
 
-std::string GramLoss(const Features& features, const float* target,
-                     const float* scale, void* memory, const Gpu& gpu,
-                     float* loss, void* gradient) {
+std::string GramLoss(const Features& features, void* memory, const Gpu& gpu,
+                     const float* target, const float* scale, float* loss,
+                     void* gradient) {
   const Plan plan(features);
   const Scratch scratch(plan, memory);
   std::string error = SumSlabs(features, plan, scratch.partial, gpu);
@@ -304,23 +306,13 @@ std::string GramLoss(const Features& features, const float* target,
   error = derive(features, plan, scratch, target, scale,
                  static_cast<cudaStream_t>(gpu.stream), loss);
   if (!error.empty()) return error;
-  return GramGradient(features, scratch.matrix, /*row=*/nullptr, memory, gpu,
+  return GramGradient(features, memory, gpu, scratch.matrix, /*row=*/nullptr,
                       gradient);
 }
 
-// The features, the matrix and the gradient have the same layout as F^T and the
-// other two's transposes in column-major order.
-std::string GramGradient(const Features& features, const void* matrix,
-                         const float* row, void*, const Gpu& gpu,
-                         void* gradient) {
-  if (row != nullptr) {
-    const auto fill = features.element == Element::kFloat32
-                          ? Fill<float>
-                          : Fill<__nv_bfloat16>;
-    const std::string error =
-        fill(features, row, static_cast<cudaStream_t>(gpu.stream), gradient);
-    if (!error.empty()) return error;
-  }
+// Features, matrix and gradient are, in column-major order, the transposes.
+std::string GramGradient(const Features& features, void*, const Gpu& gpu,
+                         const void* matrix, const float* row, void* gradient) {
   Product product = {};
   product.rows = features.channels;
   product.columns = features.positions;
@@ -328,8 +320,12 @@ std::string GramGradient(const Features& features, const void* matrix,
   product.left = matrix;
   product.right = features.data;
   product.result = gradient;
-  product.add = row != nullptr;
-  return gpu.multiply(product);
+  const std::string error = gpu.multiply(product);
+  if (!error.empty() || row == nullptr) return error;
+  const auto add = features.element == Element::kFloat32
+                       ? AddToRows<float>
+                       : AddToRows<__nv_bfloat16>;
+  return add(features, row, static_cast<cudaStream_t>(gpu.stream), gradient);
 }
 
 std::string GpuProblem() {

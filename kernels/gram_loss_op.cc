@@ -65,13 +65,9 @@ absl::Status InferGramShape(InferenceContext* context) {
   ShapeHandle gram;
   TF_RETURN_IF_ERROR(InferGram(context, &gram));
   context->set_output(0, gram);
-  return absl::OkStatus();
-}
-
-absl::Status InferMomentsShape(InferenceContext* context) {
-  TF_RETURN_IF_ERROR(InferGramShape(context));
+  if (context->num_outputs() == 1) return absl::OkStatus();
   ShapeHandle mean;
-  TF_RETURN_IF_ERROR(context->Subshape(context->output(0), 0, 2, &mean));
+  TF_RETURN_IF_ERROR(context->Subshape(gram, 0, 2, &mean));
   context->set_output(1, mean);
   return absl::OkStatus();
 }
@@ -134,6 +130,10 @@ absl::Status ReadShape(const Tensor& tensor, Features* features) {
   return absl::OkStatus();
 }
 
+int64_t Batch(const OpKernelContext* context) {
+  return context->input(0).dim_size(0);
+}
+
 absl::Status CheckFits(const OpKernelContext* context, int index,
                        const absl::InlinedVector<int64_t, 4>& wanted,
                        absl::string_view what) {
@@ -150,15 +150,14 @@ struct CpuDevice {
   static absl::Status ForEachPicture(OpKernelContext* context,
                                      Features features,
                                      const Function& function) {
-    const Tensor& pictures = context->input(0);
     const int64_t channels = features.channels;
     const Workers workers =
         MakeWorkers(context, features.positions * channels * channels);
     Tensor scratch;
     TF_RETURN_IF_ERROR(
         AllocateScratch(context, ScratchBytes(features, workers), &scratch));
-    for (int64_t index = 0; index < pictures.dim_size(0); ++index) {
-      features.data = pictures.SubSlice(index).data();
+    for (int64_t index = 0; index < Batch(context); ++index) {
+      features.data = context->input(0).SubSlice(index).data();
       function(index, features, scratch.data(), workers);
     }
     return absl::OkStatus();
@@ -174,7 +173,6 @@ class GpuDevice {
   static absl::Status ForEachPicture(OpKernelContext* context,
                                      Features features,
                                      const Function& function) {
-    const Tensor& pictures = context->input(0);
     stream_executor::Stream* stream = context->op_device_context()->stream();
     const Gpu gpu = {
         stream->platform_specific_handle().stream, [=](const Product& product) {
@@ -184,9 +182,8 @@ class GpuDevice {
     TF_RETURN_IF_ERROR(
         AllocateScratch(context, ScratchBytes(features, gpu), &scratch));
     std::string error;
-    for (int64_t index = 0; index < pictures.dim_size(0) && error.empty();
-         ++index) {
-      features.data = pictures.SubSlice(index).data();
+    for (int64_t index = 0; index < Batch(context) && error.empty(); ++index) {
+      features.data = context->input(0).SubSlice(index).data();
       error = function(index, features, scratch.data(), gpu);
     }
     if (error.empty()) return absl::OkStatus();
@@ -220,9 +217,9 @@ class GpuDevice {
         se::DeviceAddressBase(const_cast<void*>(product.left)), type, channels,
         product.operand_stride,
         se::DeviceAddressBase(const_cast<void*>(product.right)), type, channels,
-        product.operand_stride, product.add ? &one : &zero, &result,
-        result_type, channels, product.result_stride, product.count,
-        computation, se::blas::kDefaultGemmAlgo, options,
+        product.operand_stride, &zero, &result, result_type, channels,
+        product.result_stride, product.count, computation,
+        se::blas::kDefaultGemmAlgo, options,
         /*output_profile_result=*/nullptr, se::blas::CallContext::kNone);
     return status.ok() ? "" : std::string(status.message());
   }
@@ -236,46 +233,39 @@ float* Floats(const Tensor& tensor, int64_t index) {
 
 template <typename Device>
 absl::Status ComputeGram(OpKernelContext* context, const Features& features) {
-  const int64_t batch = context->input(0).dim_size(0);
   Tensor* gram;
   TF_RETURN_IF_ERROR(context->allocate_output(
-      0, {batch, features.channels, features.channels}, &gram));
+      0, {Batch(context), features.channels, features.channels}, &gram));
   return Device::ForEachPicture(context, features,
-                                [&](int64_t index, const Features& picture,
-                                    void* scratch, const auto& how) {
-                                  return Gram(picture, scratch, how,
-                                              Floats(*gram, index));
+                                [&](int64_t index, const auto&... picture) {
+                                  return Gram(picture..., Floats(*gram, index));
                                 });
 }
 
 template <typename Device>
 absl::Status ComputeMoments(OpKernelContext* context,
                             const Features& features) {
-  const int64_t batch = context->input(0).dim_size(0);
   Tensor* products;
   TF_RETURN_IF_ERROR(context->allocate_output(
-      0, {batch, features.channels, features.channels}, &products));
+      0, {Batch(context), features.channels, features.channels}, &products));
   Tensor* mean;
   TF_RETURN_IF_ERROR(
-      context->allocate_output(1, {batch, features.channels}, &mean));
-  return Device::ForEachPicture(context, features,
-                                [&](int64_t index, const Features& picture,
-                                    void* scratch, const auto& how) {
-                                  return Moments(picture, scratch, how,
-                                                 Floats(*products, index),
-                                                 Floats(*mean, index));
-                                });
+      context->allocate_output(1, {Batch(context), features.channels}, &mean));
+  return Device::ForEachPicture(
+      context, features, [&](int64_t index, const auto&... picture) {
+        Moments(picture..., Floats(*products, index), Floats(*mean, index));
+      });
 }
 
 template <typename Device>
 absl::Status ComputeGramLoss(OpKernelContext* context,
                              const Features& features) {
-  const int64_t batch = context->input(0).dim_size(0);
   const Tensor& target = context->input(1);
   const Tensor& scale = context->input(2);
-  const bool broadcast = target.dims() > 0 && target.dim_size(0) == 1;
+  const bool is_shared = target.dims() > 0 && target.dim_size(0) == 1;
   TF_RETURN_IF_ERROR(CheckFits(
-      context, 1, {broadcast ? 1 : batch, features.channels, features.channels},
+      context, 1,
+      {is_shared ? 1 : Batch(context), features.channels, features.channels},
       kTarget));
   if (scale.dims() != 0) {
     return absl::InvalidArgumentError(
@@ -283,16 +273,14 @@ absl::Status ComputeGramLoss(OpKernelContext* context,
                      scale.shape().DebugString()));
   }
   Tensor* loss;
-  TF_RETURN_IF_ERROR(context->allocate_output(0, {batch}, &loss));
+  TF_RETURN_IF_ERROR(context->allocate_output(0, {Batch(context)}, &loss));
   Tensor* gradient;
   TF_RETURN_IF_ERROR(
       context->allocate_output(1, context->input(0).shape(), &gradient));
   return Device::ForEachPicture(
-      context, features,
-      [&](int64_t index, const Features& picture, void* scratch,
-          const auto& how) {
-        return GramLoss(picture, Floats(target, broadcast ? 0 : index),
-                        scale.flat<float>().data(), scratch, how,
+      context, features, [&](int64_t index, const auto&... picture) {
+        return GramLoss(picture..., Floats(target, is_shared ? 0 : index),
+                        scale.flat<float>().data(),
                         loss->flat<float>().data() + index,
                         gradient->SubSlice(index).data());
       });
@@ -301,24 +289,22 @@ absl::Status ComputeGramLoss(OpKernelContext* context,
 template <typename Device>
 absl::Status ComputeGramGradient(OpKernelContext* context,
                                  const Features& features) {
-  const int64_t batch = context->input(0).dim_size(0);
   const Tensor& matrix = context->input(1);
+  const int64_t channels = features.channels;
+  TF_RETURN_IF_ERROR(
+      CheckFits(context, 1, {Batch(context), channels, channels}, kMatrix));
   const bool has_row = context->num_inputs() > 2;
-  TF_RETURN_IF_ERROR(CheckFits(
-      context, 1, {batch, features.channels, features.channels}, kMatrix));
   if (has_row) {
-    TF_RETURN_IF_ERROR(CheckFits(context, 2, {batch, features.channels}, kRow));
+    TF_RETURN_IF_ERROR(CheckFits(context, 2, {Batch(context), channels}, kRow));
   }
   Tensor* gradient;
   TF_RETURN_IF_ERROR(
       context->allocate_output(0, context->input(0).shape(), &gradient));
   return Device::ForEachPicture(
-      context, features,
-      [&](int64_t index, const Features& picture, void* scratch,
-          const auto& how) {
+      context, features, [&](int64_t index, const auto&... picture) {
         return GramGradient(
-            picture, matrix.SubSlice(index).data(),
-            has_row ? Floats(context->input(2), index) : nullptr, scratch, how,
+            picture..., matrix.SubSlice(index).data(),
+            has_row ? Floats(context->input(2), index) : nullptr,
             gradient->SubSlice(index).data());
       });
 }
@@ -370,7 +356,7 @@ REGISTER_OP("TfStyle>Moments")
     .Input("features: T")
     .Output("products: float")
     .Output("mean: float")
-    .SetShapeFn(InferMomentsShape)
+    .SetShapeFn(InferGramShape)
     .Doc(R"doc(
 The mean over positions, and the Gram matrices of the features less it.
 

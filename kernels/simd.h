@@ -139,18 +139,11 @@ struct Float32 {
   }
 };
 
-struct WidenedBfloat16 {
+struct WidenedBfloat16 : Float32 {
   static constexpr int kBytes = 2;
-  static constexpr int kRowsPerWord = 1;
 
   static Vector Pack(const char* rows, int64_t, int64_t, int64_t columns) {
     return ToFloat(LoadColumns<Halves>(rows, columns));
-  }
-  static Vector Subtract(Vector words, Vector shift, int64_t) {
-    return words - shift;
-  }
-  static Vector MultiplyAdd(float left, Vector right, Vector sum) {
-    return Float32::MultiplyAdd(left, right, sum);
   }
   static void Store(Vector value, int64_t columns, char* target) {
     StoreColumns(ToBfloat16(value), columns, target);
