@@ -8,9 +8,9 @@ import tensorflow as tf
 from tensorflow.python.eager import record  # There is no public API for `record_operation`.
 
 from tf_style.errors import InputError
-from tf_style.ops.library import KernelInfo, custom_ops, kernel_info, loaded_ops
+from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
 
-__all__ = ["KernelInfo", "gram_gradient", "gram_loss", "gram_matrix", "kernel_info"]
+__all__ = ["KernelInfo", "checked", "flat", "gram_gradient", "gram_loss", "gram_matrix", "kernel_info"]
 
 
 @tf.autograph.experimental.do_not_convert
@@ -29,7 +29,7 @@ def gram_matrix(features: tf.Tensor, *, kernel: str = "auto") -> tf.Tensor:
       InputError: If the features have another rank or dtype, or no position, or if the custom op is
         asked for where it cannot run.
     """
-    features = _checked(features)
+    features = checked(features)
     if ops := custom_ops(kernel, has_gpu_kernel=True):
         return ops.tf_style_gram(features=features)
     return _stock_gram(features)
@@ -57,7 +57,7 @@ def gram_loss(
     Raises:
       InputError: As `gram_matrix` does, and if the target does not fit the features.
     """
-    features = _checked(features)
+    features = checked(features)
     target = tf.convert_to_tensor(target, tf.float32)
     scale = tf.convert_to_tensor(scale, tf.float32)
     _check_target(features, target)
@@ -83,11 +83,17 @@ def gram_gradient(
       Of the features' shape and dtype.
 
     Raises:
-      InputError: As `gram_matrix` does.
+      InputError: As `gram_matrix` does, and if matrix or row do not fit the features.
     """
-    features = _checked(features)
+    features = checked(features)
     matrix = tf.cast(matrix, features.dtype)
-    rows = [] if row is None else [row]
+    rows = [] if row is None else [tf.convert_to_tensor(row, tf.float32)]
+    batch, channels = features.shape[0], features.shape[-1]
+    if not matrix.shape.is_compatible_with([batch, channels, channels]):
+        raise _fit_error("matrix", "[batch, channels, channels]", features, matrix)
+    for row in rows:
+        if not row.shape.is_compatible_with([batch, channels]):
+            raise _fit_error("row", "[batch, channels]", features, row)
     if ops := custom_ops(kernel, has_gpu_kernel=True):
         return ops.tf_style_gram_gradient(features=features, matrix=matrix, row=rows)
     product = tf.matmul(flat(features), matrix)
@@ -98,8 +104,8 @@ def gram_gradient(
 
 def _stock_gram(features: tf.Tensor) -> tf.Tensor:
     # A product of bfloat16 would round its sums to 8 bits as well, and G - target with them.
-    flat = tf.cast(flat(features), tf.float32)
-    return tf.matmul(flat, flat, transpose_a=True)
+    positions = tf.cast(flat(features), tf.float32)
+    return tf.matmul(positions, positions, transpose_a=True)
 
 
 def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -127,8 +133,7 @@ def _stock_gram_loss_gradient(op: tf.Operation, *upstream: tf.Tensor):
 def _stock_gradients(inputs: Sequence[tf.Tensor], upstream: tf.Tensor, *_: tf.Tensor | None):
     features, difference, scale = inputs[1:]
     derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
-    product = tf.matmul(flat(features), tf.cast(derivative, features.dtype))
-    return [None, _scaled(tf.reshape(product, tf.shape(features)), upstream), None, None]
+    return [None, _scaled(gram_gradient(features, derivative, kernel="stock"), upstream), None, None]
 
 
 @tf.RegisterGradient("TfStyle>GramLoss")
@@ -140,20 +145,16 @@ def _gram_loss_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor):
 def _gram_gradient(op: tf.Operation, upstream: tf.Tensor):
     features = op.inputs[0]
     derivative = upstream + tf.linalg.matrix_transpose(upstream)
-    return _custom_gram_gradient(features, tf.cast(derivative, features.dtype))
+    return gram_gradient(features, derivative)
 
 
 @tf.RegisterGradient("TfStyle>GramGradient")
 def _gram_gradient_gradient(op: tf.Operation, upstream: tf.Tensor):
     features, matrix, *rows = op.inputs
-    of_features = _custom_gram_gradient(upstream, tf.linalg.matrix_transpose(matrix))
+    of_features = gram_gradient(upstream, tf.linalg.matrix_transpose(matrix))
     of_matrix = tf.matmul(flat(features), flat(upstream), transpose_a=True)
     of_row = tf.reduce_sum(tf.cast(flat(upstream), tf.float32), axis=1)
     return [of_features, of_matrix, *[of_row for _ in rows]]
-
-
-def _custom_gram_gradient(features: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    return loaded_ops().tf_style_gram_gradient(features=features, matrix=matrix, row=[])
 
 
 def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
@@ -171,13 +172,15 @@ def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
 
 
 def flat(features: tf.Tensor) -> tf.Tensor:
+    """Features [batch, positions, channels] of either shape that `gram_matrix` takes."""
     if features.shape.rank == 3:
         return features
     shape = tf.shape(features)
     return tf.reshape(features, [shape[0], shape[1] * shape[2], shape[3]])
 
 
-def _checked(features: tf.Tensor) -> tf.Tensor:
+def checked(features: tf.Tensor) -> tf.Tensor:
+    """Features as a tensor; an `InputError` if they are none."""
     features = tf.convert_to_tensor(features)
     if features.dtype not in (tf.float32, tf.bfloat16):
         raise InputError(f"features must be float32 or bfloat16. Received: dtype={features.dtype.name}")
@@ -196,10 +199,13 @@ def _checked(features: tf.Tensor) -> tf.Tensor:
 
 def _check_target(features: tf.Tensor, target: tf.Tensor) -> None:
     batch, channels = features.shape[0], features.shape[-1]
-    square = tf.TensorShape([None, channels, channels])
-    fits = square.is_compatible_with(target.shape)
+    fits = target.shape.is_compatible_with([None, channels, channels])
     if not fits or (target.shape.rank and batch and target.shape[0] not in (None, 1, batch)):
-        raise InputError(
-            "target must have shape [1 or batch, channels, channels] for features of "
-            f"shape={features.shape}. Received: shape={target.shape}"
-        )
+        raise _fit_error("target", "[1 or batch, channels, channels]", features, target)
+
+
+def _fit_error(name: str, expected: str, features: tf.Tensor, given: tf.Tensor) -> InputError:
+    return InputError(
+        f"{name} must have shape {expected} for features of shape={features.shape}. "
+        f"Received: shape={given.shape}"
+    )

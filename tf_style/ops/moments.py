@@ -1,14 +1,14 @@
-"""The mean over positions, and the Gram matrix of what differs from it."""
+"""Means over positions, and the Gram matrices of the differences from them."""
 
 import tensorflow as tf
 
-from tf_style.ops.gram import flat, gram_gradient, gram_matrix
+from tf_style.ops.gram import checked, flat, gram_gradient, gram_matrix
 from tf_style.ops.library import custom_ops, used_device_type
 
 
 @tf.autograph.experimental.do_not_convert
 def moments(features: tf.Tensor, *, kernel: str = "auto") -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean m of features F [M, N] and the products (F - m)^T (F - m).
+    """The mean m of features F [M, N] and the products (F - m)^T (F - m), differentiable once.
 
     Args:
       features: float32 or bfloat16 [batch, height, width, channels] or [batch, positions, channels].
@@ -20,6 +20,7 @@ def moments(features: tf.Tensor, *, kernel: str = "auto") -> tuple[tf.Tensor, tf
     Raises:
       InputError: As `gram_matrix` does.
     """
+    features = checked(features)
     if used_device_type() == "CPU" and (ops := custom_ops(kernel)):
         return tuple(ops.tf_style_moments(features=features))
     positions = flat(features)
@@ -50,7 +51,7 @@ def moments_gradient(
 
 
 @tf.RegisterGradient("TfStyle>Moments")
-def _moments_gradient(op: tf.Operation, of_products: tf.Tensor, of_mean: tf.Tensor):
+def _gradient_of_moments(op: tf.Operation, of_products: tf.Tensor, of_mean: tf.Tensor):
     features = op.inputs[0]
     positions = tf.cast(tf.reduce_prod(tf.shape(features)[1:-1]), tf.float32)
     matrix = of_products + tf.linalg.matrix_transpose(of_products)
