@@ -1,4 +1,4 @@
-// Gram matrices and the style loss of one layer, on plain pointers: no
+// Gram matrices, moments and the style loss of one layer, on plain pointers: no
 // TensorFlow here.
 //
 // With features F [positions, channels] of one picture, row-major:
@@ -20,7 +20,7 @@
 
 namespace tf_style {
 
-// Of one picture.
+// Activations of one picture at a layer.
 struct Features {
   int64_t RowBytes() const { return channels * ElementBytes(element); }
 

@@ -1,5 +1,7 @@
 """Means over positions, and the Gram matrices of the differences from them."""
 
+import types
+
 import tensorflow as tf
 
 from tf_style.ops.gram import checked, flat, gram_gradient, gram_matrix
@@ -21,7 +23,7 @@ def moments(features: tf.Tensor, *, kernel: str = "auto") -> tuple[tf.Tensor, tf
       InputError: As `gram_matrix` does.
     """
     features = checked(features)
-    if used_device_type() == "CPU" and (ops := custom_ops(kernel)):
+    if ops := _ops(kernel):
         return tuple(ops.tf_style_moments(features=features))
     positions = flat(features)
     mean = tf.reduce_mean(tf.cast(positions, tf.float32), axis=1)
@@ -45,6 +47,10 @@ def moments_gradient(
     Returns:
       Of the features' shape and dtype.
     """
+    if not _ops(kernel):
+        # A product of bfloat16 is rounded before anything is added to it.
+        mean = tf.reshape(mean, [-1, *[1] * (features.shape.rank - 2), features.shape[-1]])
+        return gram_gradient(features - tf.cast(mean, features.dtype), matrix, row, kernel=kernel)
     matrix = tf.cast(matrix, features.dtype)
     of_mean = tf.linalg.matvec(tf.cast(matrix, tf.float32), mean)
     return gram_gradient(features, matrix, row - of_mean, kernel=kernel)
@@ -56,3 +62,7 @@ def _gradient_of_moments(op: tf.Operation, of_products: tf.Tensor, of_mean: tf.T
     positions = tf.cast(tf.reduce_prod(tf.shape(features)[1:-1]), tf.float32)
     matrix = of_products + tf.linalg.matrix_transpose(of_products)
     return moments_gradient(features, op.outputs[1], matrix, of_mean / positions)
+
+
+def _ops(kernel: str) -> types.ModuleType | None:
+    return custom_ops(kernel) if used_device_type() == "CPU" else None
