@@ -1,4 +1,4 @@
-"""The custom Gram op against TensorFlow's autodiff: style loss and gradient at the five layers.
+"""The custom Gram ops against TensorFlow's autodiff: style loss and gradient at the five layers.
 
     python benchmarks/gram.py [--runs 15] [--write]
 
@@ -6,7 +6,9 @@ Prints a table; --write puts it into benchmarks/RESULTS.md. Calls of the contest
 the medians are compared, so that a change of the machine's load meets all of them. Shares are of the
 fastest large product that TensorFlow does here in the same dtype. The floating-point operations
 counted are those of one product for the custom op's gradient and half of one for its loss, and of
-three products for autodiff. A last table has one evaluation of the whole objective with either.
+three products for autodiff. Another table has the product that a gradient takes alone, as for tiles,
+and mean and covariance with their gradient, each with either kernel; a last one, one evaluation of the
+whole objective.
 """
 
 import argparse
@@ -24,7 +26,8 @@ from tf_style.network.architecture import find_layer, layers_up_to
 from tf_style.network.features import Features
 from tf_style.objective.objective import Objective
 from tf_style.objective.presets import PRESETS
-from tf_style.ops.gram import gram_loss, kernel_info
+from tf_style.ops.gram import gram_gradient, gram_loss, kernel_info
+from tf_style.ops.moments import moments
 
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 SIZES = ((512, 384), (1024, 768))
@@ -144,6 +147,51 @@ def table(width: int, height: int, dtype: tf.DType, runs: int) -> str:
     return "\n".join(lines)
 
 
+def moments_and_gradient(features, matrix, kernel):
+    """What a style of moments takes at a layer, but for the distance of the two distributions."""
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        products, mean = moments(features, kernel=kernel)
+        value = tf.reduce_sum(products * matrix) + tf.reduce_sum(mean)
+    return value, tape.gradient(value, features)
+
+
+def product_and_its_first(features, matrix, kernel):
+    """The backward product, and one of its numbers to wait for."""
+    product = gram_gradient(features, matrix, kernel=kernel)
+    return product[0, 0, 0], product
+
+
+def by_kernel(width: int, height: int, runs: int) -> str:
+    """The table of the parts that moments and tiles take, by layer."""
+    parts = {"product": product_and_its_first, "moments": moments_and_gradient}
+    functions = {
+        f"{part}, {kernel}": tf.function(functools.partial(function, kernel=kernel))
+        for part, function in parts.items()
+        for kernel in ("custom", "stock")
+    }
+    lines = [
+        f"### The backward product, and moments with their gradient, {width}x{height}",
+        "",
+        f"| dtype | layer | {' | '.join(f'{name} ms' for name in functions)} |",
+        f"|{'---|' * (2 + len(functions))}",
+    ]
+    for dtype in DTYPES:
+        sums = dict.fromkeys(functions, 0.0)
+        rows = {}
+        for layer in LAYERS:
+            place = find_layer(layer)
+            shape = [1, height // place.stride, width // place.stride, place.channels]
+            features = tf.cast(tf.nn.relu(tf.random.normal(shape)), dtype)
+            matrix = tf.random.normal([1, place.channels, place.channels])
+            rows[layer] = medians_ms(functions, [features, matrix], runs)
+            sums = {name: sums[name] + rows[layer][name] for name in sums}
+        for layer, times in (rows | {"sum": sums}).items():
+            cells = " | ".join(f"{times[name]:.3g}" for name in functions)
+            lines.append(f"| {dtype.name} | {layer} | {cells} |")
+    return "\n".join(lines)
+
+
 def evaluations(width: int, height: int, runs: int) -> str:
     """The table of whole evaluations: network, losses, gradient at the image."""
     preset = PRESETS["gatys2016"]
@@ -188,8 +236,9 @@ def main() -> None:
         for dtype in DTYPES:
             text.append(table(width, height, dtype, arguments.runs))
             print(text[-1], "\n", flush=True)
-    text.append(evaluations(*SIZES[0], arguments.runs))
-    print(text[-1], "\n")
+    for make in (by_kernel, evaluations):
+        text.append(make(*SIZES[0], arguments.runs))
+        print(text[-1], "\n", flush=True)
     print("\n".join(text[:2]))
     if arguments.write:
         results.replace_section("gram", "\n\n".join(text))

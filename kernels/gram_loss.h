@@ -1,4 +1,4 @@
-// Gram matrices and the style loss of one layer, on plain pointers: no
+// Gram matrices, moments and the style loss of one layer, on plain pointers: no
 // TensorFlow here.
 //
 // With features F [positions, channels] of one picture, row-major:
@@ -6,7 +6,7 @@
 //   loss:     scale * sum{ (G - target)^2 }
 //   gradient: d loss / d F = 2 * scale * F * ((G - target) + (G - target)^T)
 // The last is 4 * scale * F * (G - target) for the symmetric target that a Gram
-// matrix is.
+// matrix is: a product of F and a matrix, as is any function's of G.
 
 #ifndef TF_STYLE_KERNELS_GRAM_LOSS_H_
 #define TF_STYLE_KERNELS_GRAM_LOSS_H_
@@ -20,31 +20,40 @@
 
 namespace tf_style {
 
-struct GramShape {
-  int64_t batch;
+// Activations of one picture at a layer.
+struct Features {
+  int64_t RowBytes() const { return channels * ElementBytes(element); }
+
   int64_t positions;
   int64_t channels;
+  Element element;
+  const void* data;
 };
 
-// What the style loss needs besides the features.
-struct LossInputs {
-  const float* target;   // [target_batch, channels, channels]
-  int64_t target_batch;  // 1 or the batch of the features
-  const float* scale;
-};
+// Bytes of scratch memory for the functions below, with any alignment.
+size_t ScratchBytes(const Features& features, const Workers& workers);
 
-// Bytes of scratch memory for the two functions below, with any alignment.
-size_t CpuScratchBytes(const GramShape& shape, int num_workers);
+// Writes gram [channels, channels].
+void Gram(const Features& features, void* scratch, const Workers& workers,
+          float* gram);
 
-// Writes gram [batch, channels, channels].
-void GramCpu(const GramShape& shape, Element element, const void* features,
-             void* scratch, const Workers& workers, float* gram);
+// Writes the mean [channels] over positions, and products [channels, channels],
+// the Gram matrix of the features less it.
+void Moments(const Features& features, void* scratch, const Workers& workers,
+             float* products, float* mean);
 
-// Writes loss [batch] and gradient, of the features' shape and element type.
-// The result has the same bits whatever the number of workers.
-void GramLossCpu(const GramShape& shape, Element element, const void* features,
-                 const LossInputs& inputs, void* scratch,
-                 const Workers& workers, float* loss, void* gradient);
+// Writes one loss, and the gradient, of the features' shape and element type;
+// target [channels, channels]. Results have the same bits whatever the number
+// of workers.
+void GramLoss(const Features& features, void* scratch, const Workers& workers,
+              const float* target, const float* scale, float* loss,
+              void* gradient);
+
+// Writes gradient = F * matrix + row. The matrix [channels, channels] is of the
+// features' element type, and row [channels] may be null.
+void GramGradient(const Features& features, void* scratch,
+                  const Workers& workers, const void* matrix, const float* row,
+                  void* gradient);
 
 // Products of column-major matrices, all of them with `channels` rows between
 // one column and the next: result = left * right, or left * right^T.
@@ -71,16 +80,18 @@ struct Gpu {
 
 // Like their namesakes above, for memory of the GPU: they put the work on its
 // stream, wait for nothing, and return an error or nothing.
-size_t GpuScratchBytes(const GramShape& shape);
+size_t ScratchBytes(const Features& features, const Gpu& gpu);
 
-std::string GramGpu(const GramShape& shape, Element element,
-                    const void* features, void* scratch, const Gpu& gpu,
-                    float* gram);
+std::string Gram(const Features& features, void* scratch, const Gpu& gpu,
+                 float* gram);
 
-std::string GramLossGpu(const GramShape& shape, Element element,
-                        const void* features, const LossInputs& inputs,
-                        void* scratch, const Gpu& gpu, float* loss,
-                        void* gradient);
+std::string GramLoss(const Features& features, void* scratch, const Gpu& gpu,
+                     const float* target, const float* scale, float* loss,
+                     void* gradient);
+
+std::string GramGradient(const Features& features, void* scratch,
+                         const Gpu& gpu, const void* matrix, const float* row,
+                         void* gradient);
 
 // Why the current GPU cannot run this binary; empty if it can.
 std::string GpuProblem();

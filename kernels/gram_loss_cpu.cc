@@ -25,14 +25,14 @@ constexpr int64_t kTile = kChannelAlignment;
 // How a picture's work is cut. It depends on the shape alone, so that the
 // result does not depend on the machine's number of processors.
 struct Plan {
-  explicit Plan(const GramShape& shape)
-      : padded(CeilDivide(shape.channels, kTile) * kTile),
-        num_blocks(CeilDivide(shape.channels, kBlockChannels)) {
+  explicit Plan(const Features& features)
+      : padded(CeilDivide(features.channels, kTile) * kTile),
+        num_blocks(CeilDivide(features.channels, kBlockChannels)) {
     const int64_t most = std::clamp(kMaxPartialFloats / (padded * padded),
                                     int64_t{1}, kMaxSlabs);
     slab_positions = kMinSlabPositions *
-                     CeilDivide(shape.positions, most * kMinSlabPositions);
-    num_slabs = CeilDivide(shape.positions, slab_positions);
+                     CeilDivide(features.positions, most * kMinSlabPositions);
+    num_slabs = CeilDivide(features.positions, slab_positions);
     pack_floats = std::max(kPackFloats, padded);
     gradient_positions = std::max(int64_t{1}, pack_floats / padded / 8 * 8);
   }
@@ -47,13 +47,11 @@ struct Plan {
 
 class Picture {
  public:
-  Picture(const GramShape& shape, Element element, void* scratch,
-          const Workers& workers)
-      : shape_(shape),
-        element_(element),
-        kernels_(CurrentKernels<GramKernels>(element)),
+  Picture(const Features& features, void* scratch, const Workers& workers)
+      : features_(features),
+        kernels_(CurrentKernels<GramKernels>(features.element)),
         workers_(workers),
-        plan_(shape) {
+        plan_(features) {
     Arena arena(scratch);
     losses_ = arena.Take<double>(NumTiles());
     partial_ = arena.Take(plan_.num_slabs * plan_.padded * plan_.padded);
@@ -63,7 +61,7 @@ class Picture {
   }
 
   // Sums every slab's Gram matrix apart, below and on the diagonal.
-  void SumSlabs(const char* features) {
+  void SumSlabs(const float* shift = nullptr) {
     const int64_t num_pairs = plan_.num_blocks * (plan_.num_blocks + 1) / 2;
     RunTasks(
         workers_, plan_.num_slabs * num_pairs, [&](int64_t index, int worker) {
@@ -75,14 +73,33 @@ class Picture {
           const int64_t start = slab * plan_.slab_positions;
           float* sums = partial_ + slab * plan_.padded * plan_.padded;
           kernels_.sum_gram(
-              features + start * RowBytes(),
-              std::min(plan_.slab_positions, shape_.positions - start),
-              shape_.channels, block, Pack(worker), sums);
+              Rows(start),
+              std::min(plan_.slab_positions, features_.positions - start),
+              features_.channels, shift, block, Pack(worker), sums);
         });
   }
 
+  // Before SumSlabs, whose sums take the place of those of this.
+  void WriteMean(float* mean) {
+    const int64_t step = plan_.padded * plan_.padded;
+    RunTasks(workers_, plan_.num_slabs, [&](int64_t slab, int) {
+      const int64_t start = slab * plan_.slab_positions;
+      kernels_.sum_columns(
+          Rows(start),
+          std::min(plan_.slab_positions, features_.positions - start),
+          features_.channels, partial_ + slab * step);
+    });
+    for (int64_t channel = 0; channel < features_.channels; ++channel) {
+      double sum = 0;
+      for (int64_t slab = 0; slab < plan_.num_slabs; ++slab) {
+        sum += partial_[slab * step + channel];
+      }
+      mean[channel] = static_cast<float>(sum / features_.positions);
+    }
+  }
+
   void WriteGram(float* gram) {
-    const int64_t channels = shape_.channels;
+    const int64_t channels = features_.channels;
     ForEachTile([&](const Tile& tile) {
       for (int64_t i = tile.row; i < tile.row_end; ++i) {
         for (int64_t j = tile.column; j < tile.ColumnEnd(i); ++j) {
@@ -94,32 +111,35 @@ class Picture {
 
   // Returns the loss and leaves d loss / d G + (d loss / d G)^T in panels.
   float WriteDerivative(const float* target, float scale) {
-    if (element_ == Element::kFloat32) {
+    if (features_.element == Element::kFloat32) {
       WriteDerivative(target, scale, matrix_);
     } else {
       WriteDerivative(target, scale, reinterpret_cast<Bfloat16*>(matrix_));
     }
-    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
-      kernels_.pack_matrix(matrix_, shape_.channels, index * kTile, panels_);
-    });
+    PackMatrix(matrix_);
     double loss = 0;
     for (int64_t tile = 0; tile < NumTiles(); ++tile) loss += losses_[tile];
     return static_cast<float>(scale * loss);
   }
 
-  void WriteGradient(const char* features, char* gradient) {
-    const int64_t size = plan_.gradient_positions;
-    RunTasks(workers_, CeilDivide(shape_.positions, size),
-             [&](int64_t index, int worker) {
-               const int64_t start = index * size;
-               const int64_t offset = start * RowBytes();
-               kernels_.multiply(
-                   features + offset, std::min(size, shape_.positions - start),
-                   shape_.channels, panels_, Pack(worker), gradient + offset);
-             });
+  // For WriteGradient.
+  void PackMatrix(const void* matrix) {
+    RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
+      kernels_.pack_matrix(matrix, features_.channels, index * kTile, panels_);
+    });
   }
 
-  int64_t RowBytes() const { return shape_.channels * ElementBytes(element_); }
+  void WriteGradient(const float* row, void* gradient) {
+    const int64_t size = plan_.gradient_positions;
+    RunTasks(workers_, CeilDivide(features_.positions, size),
+             [&](int64_t index, int worker) {
+               const int64_t start = index * size;
+               kernels_.multiply(
+                   Rows(start), std::min(size, features_.positions - start),
+                   features_.channels, panels_, row, Pack(worker),
+                   static_cast<char*>(gradient) + start * features_.RowBytes());
+             });
+  }
 
  private:
   // The part of the Gram matrix on or below the diagonal, from (row, column).
@@ -139,6 +159,11 @@ class Picture {
 
   int64_t NumTiles() const { return plan_.padded / kTile; }
 
+  const char* Rows(int64_t start) const {
+    return static_cast<const char*>(features_.data) +
+           start * features_.RowBytes();
+  }
+
   float* Pack(int worker) { return packs_ + worker * plan_.pack_floats; }
 
   // Calls visit(tile) with the slabs' sums added in their order. A row of tiles
@@ -147,7 +172,7 @@ class Picture {
   void ForEachTile(const Visit& visit) {
     RunTasks(workers_, NumTiles(), [&](int64_t index, int) {
       const int64_t row = index * kTile;
-      const int64_t row_end = std::min(row + kTile, shape_.channels);
+      const int64_t row_end = std::min(row + kTile, features_.channels);
       for (int64_t column = 0; column <= row; column += kTile) {
         Tile tile = {row, row_end, column, {}};
         for (int64_t slab = 0; slab < plan_.num_slabs; ++slab) {
@@ -166,7 +191,7 @@ class Picture {
 
   template <typename T>
   void WriteDerivative(const float* target, float scale, T* matrix) {
-    const int64_t channels = shape_.channels;
+    const int64_t channels = features_.channels;
     std::fill_n(losses_, NumTiles(), 0.0);
     ForEachTile([&](const Tile& tile) {
       double loss_below = 0;
@@ -185,8 +210,7 @@ class Picture {
     });
   }
 
-  const GramShape shape_;
-  const Element element_;
+  const Features features_;
   const GramKernels& kernels_;
   const Workers& workers_;
   const Plan plan_;
@@ -199,41 +223,44 @@ class Picture {
 
 }  // namespace
 
-size_t CpuScratchBytes(const GramShape& shape, int num_workers) {
-  const Plan plan(shape);
+size_t ScratchBytes(const Features& features, const Workers& workers) {
+  const Plan plan(features);
   const int64_t floats = (plan.num_slabs + 2) * plan.padded * plan.padded +
-                         plan.pack_floats * num_workers;
+                         plan.pack_floats * workers.num_workers;
   return floats * sizeof(float) + plan.padded / kTile * sizeof(double) +
          5 * kMemoryAlignment;
 }
 
-void GramCpu(const GramShape& shape, Element element, const void* features,
-             void* scratch, const Workers& workers, float* gram) {
-  Picture picture(shape, element, scratch, workers);
-  const int64_t picture_bytes = shape.positions * picture.RowBytes();
-  for (int64_t index = 0; index < shape.batch; ++index) {
-    picture.SumSlabs(static_cast<const char*>(features) +
-                     index * picture_bytes);
-    picture.WriteGram(gram + index * shape.channels * shape.channels);
-  }
+void Gram(const Features& features, void* scratch, const Workers& workers,
+          float* gram) {
+  Picture picture(features, scratch, workers);
+  picture.SumSlabs();
+  picture.WriteGram(gram);
 }
 
-void GramLossCpu(const GramShape& shape, Element element, const void* features,
-                 const LossInputs& inputs, void* scratch,
-                 const Workers& workers, float* loss, void* gradient) {
-  Picture picture(shape, element, scratch, workers);
-  const int64_t picture_bytes = shape.positions * picture.RowBytes();
-  for (int64_t index = 0; index < shape.batch; ++index) {
-    const char* source =
-        static_cast<const char*>(features) + index * picture_bytes;
-    const int64_t target = inputs.target_batch == 1 ? 0 : index;
-    picture.SumSlabs(source);
-    loss[index] = picture.WriteDerivative(
-        inputs.target + target * shape.channels * shape.channels,
-        *inputs.scale);
-    picture.WriteGradient(source,
-                          static_cast<char*>(gradient) + index * picture_bytes);
-  }
+void Moments(const Features& features, void* scratch, const Workers& workers,
+             float* products, float* mean) {
+  Picture picture(features, scratch, workers);
+  picture.WriteMean(mean);
+  picture.SumSlabs(mean);
+  picture.WriteGram(products);
+}
+
+void GramLoss(const Features& features, void* scratch, const Workers& workers,
+              const float* target, const float* scale, float* loss,
+              void* gradient) {
+  Picture picture(features, scratch, workers);
+  picture.SumSlabs();
+  *loss = picture.WriteDerivative(target, *scale);
+  picture.WriteGradient(/*row=*/nullptr, gradient);
+}
+
+void GramGradient(const Features& features, void* scratch,
+                  const Workers& workers, const void* matrix, const float* row,
+                  void* gradient) {
+  Picture picture(features, scratch, workers);
+  picture.PackMatrix(matrix);
+  picture.WriteGradient(row, gradient);
 }
 
 }  // namespace tf_style

@@ -30,26 +30,27 @@ constexpr int64_t kMinBlockChannels = 128;
 constexpr int kTile = 32;
 constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
 constexpr int kThreads = kTile * kTileRows;
+constexpr int64_t kMaxElementwiseBlocks = 4096;
 constexpr int64_t kAlignment = 256;
 
 struct Plan {
-  explicit Plan(const GramShape& shape)
-      : elements(shape.channels * shape.channels),
-        num_tiles(CeilDivide(shape.channels, kTile)) {
+  explicit Plan(const Features& features)
+      : elements(features.channels * features.channels),
+        num_tiles(CeilDivide(features.channels, kTile)) {
     const int64_t most =
         std::clamp(kMaxPartialFloats / elements, int64_t{1}, kMaxSlabs);
     equal_slabs =
-        std::clamp(shape.positions / kMinSlabPositions, int64_t{1}, most);
-    slab_positions = shape.positions / equal_slabs;
+        std::clamp(features.positions / kMinSlabPositions, int64_t{1}, most);
+    slab_positions = features.positions / equal_slabs;
     // The products of a batch have the same depth; the rest is one more.
-    rest_positions = shape.positions - equal_slabs * slab_positions;
+    rest_positions = features.positions - equal_slabs * slab_positions;
     num_slabs = equal_slabs + (rest_positions > 0 ? 1 : 0);
     num_tile_pairs = num_tiles * (num_tiles + 1) / 2;
     const int64_t blocks =
-        std::clamp(shape.positions * elements / kWorkPerBlock, int64_t{1},
-                   std::max(int64_t{1}, shape.channels / kMinBlockChannels));
+        std::clamp(features.positions * elements / kWorkPerBlock, int64_t{1},
+                   std::max(int64_t{1}, features.channels / kMinBlockChannels));
     block_channels =
-        CeilDivide(CeilDivide(shape.channels, blocks), kTile) * kTile;
+        CeilDivide(CeilDivide(features.channels, blocks), kTile) * kTile;
   }
 
   int64_t elements;
@@ -202,6 +203,15 @@ __global__ void WriteLoss(const double* losses, int count, const float* scale,
   if (thread == 0) *loss = static_cast<float>(*scale * sum);
 }
 
+template <typename T>
+__global__ void AddRow(const float* row, int channels, int64_t count, T* rows) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  for (; i < count; i += step) {
+    rows[i] = static_cast<T>(static_cast<float>(rows[i]) + row[i % channels]);
+  }
+}
+
 std::string LaunchError() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? "" : cudaGetErrorString(error);
@@ -209,11 +219,12 @@ std::string LaunchError() {
 
 // Row-major features [positions, channels] are column-major F^T [channels,
 // positions]: F^T times its transpose is the Gram matrix.
-std::string SumSlabs(const GramShape& shape, Element element, const Plan& plan,
-                     const char* features, float* partial, const Gpu& gpu) {
-  const int64_t channels = shape.channels;
+std::string SumSlabs(const Features& features, const Plan& plan, float* partial,
+                     const Gpu& gpu) {
+  const int64_t channels = features.channels;
   for (int64_t first = 0; first < channels; first += plan.block_channels) {
-    const char* source = features + first * ElementBytes(element);
+    const char* source = static_cast<const char*>(features.data) +
+                         first * ElementBytes(features.element);
     Product product = {};
     product.transpose_right = true;
     product.rows = channels - first;
@@ -229,8 +240,7 @@ std::string SumSlabs(const GramShape& shape, Element element, const Plan& plan,
     if (error.empty() && plan.rest_positions > 0) {
       const int64_t done = plan.equal_slabs * plan.slab_positions;
       product.depth = plan.rest_positions;
-      product.left = product.right =
-          source + done * channels * ElementBytes(element);
+      product.left = product.right = source + done * features.RowBytes();
       product.result =
           partial + plan.equal_slabs * plan.elements + first * channels + first;
       product.count = 1;
@@ -242,78 +252,80 @@ std::string SumSlabs(const GramShape& shape, Element element, const Plan& plan,
 }
 
 template <typename T>
-std::string Derive(const GramShape& shape, const Plan& plan,
+std::string Derive(const Features& features, const Plan& plan,
                    const Scratch& scratch, const float* target,
                    const float* scale, cudaStream_t stream, float* loss) {
   const dim3 threads(kTile, kTileRows);
   WriteDerivative<T><<<plan.num_tile_pairs, threads, 0, stream>>>(
-      scratch.partial, plan.num_slabs, shape.channels, target, scale,
+      scratch.partial, plan.num_slabs, features.channels, target, scale,
       static_cast<T*>(scratch.matrix), scratch.losses);
   WriteLoss<<<1, threads, 0, stream>>>(scratch.losses, plan.num_tile_pairs,
                                        scale, loss);
   return LaunchError();
 }
 
+template <typename T>
+std::string AddToRows(const Features& features, const float* row,
+                      cudaStream_t stream, void* rows) {
+  const int64_t count = features.positions * features.channels;
+  const int64_t blocks =
+      std::min(CeilDivide(count, kThreads), kMaxElementwiseBlocks);
+  AddRow<<<blocks, kThreads, 0, stream>>>(row, features.channels, count,
+                                          static_cast<T*>(rows));
+  return LaunchError();
+}
+
 }  // namespace
 
-size_t GpuScratchBytes(const GramShape& shape) {
-  return Scratch(Plan(shape), nullptr).bytes;
+size_t ScratchBytes(const Features& features, const Gpu&) {
+  return Scratch(Plan(features), nullptr).bytes;
 }
 
-std::string GramGpu(const GramShape& shape, Element element,
-                    const void* features, void* memory, const Gpu& gpu,
-                    float* gram) {
-  const Plan plan(shape);
+std::string Gram(const Features& features, void* memory, const Gpu& gpu,
+                 float* gram) {
+  const Plan plan(features);
   const Scratch scratch(plan, memory);
-  const int64_t bytes =
-      shape.positions * shape.channels * ElementBytes(element);
-  for (int64_t index = 0; index < shape.batch; ++index) {
-    const char* source = static_cast<const char*>(features) + index * bytes;
-    std::string error =
-        SumSlabs(shape, element, plan, source, scratch.partial, gpu);
-    if (!error.empty()) return error;
-    WriteGram<<<plan.num_tile_pairs, dim3(kTile, kTileRows), 0,
-                static_cast<cudaStream_t>(gpu.stream)>>>(
-        scratch.partial, plan.num_slabs, shape.channels,
-        gram + index * plan.elements);
-    error = LaunchError();
-    if (!error.empty()) return error;
-  }
-  return "";
+  const std::string error = SumSlabs(features, plan, scratch.partial, gpu);
+  if (!error.empty()) return error;
+  WriteGram<<<plan.num_tile_pairs, dim3(kTile, kTileRows), 0,
+              static_cast<cudaStream_t>(gpu.stream)>>>(
+      scratch.partial, plan.num_slabs, features.channels, gram);
+  return LaunchError();
 }
 
-std::string GramLossGpu(const GramShape& shape, Element element,
-                        const void* features, const LossInputs& inputs,
-                        void* memory, const Gpu& gpu, float* loss,
-                        void* gradient) {
-  const Plan plan(shape);
+std::string GramLoss(const Features& features, void* memory, const Gpu& gpu,
+                     const float* target, const float* scale, float* loss,
+                     void* gradient) {
+  const Plan plan(features);
   const Scratch scratch(plan, memory);
-  const auto stream = static_cast<cudaStream_t>(gpu.stream);
-  const int64_t bytes =
-      shape.positions * shape.channels * ElementBytes(element);
-  for (int64_t index = 0; index < shape.batch; ++index) {
-    const char* source = static_cast<const char*>(features) + index * bytes;
-    const float* target =
-        inputs.target + (inputs.target_batch == 1 ? 0 : index) * plan.elements;
-    std::string error =
-        SumSlabs(shape, element, plan, source, scratch.partial, gpu);
-    if (!error.empty()) return error;
-    const auto derive =
-        element == Element::kFloat32 ? Derive<float> : Derive<__nv_bfloat16>;
-    error = derive(shape, plan, scratch, target, inputs.scale, stream,
-                   loss + index);
-    if (!error.empty()) return error;
-    Product product = {};
-    product.rows = shape.channels;
-    product.columns = shape.positions;
-    product.depth = shape.channels;
-    product.left = scratch.matrix;
-    product.right = source;
-    product.result = static_cast<char*>(gradient) + index * bytes;
-    error = gpu.multiply(product);
-    if (!error.empty()) return error;
-  }
-  return "";
+  std::string error = SumSlabs(features, plan, scratch.partial, gpu);
+  if (!error.empty()) return error;
+  const auto derive = features.element == Element::kFloat32
+                          ? Derive<float>
+                          : Derive<__nv_bfloat16>;
+  error = derive(features, plan, scratch, target, scale,
+                 static_cast<cudaStream_t>(gpu.stream), loss);
+  if (!error.empty()) return error;
+  return GramGradient(features, memory, gpu, scratch.matrix, /*row=*/nullptr,
+                      gradient);
+}
+
+// Features, matrix and gradient are, in column-major order, the transposes.
+std::string GramGradient(const Features& features, void*, const Gpu& gpu,
+                         const void* matrix, const float* row, void* gradient) {
+  Product product = {};
+  product.rows = features.channels;
+  product.columns = features.positions;
+  product.depth = features.channels;
+  product.left = matrix;
+  product.right = features.data;
+  product.result = gradient;
+  const std::string error = gpu.multiply(product);
+  if (!error.empty() || row == nullptr) return error;
+  const auto add = features.element == Element::kFloat32
+                       ? AddToRows<float>
+                       : AddToRows<__nv_bfloat16>;
+  return add(features, row, static_cast<cudaStream_t>(gpu.stream), gradient);
 }
 
 std::string GpuProblem() {

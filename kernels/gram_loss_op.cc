@@ -31,12 +31,17 @@ absl::Status EmptyError(absl::string_view shape) {
                    shape));
 }
 
-absl::Status TargetError(absl::string_view features, absl::string_view target) {
+absl::Status FitError(absl::string_view what, absl::string_view features,
+                      absl::string_view given) {
   return absl::InvalidArgumentError(absl::StrCat(
-      "target must have shape [1 or batch, channels, channels] for features of "
-      "shape ",
-      features, ". Received: shape ", target));
+      what, " for features of shape ", features, ". Received: shape ", given));
 }
+
+// What the other inputs must be, for FitError.
+constexpr char kTarget[] =
+    "target must have shape [1 or batch, channels, channels]";
+constexpr char kMatrix[] = "matrix must have shape [batch, channels, channels]";
+constexpr char kRow[] = "row must have shape [batch, channels]";
 
 absl::Status InferGram(InferenceContext* context, ShapeHandle* gram) {
   const ShapeHandle features = context->input(0);
@@ -60,29 +65,36 @@ absl::Status InferGramShape(InferenceContext* context) {
   ShapeHandle gram;
   TF_RETURN_IF_ERROR(InferGram(context, &gram));
   context->set_output(0, gram);
+  if (context->num_outputs() == 1) return absl::OkStatus();
+  ShapeHandle mean;
+  TF_RETURN_IF_ERROR(context->Subshape(gram, 0, 2, &mean));
+  context->set_output(1, mean);
   return absl::OkStatus();
+}
+
+// Checks an input, of which axis 0 may be 1 in place of the batch if
+// `broadcast`.
+absl::Status CheckFits(InferenceContext* context, int index, ShapeHandle wanted,
+                       bool broadcast, absl::string_view what) {
+  const ShapeHandle given = context->input(index);
+  const int rank = context->Rank(wanted);
+  ShapeHandle shape;
+  DimensionHandle unused;
+  bool fits = context->WithRank(given, rank, &shape).ok();
+  for (int axis = 0; axis < rank && fits; ++axis) {
+    const DimensionHandle side = context->Dim(shape, axis);
+    fits = (broadcast && axis == 0 && context->Value(side) == 1) ||
+           context->Merge(side, context->Dim(wanted, axis), &unused).ok();
+  }
+  return fits ? absl::OkStatus()
+              : FitError(what, context->DebugString(context->input(0)),
+                         context->DebugString(given));
 }
 
 absl::Status InferGramLossShape(InferenceContext* context) {
   ShapeHandle gram;
   TF_RETURN_IF_ERROR(InferGram(context, &gram));
-  const ShapeHandle target = context->input(1);
-  ShapeHandle matrix;
-  bool fits = context->WithRank(target, 3, &matrix).ok();
-  if (fits && context->RankKnown(target)) {
-    DimensionHandle unused;
-    for (int axis = 0; axis < 3; ++axis) {
-      const DimensionHandle given = context->Dim(target, axis);
-      const bool broadcast = axis == 0 && context->Value(given) == 1;
-      fits = fits &&
-             (broadcast ||
-              context->Merge(given, context->Dim(gram, axis), &unused).ok());
-    }
-  }
-  if (!fits) {
-    return TargetError(context->DebugString(context->input(0)),
-                       context->DebugString(target));
-  }
+  TF_RETURN_IF_ERROR(CheckFits(context, 1, gram, /*broadcast=*/true, kTarget));
   ShapeHandle scale;
   TF_RETURN_IF_ERROR(context->WithRank(context->input(2), 0, &scale));
   context->set_output(0, context->Vector(context->Dim(gram, 0)));
@@ -90,115 +102,99 @@ absl::Status InferGramLossShape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-absl::Status ReadShape(const Tensor& features, GramShape* shape) {
-  const TensorShape& dims = features.shape();
-  if (dims.dims() != 3 && dims.dims() != 4) return RankError(dims.dims());
-  shape->batch = dims.dim_size(0);
-  shape->channels = dims.dim_size(dims.dims() - 1);
-  shape->positions = 1;
-  for (int axis = 1; axis < dims.dims() - 1; ++axis) {
-    shape->positions *= dims.dim_size(axis);
+absl::Status InferGramGradientShape(InferenceContext* context) {
+  ShapeHandle gram;
+  TF_RETURN_IF_ERROR(InferGram(context, &gram));
+  TF_RETURN_IF_ERROR(CheckFits(context, 1, gram, /*broadcast=*/false, kMatrix));
+  if (context->num_inputs() > 2) {
+    const ShapeHandle row =
+        context->Matrix(context->Dim(gram, 0), context->Dim(gram, 1));
+    TF_RETURN_IF_ERROR(CheckFits(context, 2, row, /*broadcast=*/false, kRow));
   }
-  if (shape->positions == 0 || shape->channels == 0) {
+  context->set_output(0, context->input(0));
+  return absl::OkStatus();
+}
+
+absl::Status ReadShape(const Tensor& tensor, Features* features) {
+  const TensorShape& dims = tensor.shape();
+  if (dims.dims() != 3 && dims.dims() != 4) return RankError(dims.dims());
+  features->element = ElementOf(tensor.dtype());
+  features->channels = dims.dim_size(dims.dims() - 1);
+  features->positions = 1;
+  for (int axis = 1; axis < dims.dims() - 1; ++axis) {
+    features->positions *= dims.dim_size(axis);
+  }
+  if (features->positions == 0 || features->channels == 0) {
     return EmptyError(dims.DebugString());
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadLossInputs(const Tensor& features, const Tensor& target,
-                            const Tensor& scale, const GramShape& shape,
-                            LossInputs* inputs) {
-  const bool fits =
-      target.dims() == 3 &&
-      (target.dim_size(0) == 1 || target.dim_size(0) == shape.batch) &&
-      target.dim_size(1) == shape.channels &&
-      target.dim_size(2) == shape.channels;
-  if (!fits) {
-    return TargetError(features.shape().DebugString(),
-                       target.shape().DebugString());
-  }
-  if (scale.dims() != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("scale must have rank 0. Received: shape ",
-                     scale.shape().DebugString()));
-  }
-  inputs->target = target.flat<float>().data();
-  inputs->target_batch = target.dim_size(0);
-  inputs->scale = scale.flat<float>().data();
-  return absl::OkStatus();
+int64_t Batch(const OpKernelContext* context) {
+  return context->input(0).dim_size(0);
 }
 
-// Runs gram_loss.h's functions for the CPU on TensorFlow's threads.
-class CpuDevice {
- public:
-  CpuDevice(OpKernelContext* context, const GramShape& shape)
-      : workers_(MakeWorkers(
-            context, shape.positions * shape.channels * shape.channels)) {}
+absl::Status CheckFits(const OpKernelContext* context, int index,
+                       const absl::InlinedVector<int64_t, 4>& wanted,
+                       absl::string_view what) {
+  const TensorShape& given = context->input(index).shape();
+  if (given.dim_sizes() == wanted) return absl::OkStatus();
+  return FitError(what, context->input(0).shape().DebugString(),
+                  given.DebugString());
+}
 
-  size_t ScratchBytes(const GramShape& shape) const {
-    return CpuScratchBytes(shape, workers_.num_workers);
-  }
-
-  absl::Status Gram(const GramShape& shape, Element element,
-                    const void* features, void* scratch, float* gram) const {
-    GramCpu(shape, element, features, scratch, workers_, gram);
+// Calls function(index, features, scratch, workers) for each picture of the
+// op's first input, with TensorFlow's threads.
+struct CpuDevice {
+  template <typename Function>
+  static absl::Status ForEachPicture(OpKernelContext* context,
+                                     Features features,
+                                     const Function& function) {
+    const int64_t channels = features.channels;
+    const Workers workers =
+        MakeWorkers(context, features.positions * channels * channels);
+    Tensor scratch;
+    TF_RETURN_IF_ERROR(
+        AllocateScratch(context, ScratchBytes(features, workers), &scratch));
+    for (int64_t index = 0; index < Batch(context); ++index) {
+      features.data = context->input(0).SubSlice(index).data();
+      function(index, features, scratch.data(), workers);
+    }
     return absl::OkStatus();
   }
-
-  absl::Status GramLoss(const GramShape& shape, Element element,
-                        const void* features, const LossInputs& inputs,
-                        void* scratch, float* loss, void* gradient) const {
-    GramLossCpu(shape, element, features, inputs, scratch, workers_, loss,
-                gradient);
-    return absl::OkStatus();
-  }
-
- private:
-  Workers workers_;
 };
 
 #if defined(TF_STYLE_CUDA)
-// Runs gram_loss.h's functions for the GPU on TensorFlow's stream, with the
-// cuBLAS that TensorFlow has loaded.
+// Calls function(index, features, scratch, gpu) likewise, with TensorFlow's
+// stream and the cuBLAS that it has loaded.
 class GpuDevice {
  public:
-  GpuDevice(OpKernelContext* context, const GramShape&)
-      : stream_(context->op_device_context()->stream()) {}
-
-  size_t ScratchBytes(const GramShape& shape) const {
-    return GpuScratchBytes(shape);
-  }
-
-  absl::Status Gram(const GramShape& shape, Element element,
-                    const void* features, void* scratch, float* gram) const {
-    return ToStatus(GramGpu(shape, element, features, scratch,
-                            MakeGpu(shape, element), gram));
-  }
-
-  absl::Status GramLoss(const GramShape& shape, Element element,
-                        const void* features, const LossInputs& inputs,
-                        void* scratch, float* loss, void* gradient) const {
-    return ToStatus(GramLossGpu(shape, element, features, inputs, scratch,
-                                MakeGpu(shape, element), loss, gradient));
-  }
-
- private:
-  static absl::Status ToStatus(const std::string& error) {
+  template <typename Function>
+  static absl::Status ForEachPicture(OpKernelContext* context,
+                                     Features features,
+                                     const Function& function) {
+    stream_executor::Stream* stream = context->op_device_context()->stream();
+    const Gpu gpu = {
+        stream->platform_specific_handle().stream, [=](const Product& product) {
+          return Multiply(stream, features.channels, features.element, product);
+        }};
+    Tensor scratch;
+    TF_RETURN_IF_ERROR(
+        AllocateScratch(context, ScratchBytes(features, gpu), &scratch));
+    std::string error;
+    for (int64_t index = 0; index < Batch(context) && error.empty(); ++index) {
+      features.data = context->input(0).SubSlice(index).data();
+      error = function(index, features, scratch.data(), gpu);
+    }
     if (error.empty()) return absl::OkStatus();
     return absl::InternalError(absl::StrCat("the Gram op on the GPU: ", error));
   }
 
-  Gpu MakeGpu(const GramShape& shape, Element element) const {
-    return {stream_->platform_specific_handle().stream,
-            [this, shape, element](const Product& product) {
-              return Multiply(shape.channels, element, product);
-            }};
-  }
-
-  std::string Multiply(int64_t channels, Element element,
-                       const Product& product) const {
+ private:
+  static std::string Multiply(stream_executor::Stream* stream, int64_t channels,
+                              Element element, const Product& product) {
     namespace se = stream_executor;
-    se::blas::BlasSupport* blas = stream_->parent()->AsBlas();
+    se::blas::BlasSupport* blas = stream->parent()->AsBlas();
     if (blas == nullptr) return "TensorFlow has no cuBLAS for this device";
     const auto type = element == Element::kFloat32 ? se::blas::DataType::kFloat
                                                    : se::blas::DataType::kBF16;
@@ -214,7 +210,7 @@ class GpuDevice {
     const float zero = 0;
     se::DeviceAddressBase result(product.result);
     const absl::Status status = blas->DoBlasGemmStridedBatchedWithAlgorithm(
-        stream_, se::blas::Transpose::kNoTranspose,
+        stream, se::blas::Transpose::kNoTranspose,
         product.transpose_right ? se::blas::Transpose::kTranspose
                                 : se::blas::Transpose::kNoTranspose,
         product.rows, product.columns, product.depth, &one,
@@ -223,75 +219,119 @@ class GpuDevice {
         se::DeviceAddressBase(const_cast<void*>(product.right)), type, channels,
         product.operand_stride, &zero, &result, result_type, channels,
         product.result_stride, product.count, computation,
-        se::blas::kDefaultGemmAlgo, options, /*output_profile_result=*/nullptr,
-        se::blas::CallContext::kNone);
+        se::blas::kDefaultGemmAlgo, options,
+        /*output_profile_result=*/nullptr, se::blas::CallContext::kNone);
     return status.ok() ? "" : std::string(status.message());
   }
-
-  stream_executor::Stream* stream_;
 };
 #endif
 
+// Picture `index` of a tensor.
+float* Floats(const Tensor& tensor, int64_t index) {
+  return static_cast<float*>(tensor.SubSlice(index).data());
+}
+
 template <typename Device>
-class GramOp : public OpKernel {
+absl::Status ComputeGram(OpKernelContext* context, const Features& features) {
+  Tensor* gram;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, {Batch(context), features.channels, features.channels}, &gram));
+  return Device::ForEachPicture(context, features,
+                                [&](int64_t index, const auto&... picture) {
+                                  return Gram(picture..., Floats(*gram, index));
+                                });
+}
+
+template <typename Device>
+absl::Status ComputeMoments(OpKernelContext* context,
+                            const Features& features) {
+  Tensor* products;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, {Batch(context), features.channels, features.channels}, &products));
+  Tensor* mean;
+  TF_RETURN_IF_ERROR(
+      context->allocate_output(1, {Batch(context), features.channels}, &mean));
+  return Device::ForEachPicture(
+      context, features, [&](int64_t index, const auto&... picture) {
+        Moments(picture..., Floats(*products, index), Floats(*mean, index));
+      });
+}
+
+template <typename Device>
+absl::Status ComputeGramLoss(OpKernelContext* context,
+                             const Features& features) {
+  const Tensor& target = context->input(1);
+  const Tensor& scale = context->input(2);
+  const bool is_shared = target.dims() > 0 && target.dim_size(0) == 1;
+  TF_RETURN_IF_ERROR(CheckFits(
+      context, 1,
+      {is_shared ? 1 : Batch(context), features.channels, features.channels},
+      kTarget));
+  if (scale.dims() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scale must have rank 0. Received: shape ",
+                     scale.shape().DebugString()));
+  }
+  Tensor* loss;
+  TF_RETURN_IF_ERROR(context->allocate_output(0, {Batch(context)}, &loss));
+  Tensor* gradient;
+  TF_RETURN_IF_ERROR(
+      context->allocate_output(1, context->input(0).shape(), &gradient));
+  return Device::ForEachPicture(
+      context, features, [&](int64_t index, const auto&... picture) {
+        return GramLoss(picture..., Floats(target, is_shared ? 0 : index),
+                        scale.flat<float>().data(),
+                        loss->flat<float>().data() + index,
+                        gradient->SubSlice(index).data());
+      });
+}
+
+template <typename Device>
+absl::Status ComputeGramGradient(OpKernelContext* context,
+                                 const Features& features) {
+  const Tensor& matrix = context->input(1);
+  const int64_t channels = features.channels;
+  TF_RETURN_IF_ERROR(
+      CheckFits(context, 1, {Batch(context), channels, channels}, kMatrix));
+  const bool has_row = context->num_inputs() > 2;
+  if (has_row) {
+    TF_RETURN_IF_ERROR(CheckFits(context, 2, {Batch(context), channels}, kRow));
+  }
+  Tensor* gradient;
+  TF_RETURN_IF_ERROR(
+      context->allocate_output(0, context->input(0).shape(), &gradient));
+  return Device::ForEachPicture(
+      context, features, [&](int64_t index, const auto&... picture) {
+        return GramGradient(
+            picture..., matrix.SubSlice(index).data(),
+            has_row ? Floats(context->input(2), index) : nullptr,
+            gradient->SubSlice(index).data());
+      });
+}
+
+template <absl::Status (*compute)(OpKernelContext*, const Features&)>
+class FeaturesOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    const Tensor& features = context->input(0);
-    GramShape shape;
-    OP_REQUIRES_OK(context, ReadShape(features, &shape));
-    Tensor* gram;
-    OP_REQUIRES_OK(
-        context, context->allocate_output(
-                     0, {shape.batch, shape.channels, shape.channels}, &gram));
-    const Device device(context, shape);
-    Tensor scratch;
-    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
-                                            &scratch));
-    OP_REQUIRES_OK(context, device.Gram(shape, ElementOf(features.dtype()),
-                                        features.data(), scratch.data(),
-                                        gram->flat<float>().data()));
+    Features features;
+    OP_REQUIRES_OK(context, ReadShape(context->input(0), &features));
+    OP_REQUIRES_OK(context, compute(context, features));
   }
 };
 
-template <typename Device>
-class GramLossOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor& features = context->input(0);
-    GramShape shape;
-    OP_REQUIRES_OK(context, ReadShape(features, &shape));
-    LossInputs inputs;
-    OP_REQUIRES_OK(context, ReadLossInputs(features, context->input(1),
-                                           context->input(2), shape, &inputs));
-    Tensor* loss;
-    OP_REQUIRES_OK(context, context->allocate_output(0, {shape.batch}, &loss));
-    Tensor* gradient;
-    OP_REQUIRES_OK(context,
-                   context->allocate_output(1, features.shape(), &gradient));
-    const Device device(context, shape);
-    Tensor scratch;
-    OP_REQUIRES_OK(context, AllocateScratch(context, device.ScratchBytes(shape),
-                                            &scratch));
-    OP_REQUIRES_OK(
-        context, device.GramLoss(shape, ElementOf(features.dtype()),
-                                 features.data(), inputs, scratch.data(),
-                                 loss->flat<float>().data(), gradient->data()));
-  }
-};
-
-REGISTER_KERNEL_BUILDER(Name("TfStyle>Gram").Device(DEVICE_CPU),
-                        GramOp<CpuDevice>);
-REGISTER_KERNEL_BUILDER(Name("TfStyle>GramLoss").Device(DEVICE_CPU),
-                        GramLossOp<CpuDevice>);
+#define TF_STYLE_REGISTER(op, device, WhereItRuns)             \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>" #op).Device(device), \
+                          FeaturesOp<Compute##op<WhereItRuns>>)
+TF_STYLE_REGISTER(Gram, DEVICE_CPU, CpuDevice);
+TF_STYLE_REGISTER(Moments, DEVICE_CPU, CpuDevice);
+TF_STYLE_REGISTER(GramLoss, DEVICE_CPU, CpuDevice);
+TF_STYLE_REGISTER(GramGradient, DEVICE_CPU, CpuDevice);
 #if defined(TF_STYLE_CUDA)
-REGISTER_KERNEL_BUILDER(Name("TfStyle>Gram").Device(tensorflow::DEVICE_GPU),
-                        GramOp<GpuDevice>);
-REGISTER_KERNEL_BUILDER(Name("TfStyle>GramLoss").Device(tensorflow::DEVICE_GPU),
-                        GramLossOp<GpuDevice>);
+TF_STYLE_REGISTER(Gram, tensorflow::DEVICE_GPU, GpuDevice);
+TF_STYLE_REGISTER(GramLoss, tensorflow::DEVICE_GPU, GpuDevice);
+TF_STYLE_REGISTER(GramGradient, tensorflow::DEVICE_GPU, GpuDevice);
 #endif
 
 }  // namespace
@@ -309,6 +349,22 @@ a CPU, whatever the number of threads.
 
 features: F, [batch, positions, channels] or [batch, height, width, channels].
 gram: [batch, channels, channels].
+)doc");
+
+REGISTER_OP("TfStyle>Moments")
+    .Attr("T: {float, bfloat16}")
+    .Input("features: T")
+    .Output("products: float")
+    .Output("mean: float")
+    .SetShapeFn(InferGramShape)
+    .Doc(R"doc(
+The mean over positions, and the Gram matrices of the features less it.
+
+CPU. Sums and repeatability are as for Gram.
+
+features: F, [batch, positions, channels] or [batch, height, width, channels].
+products: [batch, channels, channels].
+mean: [batch, channels].
 )doc");
 
 REGISTER_OP("TfStyle>GramLoss")
@@ -329,6 +385,25 @@ target: [batch or 1, channels, channels].
 scale: A scalar.
 loss: [batch].
 gradient: d loss / d F = 2 * scale * F ((G - target) + (G - target)^T), of the features' shape.
+)doc");
+
+REGISTER_OP("TfStyle>GramGradient")
+    .Attr("T: {float, bfloat16}")
+    .Attr("num_rows: int >= 0")
+    .Input("features: T")
+    .Input("matrix: T")
+    .Input("row: num_rows * float")
+    .Output("gradient: T")
+    .SetShapeFn(InferGramGradientShape)
+    .Doc(R"doc(
+F D + r at each position: the gradient of what depends on Gram matrices, and on means.
+
+Devices, sums and repeatability are as for Gram. With D = dL/dG + (dL/dG)^T it is that of L(G).
+
+features: F, [batch, positions, channels] or [batch, height, width, channels].
+matrix: D, [batch, channels, channels].
+row: One tensor r, [batch, channels], or none.
+gradient: Of the features' shape.
 )doc");
 
 }  // namespace tf_style

@@ -3,6 +3,7 @@
 #include "gram_loss_simd.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "simd.h"
 
@@ -11,9 +12,46 @@ namespace {
 
 static_assert(kChannelAlignment % kWidth == 0, "sums have whole panels");
 
+// Packs a pass's operand, less the shift if there is one.
+template <typename Type>
+void PackPass(const char* rows, int64_t num_rows, int64_t row_bytes,
+              int64_t column, int64_t num_columns, const float* shift,
+              float* panels) {
+  PackPanels<Type>(rows + column * Type::kBytes, num_rows, row_bytes,
+                   num_columns, kPackedRows, panels);
+  if (shift == nullptr) return;
+  for (int64_t first = 0; first < num_columns; first += kWidth) {
+    const Vector part =
+        LoadColumns<Vector>(shift + column + first, num_columns - first);
+    float* words = panels + first * kPackedRows;
+    for (int64_t row = 0; row < num_rows; row += Type::kRowsPerWord) {
+      const Vector shifted =
+          Type::Subtract(Load<Vector>(words), part, num_rows - row);
+      memcpy(words, &shifted, sizeof(shifted));
+      words += kWidth;
+    }
+  }
+}
+
+template <typename Type>
+void SumColumns(const void* features, int64_t positions, int64_t channels,
+                float* sums) {
+  using Wide = std::conditional_t<Type::kBytes == 4, Float32, WidenedBfloat16>;
+  const char* row = static_cast<const char*>(features);
+  for (int64_t position = 0; position < positions; ++position) {
+    for (int64_t column = 0; column < channels; column += kWidth) {
+      Vector sum =
+          Wide::Pack(row + column * Type::kBytes, 1, 0, channels - column);
+      if (position > 0) sum += Load<Vector>(sums + column);
+      memcpy(sums + column, &sum, sizeof(sum));
+    }
+    row += channels * Type::kBytes;
+  }
+}
+
 template <typename Type>
 void SumGram(const void* features, int64_t positions, int64_t channels,
-             GramBlock block, float* pack, float* sums) {
+             const float* shift, GramBlock block, float* pack, float* sums) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t padded =
       CeilDivide(channels, kChannelAlignment) * kChannelAlignment;
@@ -26,11 +64,11 @@ void SumGram(const void* features, int64_t positions, int64_t channels,
   for (int64_t start = 0; start < positions; start += kPassPositions) {
     const char* rows = static_cast<const char*>(features) + start * row_bytes;
     const int64_t depth = Min(kPassPositions, positions - start);
-    PackPanels<Type>(rows + block.column * Type::kBytes, depth, row_bytes,
-                     num_columns, kPackedRows, pack);
+    PackPass<Type>(rows, depth, row_bytes, block.column, num_columns, shift,
+                   pack);
     if (!on_diagonal) {
-      PackPanels<Type>(rows + block.row * Type::kBytes, depth, row_bytes,
-                       num_rows, kPackedRows, pack + kPackFloats / 2);
+      PackPass<Type>(rows, depth, row_bytes, block.row, num_rows, shift,
+                     pack + kPackFloats / 2);
     }
     const char* ahead = rows + kPassPositions * row_bytes;
     const char* const ahead_end = ahead + kPassPositions * row_bytes;
@@ -61,7 +99,8 @@ void SumGram(const void* features, int64_t positions, int64_t channels,
 template <typename Type, int kRows>
 inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
                          int64_t num_panels, int64_t channels,
-                         const float* matrix, char* product) {
+                         const float* matrix, const float* addend,
+                         char* product) {
   const int64_t depth = CeilDivide(channels, Type::kRowsPerWord);
   const int64_t columns = channels - panel * kWidth;
   for (int row = 0; row < kRows; ++row) {
@@ -76,6 +115,10 @@ inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
       reinterpret_cast<const char*>(rows + kRows * row_stride),
       [=](int row, int tile_panel, Vector value) {
         const int64_t skipped = tile_panel * kWidth;
+        if (addend != nullptr) {
+          value += LoadColumns<Vector>(addend + panel * kWidth + skipped,
+                                       columns - skipped);
+        }
         Type::Store(value, columns - skipped,
                     product + (row * channels + panel * kWidth + skipped) *
                                   Type::kBytes);
@@ -85,7 +128,8 @@ inline void MultiplyRows(const float* rows, int64_t row_stride, int64_t panel,
 // `rows` are the features as the words that Type multiplies.
 template <typename Type>
 void MultiplyAllRows(const float* rows, int64_t row_stride, int64_t positions,
-                     int64_t channels, const float* matrix, char* product) {
+                     int64_t channels, const float* matrix, const float* addend,
+                     char* product) {
   const int64_t row_bytes = channels * Type::kBytes;
   const int64_t num_panels = CeilDivide(channels, kWidth);
   for (int64_t panel = 0, width; panel < num_panels; panel += width) {
@@ -93,12 +137,13 @@ void MultiplyAllRows(const float* rows, int64_t row_stride, int64_t positions,
     int64_t row = 0;
     for (; row + kTileRows <= positions; row += kTileRows) {
       MultiplyRows<Type, kTileRows>(rows + row * row_stride, row_stride, panel,
-                                    width, channels, matrix,
+                                    width, channels, matrix, addend,
                                     product + row * row_bytes);
     }
     for (; row < positions; ++row) {
       MultiplyRows<Type, 1>(rows + row * row_stride, row_stride, panel, width,
-                            channels, matrix, product + row * row_bytes);
+                            channels, matrix, addend,
+                            product + row * row_bytes);
     }
   }
 }
@@ -134,7 +179,8 @@ void PackMatrix(const void* matrix, int64_t channels, int64_t column,
 
 template <typename Type>
 void Multiply(const void* features, int64_t positions, int64_t channels,
-              const float* panels, float* pack, void* product) {
+              const float* panels, const float* row, float* pack,
+              void* product) {
   const float* rows = static_cast<const float*>(features);
   const char* source = static_cast<const char*>(features);
   if (Type::kBytes == 2 && Type::kRowsPerWord == 1) {
@@ -145,13 +191,13 @@ void Multiply(const void* features, int64_t positions, int64_t channels,
     rows = pack;
   }
   MultiplyAllRows<Type>(rows, CeilDivide(channels, Type::kRowsPerWord),
-                        positions, channels, panels,
+                        positions, channels, panels, row,
                         static_cast<char*>(product));
 }
 
 template <typename Type>
-constexpr GramKernels kKernels = {SumGram<Type>, PackMatrix<Type>,
-                                  Multiply<Type>};
+constexpr GramKernels kKernels = {SumGram<Type>, SumColumns<Type>,
+                                  PackMatrix<Type>, Multiply<Type>};
 
 }  // namespace
 

@@ -33,10 +33,15 @@ struct GramBlock {
 
 struct GramKernels {
   // Writes one block of F^T F to sums [padded channels, padded channels], where
-  // F is features [positions, channels]. Entries above the diagonal are
-  // unspecified.
+  // F is features [positions, channels], less `shift` if there is one. Entries
+  // above the diagonal are unspecified.
   void (*sum_gram)(const void* features, int64_t positions, int64_t channels,
-                   GramBlock block, float* pack, float* sums);
+                   const float* shift, GramBlock block, float* pack,
+                   float* sums);
+
+  // Writes the features' sums over positions to sums [padded channels].
+  void (*sum_columns)(const void* features, int64_t positions, int64_t channels,
+                      float* sums);
 
   // Packs kChannelAlignment columns of matrix [channels, channels], of the
   // features' element type, starting at `column`, for `multiply`. `panels` has
@@ -44,10 +49,12 @@ struct GramKernels {
   void (*pack_matrix)(const void* matrix, int64_t channels, int64_t column,
                       float* panels);
 
-  // Writes product [positions, channels] = features * matrix, rounded to the
-  // features' element type. `pack` has room for the features in float32.
+  // Writes product [positions, channels] = features * matrix + row, rounded to
+  // the features' element type; no row, nothing added. `pack` has room for the
+  // features in float32.
   void (*multiply)(const void* features, int64_t positions, int64_t channels,
-                   const float* panels, float* pack, void* product);
+                   const float* panels, const float* row, float* pack,
+                   void* product);
 };
 
 TF_STYLE_DECLARE_KERNELS(GramKernels);

@@ -128,6 +128,9 @@ struct Float32 {
   static Vector Pack(const char* rows, int64_t, int64_t, int64_t columns) {
     return LoadColumns<Vector>(rows, columns);
   }
+  static Vector Subtract(Vector words, Vector shift, int64_t) {
+    return words - shift;
+  }
   static Vector MultiplyAdd(float left, Vector right, Vector sum) {
     return sum + left * right;
   }
@@ -136,15 +139,11 @@ struct Float32 {
   }
 };
 
-struct WidenedBfloat16 {
+struct WidenedBfloat16 : Float32 {
   static constexpr int kBytes = 2;
-  static constexpr int kRowsPerWord = 1;
 
   static Vector Pack(const char* rows, int64_t, int64_t, int64_t columns) {
     return ToFloat(LoadColumns<Halves>(rows, columns));
-  }
-  static Vector MultiplyAdd(float left, Vector right, Vector sum) {
-    return Float32::MultiplyAdd(left, right, sum);
   }
   static void Store(Vector value, int64_t columns, char* target) {
     StoreColumns(ToBfloat16(value), columns, target);
@@ -163,6 +162,14 @@ struct Bfloat16Pairs {
     const Bits odd =
         WidenHalves(LoadColumns<Halves>(rows + row_bytes, columns));
     return (Vector)(even | odd << 16);
+  }
+  static Vector Subtract(Vector words, Vector shift, int64_t num_rows) {
+    const Vector even = (Vector)((Bits)words << 16) - shift;
+    const Bits low = WidenHalves((Halves)_mm512_cvtneps_pbh((__m512)even));
+    if (num_rows == 1) return (Vector)low;
+    const Vector odd = (Vector)((Bits)words & 0xffff0000) - shift;
+    const Bits high = WidenHalves((Halves)_mm512_cvtneps_pbh((__m512)odd));
+    return (Vector)(low | high << 16);
   }
   static Vector MultiplyAdd(float left, Vector right, Vector sum) {
     return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(left),

@@ -17,125 +17,201 @@ namespace {
 using tf_style::Array;
 using tf_style::CurrentName;
 using tf_style::Element;
-using tf_style::GramShape;
+using tf_style::Features;
 using tf_style::Rounding;
 using tf_style::Threads;
 using tf_style::Workers;
 
 int num_failures = 0;
 
-struct Features : Array {
-  Features(const GramShape& shape, Element element)
-      : Array(shape.batch * shape.positions * shape.channels, element) {}
+struct Shape {
+  int64_t positions;
+  int64_t channels;
 };
 
-void Check(const char* what, const GramShape& shape, const Features& features,
-           double actual, double expected, double bound) {
+void Check(const char* what, const Shape& shape, Element element, double actual,
+           double expected, double bound) {
   if (std::abs(actual - expected) <= bound) return;
   ++num_failures;
-  printf("%s %s [%d, %d, %d] %s: %g, expected %g within %g\n", CurrentName(),
-         features.element == Element::kFloat32 ? "float32" : "bfloat16",
-         static_cast<int>(shape.batch), static_cast<int>(shape.positions),
-         static_cast<int>(shape.channels), what, actual, expected, bound);
+  printf("%s %s [%d, %d] %s: %g, expected %g within %g\n", CurrentName(),
+         element == Element::kFloat32 ? "float32" : "bfloat16",
+         static_cast<int>(shape.positions), static_cast<int>(shape.channels),
+         what, actual, expected, bound);
 }
 
 constexpr float kScale = 0.5;
 
-struct Result {
-  std::vector<float> gram;
-  std::vector<float> loss;
-  Features gradient;
+struct Inputs {
+  Inputs(const Shape& shape, Element element)
+      : features(shape.positions * shape.channels, element),
+        shifted(shape.positions * shape.channels, element),
+        target(shape.channels * shape.channels),
+        matrix(shape.channels * shape.channels, element),
+        row(shape.channels) {
+    std::mt19937 random(1);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    for (int64_t i = 0; i < features.count; ++i) {
+      features.Set(i, uniform(random));
+      shifted.Set(i, 8 + uniform(random));
+    }
+    for (float& value : target) value = uniform(random);
+    for (int64_t i = 0; i < matrix.count; ++i) matrix.Set(i, uniform(random));
+    for (float& value : row) value = uniform(random);
+  }
+
+  Array features;
+  Array shifted;  // whose mean is not 0
+  std::vector<float> target;
+  Array matrix;
+  std::vector<float> row;
 };
 
-Result Compute(const GramShape& shape, const Features& features,
-               const std::vector<float>& target, int num_workers) {
-  Result result = {
-      std::vector<float>(shape.batch * shape.channels * shape.channels),
-      std::vector<float>(shape.batch), Features(shape, features.element)};
+struct Result {
+  Result(const Shape& shape, Element element)
+      : gram(shape.channels * shape.channels),
+        products(shape.channels * shape.channels),
+        mean(shape.channels),
+        gradient(shape.positions * shape.channels, element),
+        product(shape.positions * shape.channels, element) {}
+
+  std::vector<float> gram;
+  std::vector<float> products;
+  std::vector<float> mean;
+  float loss;
+  Array gradient;
+  Array product;
+};
+
+Result Compute(const Shape& shape, const Inputs& inputs, int num_workers) {
+  const Element element = inputs.features.element;
+  const Features features = {shape.positions, shape.channels, element,
+                             inputs.features.memory.get()};
+  Features shifted = features;
+  shifted.data = inputs.shifted.memory.get();
+  Result result(shape, element);
   const Workers workers = Threads(num_workers);
-  const size_t bytes = tf_style::CpuScratchBytes(shape, num_workers);
-  std::unique_ptr<char[]> scratch(new char[bytes]);
-  // Not-a-number wherever the code reads what it has not written.
-  memset(scratch.get(), 0xff, bytes);
-  tf_style::RunKernel([&] {
-    tf_style::GramCpu(shape, features.element, features.memory.get(),
-                      scratch.get(), workers, result.gram.data());
+  const size_t bytes = tf_style::ScratchBytes(features, workers);
+  std::unique_ptr<char[]> memory(new char[bytes]);
+  void* scratch = memory.get();
+  const auto run = [&](const auto& kernel) {
+    // Not-a-number wherever the code reads what it has not written.
+    memset(scratch, 0xff, bytes);
+    tf_style::RunKernel(kernel);
+  };
+  run([&] { Gram(features, scratch, workers, result.gram.data()); });
+  run([&] {
+    Moments(shifted, scratch, workers, result.products.data(),
+            result.mean.data());
   });
-  memset(scratch.get(), 0xff, bytes);
-  tf_style::RunKernel([&] {
-    tf_style::GramLossCpu(shape, features.element, features.memory.get(),
-                          {target.data(), 1, &kScale}, scratch.get(), workers,
-                          result.loss.data(), result.gradient.memory.get());
+  run([&] {
+    GramLoss(features, scratch, workers, inputs.target.data(), &kScale,
+             &result.loss, result.gradient.memory.get());
+  });
+  run([&] {
+    GramGradient(features, scratch, workers, inputs.matrix.memory.get(),
+                 inputs.row.data(), result.product.memory.get());
   });
   return result;
 }
 
-void CheckSame(const GramShape& shape, const Features& features,
-               const Result& a, const Result& b) {
-  const bool same = a.gram == b.gram && a.loss == b.loss &&
-                    memcmp(a.gradient.memory.get(), b.gradient.memory.get(),
-                           a.gradient.bytes) == 0;
-  Check("other bits from other threads", shape, features, same ? 0 : 1, 0, 0);
+bool SameBits(const Array& a, const Array& b) {
+  return memcmp(a.memory.get(), b.memory.get(), a.bytes) == 0;
 }
 
-void Run(const GramShape& shape, Element element) {
-  std::mt19937 random(1);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  Features features(shape, element);
-  for (int64_t i = 0; i < features.count; ++i) {
-    features.Set(i, uniform(random));
+// A sum in double precision, and that of its terms' absolute values.
+struct Sum {
+  void Add(double term) {
+    value += term;
+    terms += std::abs(term);
   }
-  const int64_t channels = shape.channels;
-  std::vector<float> target(channels * channels);
-  for (float& value : target) value = uniform(random);
-  const Result result = Compute(shape, features, target, 1);
-  CheckSame(shape, features, result, Compute(shape, features, target, 3));
+
+  double value = 0;
+  double terms = 0;
+};
+
+// Entry (i, j) of the Gram matrix of the features less `mean`.
+Sum GramEntry(const Shape& shape, const Array& features, int64_t i, int64_t j,
+              const std::vector<double>& mean) {
+  Sum sum;
+  for (int64_t p = 0; p < shape.positions; ++p) {
+    sum.Add((features.Get(p * shape.channels + i) - mean[i]) *
+            (features.Get(p * shape.channels + j) - mean[j]));
+  }
+  return sum;
+}
+
+template <typename Matrix>
+Sum ProductEntry(const Shape& shape, const Array& features, int64_t position,
+                 int64_t j, const Matrix& matrix) {
+  Sum sum;
+  for (int64_t i = 0; i < shape.channels; ++i) {
+    sum.Add(features.Get(position * shape.channels + i) *
+            matrix(i * shape.channels + j));
+  }
+  return sum;
+}
+
+void Run(const Shape& shape, Element element) {
+  const Inputs inputs(shape, element);
+  const Result result = Compute(shape, inputs, 1);
+  const Result other = Compute(shape, inputs, 3);
+  const bool same = result.gram == other.gram &&
+                    result.products == other.products &&
+                    result.mean == other.mean && result.loss == other.loss &&
+                    SameBits(result.gradient, other.gradient) &&
+                    SameBits(result.product, other.product);
+  Check("other bits from other threads", shape, element, same ? 0 : 1, 0, 0);
 
   // Half a unit in the last of 24 or of 8 bits; no sum is longer than 1025.
   const double rounding = Rounding(element);
   const double sum_error = 1025 * std::ldexp(1.0, -24);
-  std::vector<double> derivative(channels * channels);
-  for (int64_t batch = 0; batch < shape.batch; ++batch) {
-    const int64_t first = batch * shape.positions * channels;
-    double expected_loss = 0;
-    for (int64_t i = 0; i < channels; ++i) {
-      for (int64_t j = 0; j < channels; ++j) {
-        double sum = 0;
-        double terms = 0;
-        for (int64_t p = 0; p < shape.positions; ++p) {
-          const double term = features.Get(first + p * channels + i) *
-                              features.Get(first + p * channels + j);
-          sum += term;
-          terms += std::abs(term);
-        }
-        Check("gram", shape, features,
-              result.gram[(batch * channels + i) * channels + j], sum,
-              sum_error * terms);
-        const double difference = sum - target[i * channels + j];
-        expected_loss += kScale * difference * difference;
-        derivative[i * channels + j] += 2 * kScale * difference;
-        derivative[j * channels + i] += 2 * kScale * difference;
-      }
-    }
-    Check("loss", shape, features, result.loss[batch], expected_loss,
-          2 * sum_error * (shape.positions + expected_loss));
+  const int64_t channels = shape.channels;
+  const std::vector<double> zeros(channels);
+  std::vector<double> mean(channels);
+  for (int64_t i = 0; i < channels; ++i) {
     for (int64_t p = 0; p < shape.positions; ++p) {
-      for (int64_t j = 0; j < channels; ++j) {
-        double sum = 0;
-        double terms = 0;
-        for (int64_t i = 0; i < channels; ++i) {
-          const double term = features.Get(first + p * channels + i) *
-                              derivative[i * channels + j];
-          sum += term;
-          terms += std::abs(term);
-        }
-        Check("gradient", shape, features,
-              result.gradient.Get(first + p * channels + j), sum,
-              (2.1 * rounding + sum_error) * terms +
-                  2 * sum_error * shape.positions * channels);
-      }
+      mean[i] += inputs.shifted.Get(p * channels + i) / shape.positions;
     }
-    std::fill(derivative.begin(), derivative.end(), 0.0);
+    Check("mean", shape, element, result.mean[i], mean[i], sum_error * mean[i]);
+  }
+  double expected_loss = 0;
+  std::vector<double> derivative(channels * channels);
+  for (int64_t i = 0; i < channels; ++i) {
+    for (int64_t j = 0; j < channels; ++j) {
+      const int64_t index = i * channels + j;
+      const Sum gram = GramEntry(shape, inputs.features, i, j, zeros);
+      Check("gram", shape, element, result.gram[index], gram.value,
+            sum_error * gram.terms);
+      // A difference of bfloat16 may be rounded. An error of the mean counts
+      // squared, for the differences' sums are 0.
+      const Sum products = GramEntry(shape, inputs.shifted, i, j, mean);
+      Check("products", shape, element, result.products[index], products.value,
+            (2.1 * rounding + sum_error) * products.terms +
+                shape.positions * std::pow(9 * sum_error, 2));
+      const double difference = gram.value - inputs.target[index];
+      expected_loss += kScale * difference * difference;
+      derivative[index] += 2 * kScale * difference;
+      derivative[j * channels + i] += 2 * kScale * difference;
+    }
+  }
+  Check("loss", shape, element, result.loss, expected_loss,
+        2 * sum_error * (shape.positions + expected_loss));
+  for (int64_t p = 0; p < shape.positions; ++p) {
+    for (int64_t j = 0; j < channels; ++j) {
+      const Sum gradient =
+          ProductEntry(shape, inputs.features, p, j,
+                       [&](int64_t index) { return derivative[index]; });
+      Check("gradient", shape, element, result.gradient.Get(p * channels + j),
+            gradient.value,
+            (2.1 * rounding + sum_error) * gradient.terms +
+                2 * sum_error * shape.positions * channels);
+      Sum product =
+          ProductEntry(shape, inputs.features, p, j,
+                       [&](int64_t index) { return inputs.matrix.Get(index); });
+      product.Add(inputs.row[j]);
+      Check("product", shape, element, result.product.Get(p * channels + j),
+            product.value, (rounding + sum_error) * product.terms);
+    }
   }
 }
 
@@ -143,16 +219,16 @@ void Run(const GramShape& shape, Element element) {
 
 int main() {
   for (const Element element : {Element::kFloat32, Element::kBfloat16}) {
-    Run({1, 1, 1}, element);
-    Run({2, 3, 2}, element);
-    Run({1, 7, 3}, element);
-    Run({3, 9, 17}, element);
-    Run({1, 130, 33}, element);
-    Run({1, 257, 63}, element);
-    Run({1, 1025, 47}, element);
-    Run({1, 13, 100}, element);
-    Run({1, 37, 259}, element);
-    Run({1, 5, 521}, element);
+    Run({1, 1}, element);
+    Run({3, 2}, element);
+    Run({7, 3}, element);
+    Run({9, 17}, element);
+    Run({130, 33}, element);
+    Run({257, 63}, element);
+    Run({1025, 47}, element);
+    Run({13, 100}, element);
+    Run({37, 259}, element);
+    Run({5, 521}, element);
   }
   return tf_style::Report(num_failures);
 }

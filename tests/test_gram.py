@@ -1,7 +1,6 @@
 """The Gram matrix and the style loss: both kernels against NumPy in float64 and against autodiff."""
 
 import gc
-import os
 import weakref
 
 import numpy as np
@@ -19,23 +18,7 @@ BFLOAT16_EPSILON = 2.0**-8
 MAX_ROUNDINGS = 1024
 DTYPES = ["float32", "bfloat16"]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def exact_float32():
-    """GPUs may otherwise round what they multiply to 11 bits."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    yield
-    tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-@pytest.fixture(params=["custom", "stock"])
-def kernel(request):
-    if request.param == "custom" and kernel_info().kernel != "custom":
-        if os.environ.get("TF_STYLE_BUILD_OPS") == "1":
-            pytest.fail(f"TF_STYLE_BUILD_OPS=1, and {kernel_info().reason}")
-        pytest.skip(kernel_info().reason)
-    return request.param
+pytestmark = pytest.mark.usefixtures("exact_float32")
 
 
 def random_features(shape, dtype, seed=0):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_style.errors import InputError
 from tf_style.ops import library
 from tf_style.ops.gram import gram_loss, gram_matrix, kernel_info
+from tf_style.ops.moments import moments
 from tf_style.ops.multi_vector import multi_axpy, multi_dot
 
 MINOR = ".".join(tf.__version__.split(".")[:2])
@@ -164,6 +165,7 @@ def test_custom_is_an_error_where_it_cannot_run(with_gpu):
     for run in (
         lambda: gram_matrix(tf.ones([1, 3, 2]), kernel="custom"),
         lambda: gram_loss(tf.ones([1, 3, 2]), tf.eye(2)[tf.newaxis], 1.0, kernel="custom"),
+        lambda: moments(tf.ones([1, 3, 2]), kernel="custom"),
     ):
         with pytest.raises(InputError, match="cannot be had: .* built without CUDA"):
             run()
@@ -181,6 +183,7 @@ def test_the_functions_agree_on_a_machine_with_a_gpu(with_gpu):
     for scope, kernel in ((None, "auto"), ("/CPU:0", "custom")):
         with tf.device(scope):
             np.testing.assert_array_equal(gram_matrix(tf.ones([1, 3, 2]), kernel=kernel)[0, 0], [3, 3])
+            np.testing.assert_array_equal(moments(tf.ones([1, 3, 2]), kernel=kernel)[1], [[1, 1]])
             np.testing.assert_array_equal(multi_dot(q, [q, 2 * q], kernel=kernel), [[5, 10]])
 
 

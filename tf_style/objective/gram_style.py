@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import num_positions
-from tf_style.ops.gram import gram_loss, gram_matrix
+from tf_style.ops.gram import gram_gradient, gram_loss, gram_matrix
 
 
 class GramStyle:
@@ -108,6 +108,4 @@ class GramStyle:
         Returns:
           2 F dL/dG, as the activations; the ReLU's zero comes from the network.
         """
-        flat = tf.reshape(activations, [1, -1, activations.shape[-1]])
-        product = tf.matmul(flat, tf.cast(2.0 * derivative, flat.dtype))
-        return tf.reshape(product, tf.shape(activations))
+        return gram_gradient(activations, 2.0 * derivative, kernel=self._kernel)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from tf_style.network.features import num_positions
 from tf_style.objective.gaussian import GaussianTarget, distance_and_derivative, gaussian_target
-from tf_style.ops.gram import gram_matrix
+from tf_style.ops.moments import moments, moments_gradient
 
 
 class MomentsStyle:
@@ -38,8 +38,7 @@ class MomentsStyle:
         Returns:
           float32 [batch, N + 2, N], as above.
         """
-        mean, centred = _centred(activations)
-        products = gram_matrix(centred, kernel=self._kernel)
+        products, mean = moments(activations, kernel=self._kernel)
         counts = tf.ones_like(mean) * num_positions(activations)
         return tf.concat([products, mean[:, tf.newaxis], counts[:, tf.newaxis]], axis=1)
 
@@ -105,8 +104,7 @@ class MomentsStyle:
           float32 [batch].
         """
         positions = num_positions(activations)
-        mean, centred = _centred(activations)
-        products = gram_matrix(centred, kernel=self._kernel)
+        products, mean = moments(activations, kernel=self._kernel)
         covariance = tf.stop_gradient(products) / positions
         distance, derivative = distance_and_derivative(tf.stop_gradient(mean), covariance, target)
         of_mean = tf.stop_gradient(2.0 * scale * (mean - target.mean))
@@ -155,20 +153,7 @@ class MomentsStyle:
           2 (F - m) dL/dQ + dL/dm, as the activations; the ReLU's zero comes from the network.
         """
         of_products, of_mean, mean = derivative[:, :-2], derivative[:, -2], derivative[:, -1]
-        flat = tf.reshape(activations, [1, -1, activations.shape[-1]])
-        centred = flat - tf.cast(mean, flat.dtype)[:, tf.newaxis]
-        product = tf.matmul(centred, tf.cast(2.0 * of_products, flat.dtype))
-        return tf.reshape(product + tf.cast(of_mean, flat.dtype)[:, tf.newaxis], tf.shape(activations))
-
-
-def _centred(activations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean over positions, float32 [batch, N], and the activations less it, [batch, M, N]."""
-    shape = tf.shape(activations)
-    flat = tf.reshape(activations, [shape[0], shape[1] * shape[2], activations.shape[-1]])
-    flat = tf.ensure_shape(flat, [activations.shape[0], None, activations.shape[-1]])
-    mean = tf.reduce_mean(tf.cast(flat, tf.float32), axis=1)
-    # The products' derivative with respect to the mean is 0, for the differences' sum is.
-    return mean, flat - tf.cast(tf.stop_gradient(mean), flat.dtype)[:, tf.newaxis]
+        return moments_gradient(activations, mean, 2.0 * of_products, of_mean, kernel=self._kernel)
 
 
 def _rank(positions: Sequence[Any]) -> int | tf.Tensor:

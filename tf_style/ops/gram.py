@@ -10,7 +10,7 @@ from tensorflow.python.eager import record  # There is no public API for `record
 from tf_style.errors import InputError
 from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
 
-__all__ = ["KernelInfo", "gram_loss", "gram_matrix", "kernel_info"]
+__all__ = ["KernelInfo", "checked", "flat", "gram_gradient", "gram_loss", "gram_matrix", "kernel_info"]
 
 
 @tf.autograph.experimental.do_not_convert
@@ -29,7 +29,7 @@ def gram_matrix(features: tf.Tensor, *, kernel: str = "auto") -> tf.Tensor:
       InputError: If the features have another rank or dtype, or no position, or if the custom op is
         asked for where it cannot run.
     """
-    features = _checked(features)
+    features = checked(features)
     if ops := custom_ops(kernel, has_gpu_kernel=True):
         return ops.tf_style_gram(features=features)
     return _stock_gram(features)
@@ -57,7 +57,7 @@ def gram_loss(
     Raises:
       InputError: As `gram_matrix` does, and if the target does not fit the features.
     """
-    features = _checked(features)
+    features = checked(features)
     target = tf.convert_to_tensor(target, tf.float32)
     scale = tf.convert_to_tensor(scale, tf.float32)
     _check_target(features, target)
@@ -66,10 +66,46 @@ def gram_loss(
     return _stock_gram_loss(features, target, scale)
 
 
+@tf.autograph.experimental.do_not_convert
+def gram_gradient(
+    features: tf.Tensor, matrix: tf.Tensor, row: tf.Tensor | None = None, *, kernel: str = "auto"
+) -> tf.Tensor:
+    """F D + r at each position: the gradient of what depends on Gram matrices, and on means.
+
+    Args:
+      features: F, float32 or bfloat16 [batch, positions, channels] or [batch, height, width, channels].
+      matrix: D, float32 or as the features, [batch, channels, channels]: it is rounded to their dtype.
+        For a function L of the Gram matrices it is dL/dG and its transpose together.
+      row: r, float32 [batch, channels]; None for 0.
+      kernel: As for `gram_matrix`.
+
+    Returns:
+      Of the features' shape and dtype.
+
+    Raises:
+      InputError: As `gram_matrix` does, and if matrix or row do not fit the features.
+    """
+    features = checked(features)
+    matrix = tf.cast(matrix, features.dtype)
+    rows = [] if row is None else [tf.convert_to_tensor(row, tf.float32)]
+    batch, channels = features.shape[0], features.shape[-1]
+    if not matrix.shape.is_compatible_with([batch, channels, channels]):
+        raise _fit_error("matrix", "[batch, channels, channels]", features, matrix)
+    for row in rows:
+        if not row.shape.is_compatible_with([batch, channels]):
+            raise _fit_error("row", "[batch, channels]", features, row)
+    if ops := custom_ops(kernel, has_gpu_kernel=True):
+        return ops.tf_style_gram_gradient(features=features, matrix=matrix, row=rows)
+    product = tf.matmul(flat(features), matrix)
+    for row in rows:
+        product = tf.cast(tf.cast(product, tf.float32) + row[:, tf.newaxis], features.dtype)
+    return tf.reshape(product, tf.shape(features))
+
+
 def _stock_gram(features: tf.Tensor) -> tf.Tensor:
     # A product of bfloat16 would round its sums to 8 bits as well, and G - target with them.
-    flat = tf.cast(_flat(features), tf.float32)
-    return tf.matmul(flat, flat, transpose_a=True)
+    positions = tf.cast(flat(features), tf.float32)
+    return tf.matmul(positions, positions, transpose_a=True)
 
 
 def _stock_gram_loss(features: tf.Tensor, target: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -97,8 +133,7 @@ def _stock_gram_loss_gradient(op: tf.Operation, *upstream: tf.Tensor):
 def _stock_gradients(inputs: Sequence[tf.Tensor], upstream: tf.Tensor, *_: tf.Tensor | None):
     features, difference, scale = inputs[1:]
     derivative = 2.0 * scale * (difference + tf.linalg.matrix_transpose(difference))
-    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
-    return [None, _scaled(tf.reshape(product, tf.shape(features)), upstream), None, None]
+    return [None, _scaled(gram_gradient(features, derivative, kernel="stock"), upstream), None, None]
 
 
 @tf.RegisterGradient("TfStyle>GramLoss")
@@ -110,8 +145,16 @@ def _gram_loss_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor):
 def _gram_gradient(op: tf.Operation, upstream: tf.Tensor):
     features = op.inputs[0]
     derivative = upstream + tf.linalg.matrix_transpose(upstream)
-    product = tf.matmul(_flat(features), tf.cast(derivative, features.dtype))
-    return tf.reshape(product, tf.shape(features))
+    return gram_gradient(features, derivative)
+
+
+@tf.RegisterGradient("TfStyle>GramGradient")
+def _gram_gradient_gradient(op: tf.Operation, upstream: tf.Tensor):
+    features, matrix, *rows = op.inputs
+    of_features = gram_gradient(upstream, tf.linalg.matrix_transpose(matrix))
+    of_matrix = tf.matmul(flat(features), flat(upstream), transpose_a=True)
+    of_row = tf.reduce_sum(tf.cast(flat(upstream), tf.float32), axis=1)
+    return [of_features, of_matrix, *[of_row for _ in rows]]
 
 
 def _scaled(gradient: tf.Tensor, upstream: tf.Tensor) -> Any:
@@ -128,14 +171,16 @@ def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _flat(features: tf.Tensor) -> tf.Tensor:
+def flat(features: tf.Tensor) -> tf.Tensor:
+    """Features [batch, positions, channels] of either shape that `gram_matrix` takes."""
     if features.shape.rank == 3:
         return features
     shape = tf.shape(features)
     return tf.reshape(features, [shape[0], shape[1] * shape[2], shape[3]])
 
 
-def _checked(features: tf.Tensor) -> tf.Tensor:
+def checked(features: tf.Tensor) -> tf.Tensor:
+    """Features as a tensor; an `InputError` if they are none."""
     features = tf.convert_to_tensor(features)
     if features.dtype not in (tf.float32, tf.bfloat16):
         raise InputError(f"features must be float32 or bfloat16. Received: dtype={features.dtype.name}")
@@ -154,10 +199,13 @@ def _checked(features: tf.Tensor) -> tf.Tensor:
 
 def _check_target(features: tf.Tensor, target: tf.Tensor) -> None:
     batch, channels = features.shape[0], features.shape[-1]
-    square = tf.TensorShape([None, channels, channels])
-    fits = square.is_compatible_with(target.shape)
+    fits = target.shape.is_compatible_with([None, channels, channels])
     if not fits or (target.shape.rank and batch and target.shape[0] not in (None, 1, batch)):
-        raise InputError(
-            "target must have shape [1 or batch, channels, channels] for features of "
-            f"shape={features.shape}. Received: shape={target.shape}"
-        )
+        raise _fit_error("target", "[1 or batch, channels, channels]", features, target)
+
+
+def _fit_error(name: str, expected: str, features: tf.Tensor, given: tf.Tensor) -> InputError:
+    return InputError(
+        f"{name} must have shape {expected} for features of shape={features.shape}. "
+        f"Received: shape={given.shape}"
+    )

@@ -62,8 +62,8 @@ def estimate(
     preset = inputs.preset
     pixels = factor * inputs.height * inputs.width
     layers = layers_up_to(preset.layers)
-    # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward. Moments keep
-    # the centred activations in its place, and a few matrices [N, N], of a MiB each, do not matter.
+    # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward, and those
+    # of moments are all there when going back begins. A few matrices [N, N], a MiB each, do not matter.
     kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
