@@ -19,6 +19,7 @@ from tf_style.optimize.lbfgs_step import LbfgsUpdate, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer import pyramid
 from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
 from tf_style.transfer.settings import Settings, is_file_name
 
@@ -207,8 +208,7 @@ class Stylizer(tf.Module):
             start = tf.cond(
                 index == 0,
                 lambda: self._start(here),
-                # The picture below, with what the contents have in detail.
-                lambda: here + tf.image.resize(state.position - below, tf.shape(here)[1:3], "bicubic"),
+                lambda: enlarged(state.position, below, here),
             )
             ratio = tf.cast(height * width / tf.reduce_prod(size), tf.float32)
             of_size = pyramid.size_factors(self.preset, ratio)

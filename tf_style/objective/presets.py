@@ -202,7 +202,7 @@ PRESETS: dict[str, Preset] = {
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's with average pooling and a bolder style",
         # TODO
-        content_weight=0.5,
+        content_weight=0.35,
         content_unit="relative",
         pooling="average",
         pooling_gain=2.0,

@@ -38,7 +38,7 @@ def fourier_preconditioner(*, square_root: bool = False) -> Callable[[tf.Tensor]
 
     def apply(images: tf.Tensor) -> tf.Tensor:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        factors = 1.0 / _curvatures(_frequencies(height, width))
+        factors = 1.0 / _curvatures(frequencies(height, width))
         factors = tf.cast(tf.sqrt(factors) if square_root else factors, tf.complex64)
         planes = tf.einsum("bhwc,kc->bkhw", images, axes)
         spectrum = factors * tf.signal.rfft2d(planes)
@@ -48,7 +48,7 @@ def fourier_preconditioner(*, square_root: bool = False) -> Callable[[tf.Tensor]
     return apply
 
 
-def _frequencies(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def frequencies(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Those of `rfft2d`'s entries, float32 [height, width // 2 + 1], cycles a pixel."""
     down = tf.range(height)
     down = tf.cast(tf.minimum(down, height - down), tf.float32) / tf.cast(height, tf.float32)

@@ -24,6 +24,7 @@ from tf_style.optimize import make_minimizer
 from tf_style.optimize.status import Status
 from tf_style.transfer import memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
 from tf_style.transfer.pyramid import Level
@@ -242,8 +243,7 @@ class StyleTransfer:
         size = (above.level.height, above.level.width)
         if here.content is None or above.content is None:
             return tf.image.resize(self.image, size, "bicubic")
-        change = self.image - _batch(here.content)
-        return _batch(above.content) + tf.image.resize(change, size, "bicubic")
+        return enlarged(self.image, _batch(here.content), _batch(above.content))
 
     def _run_level(
         self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]

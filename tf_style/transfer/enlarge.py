@@ -1,0 +1,36 @@
+"""Where a size begins: the picture of the size below, enlarged."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_style.optimize.preconditioner import frequencies
+
+# Cycles a pixel, from where the content's detail is taken less and less, and from where not at all. The
+# network hardly sees what is finer, so a photograph's noise and the marks of its compression would stay:
+# see benchmarks/quality.py's noise and peaks.
+LAST_WHOLE, FIRST_NONE = 0.3, 0.4
+
+
+def enlarged(picture: tf.Tensor, content_below: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+    """The picture so far at the next size, with what the content has in detail.
+
+    Args:
+      picture: float32 [batch, height, width, 3].
+      content_below: The content at that size.
+      content: At the next size.
+
+    Returns:
+      Shaped as `content`.
+    """
+    size = tf.shape(content)[1:3]
+    detail = content - tf.image.resize(content_below, size, "bicubic")
+    return tf.image.resize(picture, size, "bicubic") + _without_finest(detail)
+
+
+def _without_finest(images: tf.Tensor) -> tf.Tensor:
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    place = (frequencies(height, width) - LAST_WHOLE) / (FIRST_NONE - LAST_WHOLE)
+    passed = 0.5 + 0.5 * tf.cos(np.pi * tf.clip_by_value(place, 0.0, 1.0))
+    spectrum = tf.signal.rfft2d(tf.transpose(images, [0, 3, 1, 2]))
+    filtered = tf.signal.irfft2d(tf.cast(passed, spectrum.dtype) * spectrum, [height, width])
+    return tf.ensure_shape(tf.transpose(filtered, [0, 2, 3, 1]), images.shape)
