@@ -19,7 +19,7 @@ FLOORS = (
     ("objective",),
     ("network", "optimize", "images"),
     ("ops",),
-    ("files", "host"),
+    ("files", "forks", "host", "keras_on_tensorflow"),
     ("errors", "_version"),
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
@@ -38,6 +38,7 @@ WITHOUT_TENSORFLOW = (
     "commands.stylize_run",
     "errors",
     "files",
+    "forks",
     "host",
     "images.colour",
     "images.picture",

@@ -103,7 +103,7 @@ class Lbfgs:
     @property
     def value(self) -> float:
         """The loss at the position; infinite before the first evaluation."""
-        return float(self._state.value)
+        return float(self._state.value) if bool(self._state.evaluated) else float("inf")
 
     @property
     def evaluations_since(self) -> int:
@@ -186,7 +186,9 @@ class Lbfgs:
             return state.rejected_first_step[0], f, g
 
         state = self._read()
-        return tf.while_loop(should_go_on, go_on, (False, state.value, state.gradient))
+        # A tensor, or eagerly Python's `~` would make -1 of it.
+        start = (tf.constant(False), state.value, state.gradient)
+        return tf.while_loop(should_go_on, go_on, start)
 
     # A search is rare and runs eagerly: tracing one takes longer than all that it computes.
     def _take_search_step(self, unit_f: tf.Tensor, unit_g: tf.Tensor) -> None:
