@@ -24,7 +24,7 @@ from tf_style import (
 )
 from tf_style.images.picture import resize
 from tf_style.network.weights import load_for
-from tf_style.serve.export import _StatelessFeatures
+from tf_style.serve.packed_weights import StatelessFeatures
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.
@@ -197,13 +197,13 @@ def test_weights_go_to_their_variables_by_name_and_shape():
     variables = network.model.non_trainable_variables
     values = {variable.path: tf.constant(variable.value) for variable in reversed(variables)}
     expected = network(image)
-    found = _StatelessFeatures(network, values)(image)
+    found = StatelessFeatures(network, values)(image)
     for name in preset.layers:
         np.testing.assert_array_equal(found[name], expected[name])
     one, *_, other = values
     for wrong in ({**values, one: values[other]}, {other: values[other]}):
         with pytest.raises(ValueError, match=r"variables are .* Received"):
-            _StatelessFeatures(network, wrong)
+            StatelessFeatures(network, wrong)
 
 
 SESSION = """
