@@ -90,6 +90,14 @@ def test_arrows_go_down(module):
         assert other == room or floor(other) > floor(room), f"{module} imports {imported}"
 
 
+def test_keras_comes_from_one_module_which_sees_to_its_backend():
+    users = [module for module, path in MODULES.items() if "import keras\n" in path.read_text()]
+    assert "keras_on_tensorflow" in users
+    for module in users:
+        lines = [line.strip() for line in MODULES[module].read_text().splitlines()]
+        assert ("import keras" in lines) == (module == "keras_on_tensorflow"), module
+
+
 def test_modules_without_tensorflow_load_without_it():
     assert set(WITHOUT_TENSORFLOW) <= set(MODULES)
     code = f"""

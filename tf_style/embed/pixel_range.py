@@ -49,5 +49,5 @@ def check_scale(pictures: tf.Tensor) -> None:
             "Pictures are floats in 0..1, as tf.image.convert_image_dtype makes them. "
             f"Received: dtype={pictures.dtype.name}"
         )
-    if tf.executing_eagerly() and (most := float(tf.reduce_max(pictures))) > _MOST:
+    if tf.executing_eagerly() and (most := float(tf.cast(tf.reduce_max(pictures), tf.float32))) > _MOST:
         raise InputError(f"{_EXPECTED} Received: values up to {most:g}")
