@@ -4,6 +4,9 @@ Under all others the package works: it names its dtypes and data formats and hol
 not finite, rather than rely on defaults that a host program may change.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from tf_style.errors import InputError
@@ -17,6 +20,25 @@ def check_process_settings() -> None:
     """
     if problem := _problem():
         raise InputError(f"tf_style needs TensorFlow as version 2 has it by default: {problem}.")
+
+
+@contextlib.contextmanager
+def numerics_unchecked() -> Iterator[None]:
+    """Keeps `tf.debugging.enable_check_numerics` from what compares with infinities of its own.
+
+    That is TensorFlow Probability's line search: operations made here, eagerly or in a graph, are not
+    checked.
+    """
+    # There is no public function that would suspend it.
+    from tensorflow.python.eager import context
+
+    current = context.context()
+    before = current.invoking_op_callbacks
+    current.invoking_op_callbacks = True
+    try:
+        yield
+    finally:
+        current.invoking_op_callbacks = before
 
 
 def _problem() -> str:

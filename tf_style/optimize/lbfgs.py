@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import tensorflow as tf
 
 from tf_style.ops.multi_vector import dot
+from tf_style.ops.process_settings import numerics_unchecked
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import MAX_BACKTRACKS, LbfgsUpdate, decreases, is_finite
 from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
@@ -247,13 +248,14 @@ class Lbfgs:
             return point_at(t, *self._update.evaluate(state.position + t * direction))
 
         one = tf.ones([], slope.dtype)
-        found = linesearch.hager_zhang(
-            evaluate_at,
-            initial_step_size=one,
-            value_at_initial_step=point_at(one, unit_f, unit_g),
-            value_at_zero=point_at(0 * one, state.value, state.gradient),
-            max_iterations=MAX_SEARCH_ITERATIONS,
-        )
+        with numerics_unchecked():
+            found = linesearch.hager_zhang(
+                evaluate_at,
+                initial_step_size=one,
+                value_at_initial_step=point_at(one, unit_f, unit_g),
+                value_at_zero=point_at(0 * one, state.value, state.gradient),
+                max_iterations=MAX_SEARCH_ITERATIONS,
+            )
         return found.left, num_evaluations
 
 
