@@ -17,7 +17,7 @@ from tf_style.network.architecture import LAYERS, ConvLayer, NetworkSpec, layers
 # Where `keras.applications` has VGG19's weights from, where it keeps them, and their MD5.
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
 _IMAGENET_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-_IMAGENET = {"cache_subdir": "models", "file_hash": "253f8cb515780f3b799900260a226db6"}
+_IMAGENET_MD5 = "253f8cb515780f3b799900260a226db6"
 
 # (kernel [3, 3, in_channels, channels], bias [channels]), float32, by the layer's name.
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -162,7 +162,12 @@ def _load_imagenet(layers: Sequence[ConvLayer]) -> Weights:
 
     # The file alone: Keras's model of it would take up what a program has set for all models.
     try:
-        path = keras.utils.get_file(_IMAGENET_NAME, origin=_IMAGENET_URL + _IMAGENET_NAME, **_IMAGENET)
+        path = keras.utils.get_file(
+            _IMAGENET_NAME,
+            origin=_IMAGENET_URL + _IMAGENET_NAME,
+            cache_subdir="models",
+            file_hash=_IMAGENET_MD5,
+        )
     except Exception as error:  # Keras raises a plain Exception where the download fails.
         raise InputError(
             f"Keras could not download the weights 'imagenet': {_first_line(error)}. "
