@@ -1,6 +1,7 @@
 """What an export is tried on before it is put in place, and what warms a server up."""
 
 import itertools
+import re
 
 import tensorflow as tf
 
@@ -41,4 +42,7 @@ def make_one(signatures: Signatures, side: int) -> None:
     try:
         signatures.optimized(contents, signatures.own_styles(), 1)
     except tf.errors.InvalidArgumentError as error:
-        raise InputError(f"Every request to the export would fail: {error.message}") from error
+        # TensorFlow says first, over many lines, where in the graph it was.
+        found = re.search(r"assertion failed: \[(.*?)\]", error.message)
+        reason = found[1] if found else error.message.splitlines()[-1]
+        raise InputError(f"Every request to the export would fail: {reason}.") from error
