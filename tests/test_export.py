@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -24,12 +25,13 @@ from tf_style import (
 )
 from tf_style.images.picture import resize
 from tf_style.network.weights import load_for
-from tf_style.serve.export import _StatelessFeatures
+from tf_style.serve.packed_weights import StatelessFeatures
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.
 STYLE = str(ROOT / "examples" / "chelsea.jpg")
 SIZE, ITERATIONS = 48, 5
+SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",)}
 
 
 def encoded(pixels, format="PNG", **options) -> bytes:
@@ -122,8 +124,10 @@ def test_iterations_are_an_input_with_a_bound(signatures, content):
     ]
     assert not np.array_equal(*pictures)
     for number in (0, 21):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="iterations are from 1 to 20"):
-            call(stylize, image_bytes=[data], iterations=[number])
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="image 1: iterations are from 1 to 20"
+        ):
+            call(stylize, image_bytes=[data, data], iterations=[20, number])
     with pytest.raises(tf.errors.InvalidArgumentError, match="one number of iterations"):
         call(stylize, image_bytes=[data], iterations=[1, 1])
 
@@ -141,7 +145,8 @@ def bad_files(content):
         "bomb": (header + png[24:], "has more than"),
         "PNG without pixels": (png[:33], "is damaged"),
         "zero bytes after the mark": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is damaged"),
-        "too small": (encoded(content[:1]), "16 pixels in each direction"),
+        "too small": (encoded(content[:1]), "image 1 at 48 x 1 pixels is too small"),
+        "too narrow": (encoded(np.tile(content, (20, 1, 1))[:, :10]), "image 1 at 1 x 48 pixels"),
     }
 
 
@@ -151,10 +156,29 @@ def test_a_bad_picture_is_named_and_the_next_request_works(signatures, content, 
     good = encoded(content)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
         call(signatures["serving_default"], image_bytes=[good, data])
-    if "pixels in each" not in message:
-        assert "image 1" in str(error.value)
+    # By its name, which only the look at all of them gives, before the first is worked on.
+    assert "image 1" in str(error.value)
     made = call(signatures["serving_default"], image_bytes=[good])["stylized_bytes"]
     assert decoded(made[0]).shape == (36, 48, 3)
+
+
+def test_all_of_a_pair_is_looked_at_before_work(signatures, content):
+    good = encoded(content)
+    narrow = encoded(np.zeros([600, 10, 3], np.uint8))
+    pair = signatures["stylize_pair"]
+    for style, message in ((good[:200], "style 1 is damaged"), (narrow, "style 1 at .* is too small")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call(pair, content_bytes=[good, good], style_bytes=[good, style])
+    # Too many are refused before a style is decoded, which these would not be.
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 64 images"):
+        call(pair, content_bytes=[b""] * 65, style_bytes=[b""] * 65)
+
+
+def test_a_photograph_is_turned_upright(signatures, content):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = call(signatures["serving_default"], image_bytes=[encoded(content, "JPEG", exif=exif)])
+    assert decoded(made["stylized_bytes"][0]).shape == (48, 36, 3)
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded(signatures, content):
@@ -197,13 +221,13 @@ def test_weights_go_to_their_variables_by_name_and_shape():
     variables = network.model.non_trainable_variables
     values = {variable.path: tf.constant(variable.value) for variable in reversed(variables)}
     expected = network(image)
-    found = _StatelessFeatures(network, values)(image)
+    found = StatelessFeatures(network, values)(image)
     for name in preset.layers:
         np.testing.assert_array_equal(found[name], expected[name])
     one, *_, other = values
     for wrong in ({**values, one: values[other]}, {other: values[other]}):
         with pytest.raises(ValueError, match=r"variables are .* Received"):
-            _StatelessFeatures(network, wrong)
+            StatelessFeatures(network, wrong)
 
 
 SESSION = """
@@ -246,13 +270,14 @@ def test_tensorflows_own_program_runs_it(folder, content, tmp_path, expected):
     assert "does not contain the default denylisted ops" in done.stdout
 
 
-def test_versions_are_numbers_and_never_written_over(tmp_path):
+def test_versions_are_numbers_and_never_written_over(tmp_path, folder):
     output = tmp_path / "stylize"
     options = {"size": 32, "iterations": 1}
-    first = export_saved_model(STYLE, output, **options)
+    first = output / "1"
+    shutil.copytree(folder, first)
     second = export_saved_model(STYLE, output, version=7, **options)
     third = export_saved_model(STYLE, output, **options)
-    assert [path.name for path in (first, second, third)] == ["1", "7", "8"]
+    assert [path.name for path in (second, third)] == ["7", "8"]
     before = (first / "saved_model.pb").read_bytes()
     with pytest.raises(InputError, match="has a version 1 already"):
         export_saved_model(STYLE, output, version=1, **options)
@@ -268,11 +293,19 @@ def test_versions_are_numbers_and_never_written_over(tmp_path):
         ({"version": 0}, "version is 1 or more"),
         ({"levels": 2}, "levels"),
         ({"init": "nowhere.png"}, "starts from"),
+        # Not in a square of 96 x 96 pixels, in which 600 x 10 are 744 x 12.
+        ({"style": np.zeros([10, 600, 3], np.uint8), "size": 96}, "style image is too small.*744 x 12"),
+        # Found on trial: the loss is infinite.
+        (
+            {"style_weight": 1e38, "size": 32, **SHALLOW},
+            "Every request .* fail: the loss or its .* not a finite number",
+        ),
     ],
 )
 def test_wrong_requests_leave_nothing(tmp_path, options, message):
-    with pytest.raises(InputError, match=message):
-        export_saved_model(STYLE, tmp_path / "stylize", **options)
+    with pytest.raises(InputError, match=message) as error:
+        export_saved_model(output=tmp_path / "stylize", **{"style": STYLE, **options})
+    assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("objective",),
     ("network", "optimize", "images"),
     ("ops",),
-    ("files", "host"),
+    ("files", "forks", "host", "keras_on_tensorflow"),
     ("errors", "_version"),
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
@@ -38,6 +38,7 @@ WITHOUT_TENSORFLOW = (
     "commands.stylize_run",
     "errors",
     "files",
+    "forks",
     "host",
     "images.colour",
     "images.colour_tags",
@@ -92,6 +93,14 @@ def test_arrows_go_down(module):
     for imported in imports(MODULES[module]):
         other = imported.split(".")[0]
         assert other == room or floor(other) > floor(room), f"{module} imports {imported}"
+
+
+def test_keras_comes_from_one_module_which_sees_to_its_backend():
+    users = [module for module, path in MODULES.items() if "import keras\n" in path.read_text()]
+    assert "keras_on_tensorflow" in users
+    for module in users:
+        lines = [line.strip() for line in MODULES[module].read_text().splitlines()]
+        assert ("import keras" in lines) == (module == "keras_on_tensorflow"), module
 
 
 def test_modules_without_tensorflow_load_without_it():

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_style import (
     PRESETS,
@@ -69,9 +70,10 @@ def test_a_dtype_policy_is_the_networks_precision(pictures):
     exact = VggFeatures(("conv1_1",))(pictures)["conv1_1"]
     rounded = layer(pictures)["conv1_1"]
     assert rounded.dtype == tf.bfloat16
-    # bfloat16 has 8 bits: each of 27 products and their sum is off by 2**-8 at most.
-    error = np.abs(tf.cast(rounded, tf.float32) - exact).mean()
-    assert 0 < error < 2**-6 * np.abs(exact).mean()
+    # The first layer multiplies in float32 what was not rounded before: one rounding, at its end.
+    np.testing.assert_array_equal(
+        tf.cast(rounded, tf.float32), tf.cast(tf.cast(exact, tf.bfloat16), tf.float32)
+    )
     with pytest.raises(InputError, match="float32 or bfloat16"):
         VggFeatures(dtype="float16")
 
@@ -103,6 +105,39 @@ def test_in_a_functional_model():
     model = keras.Model(inputs, GramMatrix()(VggFeatures(("conv2_1",))(inputs)["conv2_1"]))
     assert model.output_shape == (None, 128, 128)
     assert model(np.zeros([2, 20, 24, 3], np.float32)).shape == (2, 128, 128)
+
+
+def test_a_model_of_the_layers_is_exported_in_stock_operations(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, GramMatrix()(VggFeatures(("conv1_2",))(inputs)["conv1_2"]))
+    model.export(str(tmp_path), verbose=False)
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert "Conv2D" in {node.op for node in nodes}
+    assert not [node.op for node in nodes if "TfStyle" in node.op]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_activations_of_other_dtypes_are_summed_in_float32(dtype):
+    x = np.random.default_rng(0).uniform(0, 200, (1, 30, 40, 16)).astype(dtype)
+    found = GramMatrix(normalize=False)(x)
+    assert found.dtype == tf.float32
+    flat = np.float64(x).reshape(1200, 16)
+    # Beyond float16's 65504; sums of 1200 products in float32.
+    np.testing.assert_allclose(found[0], flat.T @ flat, rtol=1e-5)
+
+
+def test_pixels_on_another_scale_are_refused(pictures):
+    layer = VggFeatures(("conv1_1",))
+    loss = PerceptualLoss(np.uint8(255 * pictures[0]), size=None, **SHALLOW)
+    for use in (layer, lambda x: loss(x, pictures), lambda x: loss(pictures, x)):
+        with pytest.raises(InputError, match=r"in 0\.\.1: divide"):
+            use(255 * pictures)
+    with pytest.raises(InputError, match="Received: dtype=uint8"):
+        layer(np.uint8(255 * pictures))
+    # What a network makes at first may be anything.
+    assert np.isfinite(loss(pictures, 3 * pictures - 1))
 
 
 @pytest.mark.parametrize("make", [lambda x: x, remade])

@@ -70,6 +70,23 @@ MINIMA = {
 }
 
 
+@pytest.fixture
+def checked_numerics():
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+@pytest.mark.parametrize("make", [Lbfgs, TfpLbfgs])
+def test_holds_no_number_that_is_not_finite(checked_numerics, make):
+    evaluate, x = Counted(himmelblau), position(1.0, 1.0)
+    minimizer = make(evaluate, x, first_step=0.5)
+    minimizer.run(20)
+    np.testing.assert_allclose(x, [3.0, 2.0], atol=1e-6)
+    # One a step and one of the start would be 21: there was a search, which compares with infinity.
+    assert int(evaluate.evaluations) > minimizer.iterations + 1
+
+
 @pytest.mark.parametrize("name", MINIMA)
 def test_finds_known_minima(name):
     function, start, minimum, max_evaluations = MINIMA[name]

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.
 STYLE = str(ROOT / "examples" / "chelsea.jpg")
 ITERATIONS = 8
+SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",), "precision": "float32"}
 
 
 def picture(name: str, height: int, width: int) -> np.ndarray:
@@ -172,6 +173,36 @@ def test_other_datasets_are_refused(dataset, message):
 def test_settings_without_a_meaning_in_a_graph_are_refused(settings):
     with pytest.raises(InputError):
         Stylizer(STYLE, **settings)
+
+
+OTHER_PIXELS = {"0..255": (255, 0), "-1..1": (2, -1), "NaN": (np.nan, 0), "infinity": (1, np.inf)}
+
+
+@pytest.mark.parametrize(("factor", "shift"), OTHER_PIXELS.values(), ids=OTHER_PIXELS)
+def test_pixels_on_another_scale_are_refused(stylizer, contents, factor, shift):
+    pixels = np.float32(factor * contents[:1] + shift)
+    for arguments in ((pixels,), (contents[:1], [pixels])):
+        with pytest.raises(InputError, match=r"finite and in 0\.\.1"):
+            stylizer(*arguments)
+
+
+def test_a_dataset_of_pixels_on_another_scale_is_refused_but_overshoot_is_not(contents):
+    pixels = tf.data.Dataset.from_tensors(255 * contents[0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"finite and in 0\.\.1"):
+        list(stylize_dataset(pixels, STYLE, iterations=1, **SHALLOW))
+    resampled = tf.constant(1.2 * contents[:1] - 0.1)
+    assert np.isfinite(Stylizer(STYLE, iterations=1, **SHALLOW)(resampled)).all()
+
+
+def test_sizes_that_cannot_work_are_refused(stylizer, contents):
+    """As docs/beam.md says of a picture that is too small."""
+    with pytest.raises(InputError, match="picture is too small.* 64 x 9 pixels"):
+        stylizer(contents[:1, :9])
+    with pytest.raises(InputError, match="style image is too small"):
+        stylizer(contents[:1], [np.zeros([1, 10, 600, 3], np.float32)])
+    resizing = Stylizer(STYLE, size=64, size_of="short", iterations=1, **SHALLOW)
+    with pytest.raises(InputError, match="picture is too large.*100000000 x 64 pixels"):
+        resizing(np.zeros([1, 1, 3_000_000, 3], np.float32))
 
 
 @pytest.mark.parametrize("contents", [np.zeros([32, 32, 3], np.float32), np.zeros([1, 32, 32, 3])])

@@ -1,7 +1,6 @@
 """The weights: the embedded ones, Keras's files, what is refused, and normalisation."""
 
 import io
-import types
 import zipfile
 
 import h5py
@@ -240,40 +239,35 @@ def test_refuses_a_truncated_file(tmp_path):
 
 
 def test_a_failed_download_is_one_line(monkeypatch):
-    def fail(**_):
+    def fail(*_, **__):
         raise Exception("URL fetch failure on https://example.org/vgg.h5\nand more")
 
-    monkeypatch.setattr(keras.applications, "VGG19", fail)
+    monkeypatch.setattr(keras.utils, "get_file", fail)
     with pytest.raises(InputError, match="embedded") as caught:
         weights.load("imagenet")
     assert "\n" not in str(caught.value)
 
 
-class DownloadedModel:
-    """What is needed of Keras's model, with its layers in no order."""
-
-    def __init__(self, arrays):
-        self._arrays = arrays
-
-    def get_layer(self, name):
-        return types.SimpleNamespace(get_weights=lambda: list(self._arrays[name]))
-
-
-def test_the_download_is_read_by_name(monkeypatch):
+def test_the_download_is_read_by_name(monkeypatch, tmp_path):
     expected = random_weights()
+    path = tmp_path / "imagenet.h5"
     requests = []
 
-    def download(**options):
+    def download(name, *, origin, **options):
         requests.append(options)
-        return DownloadedModel(expected)
+        assert origin.endswith(f"/vgg19/{name}")
+        return str(path)
 
-    monkeypatch.setattr(keras.applications, "VGG19", download)
+    monkeypatch.setattr(keras.utils, "get_file", download)
+    write_h5(path, expected)
     loaded = weights.load("imagenet", FIRST)
-    assert requests == [{"include_top": False, "weights": "imagenet"}]
+    # As `keras.applications.VGG19` has it, so that both share a copy.
+    assert requests == [{"cache_subdir": "models", "file_hash": "253f8cb515780f3b799900260a226db6"}]
     for name, arrays in expected.items():
         for received, array in zip(loaded[name], arrays, strict=True):
             assert (received == array).all()
     not_finite(expected)
+    write_h5(path, expected)
     with pytest.raises(InputError, match="imagenet"):
         weights.load("imagenet", FIRST)
 

@@ -10,6 +10,7 @@ watched, paused, saved and restored, and `Stylizer` a pure function of tensors, 
 import importlib
 from typing import TYPE_CHECKING
 
+from tf_style import forks as _forks  # noqa: F401  It has to know of forks from now on.
 from tf_style._version import __version__
 
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.

@@ -67,6 +67,8 @@ def run(
       The exit code: the body's; 1 for a failed run; 2 for a wrong request; 130 after Ctrl-C.
     """
     ensure_stderr()
+    # Before Keras is imported, which reads it once.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     for flag in flags.FLAGS.get_flags_for_module(logging.__name__):
         flag.unparse()  # Of an earlier call in this process.
     configure_output(parser.prog)

@@ -3,12 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import keras
 import tensorflow as tf
 
+from tf_style.embed.pixel_range import check_scale
 from tf_style.embed.stored_config import StoredConfig
 from tf_style.errors import InputError
+from tf_style.keras_on_tensorflow import keras
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
 from tf_style.objective.presets import STYLE_LAYERS
@@ -16,11 +18,50 @@ from tf_style.ops.gram import gram_matrix
 from tf_style.transfer.settings import Settings
 
 
+class _Layer(StoredConfig, keras.Layer):
+    """What the layers have in common: they are part of models that others save, train and run.
+
+    They compute by TensorFlow's own operations, for a model may go where the package's are not. They
+    take inputs as they are: Keras would cast them to the compute dtype first, which rounds pixels in
+    bfloat16 to whole levels, and lets sums overflow in float16.
+    """
+
+    KERNEL = "stock"
+    DTYPES = ("float32", "bfloat16")
+
+    def __init__(self, *, data_format: str, dtype: Any = None, **kwargs):
+        """Prepares the layer.
+
+        Args:
+          data_format: Only "channels_last", whatever Keras's `image_data_format` is.
+          dtype: A policy or dtype that computes in float32 or bfloat16; None for Keras's global policy
+            if it does, or else float32.
+          **kwargs: As for `keras.Layer`.
+
+        Raises:
+          InputError: If the data format or the dtype is another.
+        """
+        if data_format != "channels_last":
+            raise InputError(
+                "data_format is 'channels_last': transpose the pictures to [batch, height, width, "
+                f"channels]. Received: {data_format!r}"
+            )
+        if dtype is None and keras.config.dtype_policy().compute_dtype not in self.DTYPES:
+            dtype = "float32"
+        super().__init__(dtype=dtype, **{"autocast": False, **kwargs})
+        if self.compute_dtype not in self.DTYPES:
+            raise InputError(
+                f"{type(self).__name__} computes in float32 or bfloat16: leave dtype out for one of "
+                f"them. Received: dtype={self.compute_dtype}"
+            )
+
+
 @keras.saving.register_keras_serializable("tf_style")
-class VggFeatures(StoredConfig, keras.Layer):
+class VggFeatures(_Layer):
     """VGG-19 from pictures to the rectified activations of some of its layers; frozen.
 
-    Its dtype policy's compute dtype, float32 or bfloat16, is the network's.
+    Its dtype policy's compute dtype, float32 or bfloat16, is the network's; under a global policy of
+    another it is float32.
     """
 
     def __init__(
@@ -49,22 +90,16 @@ class VggFeatures(StoredConfig, keras.Layer):
           **kwargs: As for `keras.Layer`.
 
         Raises:
-          InputError: If a name is unknown or the weights cannot be read.
+          InputError: If a name is unknown, the weights cannot be read, or the dtype is another.
         """
-        super().__init__(trainable=False, **{key: kwargs[key] for key in kwargs if key != "trainable"})
-        _check_data_format(data_format)
-        if self.compute_dtype not in ("float32", "bfloat16"):
-            raise InputError(
-                f"VggFeatures computes in float32 or bfloat16. Received: dtype={self.compute_dtype}"
-            )
+        super().__init__(data_format=data_format, **{**kwargs, "trainable": False})
         Settings(pooling=pooling, padding=padding)  # Refuses other words.
         if not 0 < pooling_gain < math.inf:
             raise InputError(f"pooling_gain is a number above 0. Received: {pooling_gain!r}")
         spec = _Spec(tuple(layers), pooling, padding, normalize, float(pooling_gain))
         self._config = {**vars(spec), "weights": weights, "data_format": data_format}
-        # The layer is part of models that others may save, and run where our op is not.
         self._features = Features(
-            spec, load_for(spec, weights), precision=self.compute_dtype, kernel="stock"
+            spec, load_for(spec, weights), precision=self.compute_dtype, kernel=self.KERNEL
         )
         self.network = self._features.model
 
@@ -72,12 +107,17 @@ class VggFeatures(StoredConfig, keras.Layer):
         """Rectified activations by layer.
 
         Args:
-          pictures: [batch, height, width, 3], RGB, 0..1.
+          pictures: [batch, height, width, 3], RGB, floats in 0..1.
 
         Returns:
           For each of the names given [batch, height / stride, width / stride, channels] in the compute
           dtype.
+
+        Raises:
+          InputError: If the pictures are integers, or far beyond 0..1. In a graph, where values are not
+            known, pixels in 0..255 are taken as very bright ones.
         """
+        check_scale(pictures)
         # The mean is taken off in float32: bfloat16 would round the picture to whole levels.
         return self._features(255.0 * tf.cast(pictures, tf.float32))
 
@@ -94,8 +134,8 @@ class _Spec:
 
 
 @keras.saving.register_keras_serializable("tf_style")
-class GramMatrix(StoredConfig, keras.Layer):
-    """The Gram matrix of each picture's activations, by the fused op where it runs."""
+class GramMatrix(_Layer):
+    """The Gram matrix of each picture's activations, summed in float32."""
 
     def __init__(self, *, normalize: bool = True, data_format: str = "channels_last", **kwargs):
         """Prepares the layer.
@@ -106,31 +146,24 @@ class GramMatrix(StoredConfig, keras.Layer):
           data_format: Only "channels_last".
           **kwargs: As for `keras.Layer`.
         """
-        super().__init__(**kwargs)
-        _check_data_format(data_format)
+        super().__init__(data_format=data_format, **kwargs)
         self._config = {"normalize": normalize, "data_format": data_format}
 
     def call(self, activations: tf.Tensor) -> tf.Tensor:
         """G, or G / M.
 
         Args:
-          activations: [batch, height, width, channels], float32 or bfloat16.
+          activations: [batch, height, width, channels], floats.
 
         Returns:
           float32 [batch, channels, channels].
         """
-        gram = gram_matrix(activations)
+        if activations.dtype not in self.DTYPES:
+            activations = tf.cast(activations, tf.float32)
+        gram = gram_matrix(activations, kernel=self.KERNEL)
         return gram / num_positions(activations) if self._config["normalize"] else gram
 
     def compute_output_spec(self, activations: keras.KerasTensor) -> keras.KerasTensor:
         """Shape and dtype of the output."""
         batch, channels = activations.shape[0], activations.shape[-1]
         return keras.KerasTensor((batch, channels, channels), dtype="float32")
-
-
-def _check_data_format(data_format: str) -> None:
-    if data_format != "channels_last":
-        raise InputError(
-            "data_format is 'channels_last': transpose the pictures to [batch, height, width, "
-            f"channels]. Received: {data_format!r}"
-        )

@@ -5,15 +5,16 @@ import dataclasses
 import io
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tf_style.embed.pixel_range import check_scale
 from tf_style.embed.stored_config import StoredConfig, stored_format
 from tf_style.errors import InputError
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource, as_picture
+from tf_style.keras_on_tensorflow import keras
 from tf_style.network.architecture import check_size
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
@@ -29,13 +30,31 @@ from tf_style.objective.presets import (
 )
 from tf_style.objective.scales import LossScale
 from tf_style.objective.style_statistic import STATISTICS
+from tf_style.ops.process_settings import check_process_settings
 from tf_style.transfer import format_1
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.settings import SETTING_NAMES, Settings
 
 
+class _Loss(StoredConfig, keras.losses.Loss):
+    """What the losses have in common: they sum in float32, whatever Keras's `floatx` is."""
+
+    def __init__(self, *, dtype: Any = None, **kwargs):
+        """Prepares the loss.
+
+        Args:
+          dtype: What Keras turns both arguments into first, and then their losses; None for float32.
+          **kwargs: As for `keras.losses.Loss`.
+
+        Raises:
+          InputError: If TensorFlow or Keras is set up in a way that is not supported.
+        """
+        check_process_settings()
+        super().__init__(dtype=dtype or "float32", **kwargs)
+
+
 @keras.saving.register_keras_serializable("tf_style")
-class ContentLoss(StoredConfig, keras.losses.Loss):
+class ContentLoss(_Loss):
     """weight * k(N, M) * sum{(F - P)**2} of the activations of one layer (equation 1)."""
 
     def __init__(
@@ -64,12 +83,13 @@ class ContentLoss(StoredConfig, keras.losses.Loss):
         Returns:
           [batch].
         """
+        y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
         scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
         return scale * tf.reduce_sum(tf.square(y_pred - y_true), axis=[1, 2, 3])
 
 
 @keras.saving.register_keras_serializable("tf_style")
-class StyleLoss(StoredConfig, keras.losses.Loss):
+class StyleLoss(_Loss):
     """weight * k(N, M) * d of one layer, with d the distance of two styles as a statistic has it.
 
     For Gram matrices d = sum{(G - A)**2} (equation 4), by the fused op where it runs; for moments it is
@@ -121,6 +141,7 @@ class StyleLoss(StoredConfig, keras.losses.Loss):
         Raises:
           InputError: If matrices are given for moments.
         """
+        y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
         if self._config["statistic"] == "gram":
             is_gram = y_true.shape.rank == 3
             target = y_true if is_gram else self._style.sums(y_true) / num_positions(y_true)
@@ -136,7 +157,7 @@ class StyleLoss(StoredConfig, keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("tf_style")
-class PerceptualLoss(StoredConfig, keras.losses.Loss):
+class PerceptualLoss(_Loss):
     """A preset's whole objective (equation 7) between pictures, in a style: to train with.
 
     In `model.compile(loss=PerceptualLoss("painting.jpg"), jit_compile=False)` and `model.fit(x, x)` it
@@ -200,7 +221,14 @@ class PerceptualLoss(StoredConfig, keras.losses.Loss):
 
         Returns:
           [batch].
+
+        Raises:
+          InputError: If the values of either are known, and far beyond 0..1. In a graph pixels in
+            0..255 are taken as very bright ones, and the loss is huge.
         """
+        y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
+        for pictures in (y_true, y_pred):
+            check_scale(pictures)
         objective = self._objective.with_content(tf.stop_gradient(255.0 * y_true))
         return tf.reduce_sum(objective.parts(255.0 * y_pred), axis=1)
 

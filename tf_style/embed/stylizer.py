@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_style.embed.pixel_range import check_pictures
+from tf_style.embed.working_sizes import WorkingSizes, require
 from tf_style.errors import InputError
+from tf_style.forks import check_not_forked
 from tf_style.images.reading import ImageSource, as_picture
-from tf_style.network.architecture import MEAN_RGB, min_side_px
+from tf_style.network.architecture import MEAN_RGB
 from tf_style.network.features import Features
 from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
@@ -23,7 +26,6 @@ from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
 from tf_style.transfer.settings import Settings, is_file_name
 
-MAX_PIXELS = 100_000_000
 # Fewer than a `StyleTransfer` keeps: a loop in a graph holds the pairs twice.
 HISTORY = 10
 # Settings that have no meaning in a graph, and the one value, or None, that they may have.
@@ -84,6 +86,7 @@ class Stylizer(tf.Module):
         if is_file_name(self.preset.init) or self.preset.init == "style":
             raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
         self._kernel = kernel
+        self.sizes = WorkingSizes(self.preset, settings, has_size=size is not None)
         self.own_styles = [tf.constant(255.0 * pixels[np.newaxis], tf.float32) for pixels in pictures]
         self.features = Features(
             self.preset,
@@ -110,7 +113,8 @@ class Stylizer(tf.Module):
         """Renders a batch.
 
         Args:
-          contents: float32 [batch, height, width, 3], RGB, 0..1; sizes may be known only at run time.
+          contents: float32 [batch, height, width, 3], RGB, finite and in 0..1, but for what resampling
+            overshoots by; sizes may be known only at run time.
           styles: Each likewise [1 or batch, any height, any width, 3]; None for the Stylizer's own.
           iterations: A scalar, of all sizes together; None for the settings'. With fewer iterations
             than sizes the coarsest ones are left out.
@@ -120,18 +124,24 @@ class Stylizer(tf.Module):
           float32 [batch, height, width, 3], RGB, 0..1, resized if the Stylizer has a size.
 
         Raises:
-          InputError: If the contents have another rank or dtype, or strength would have no effect.
-          tf.errors.InvalidArgumentError: If the pictures are too small for the network, or too large,
-            or the strength is not in 0..1.
+          InputError: If the contents or styles have another rank or dtype, or strength would have no
+            effect. Eagerly also if pixels are on another scale or not finite, or if a picture or a
+            style is too small for the network, or too large.
+          tf.errors.InvalidArgumentError: In a graph if these do not hold when it runs; and if the
+            strength is not in 0..1.
         """
-        contents = tf.convert_to_tensor(contents)
-        if contents.dtype != tf.float32 or not contents.shape.is_compatible_with([None, None, None, 3]):
-            raise InputError(
-                "Contents are float32 [batch, height, width, 3] in 0..1. "
-                f"Received: dtype={contents.dtype.name}, shape={contents.shape}"
-            )
+        check_not_forked()
+        contents = _checked(contents, "Contents are float32 [batch, height, width, 3]")
+        if self.size is not None:
+            size = self.sizes.of_picture(tf.shape(contents)[1:3])
+            with tf.control_dependencies(require(self.sizes.requirements(size, (), 1))):
+                contents = tf.identity(contents)
         contents = 255.0 * self.resized(contents)
-        styles = self.own_styles if styles is None else [255.0 * style for style in styles]
+        if styles is None:
+            styles = self.own_styles
+        else:
+            expected = "Styles are float32 [1 or batch, height, width, 3]"
+            styles = [255.0 * _checked(style, expected) for style in styles]
         state = self.optimize(contents, styles, iterations, strength=strength)
         return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
@@ -162,7 +172,9 @@ class Stylizer(tf.Module):
             raise InputError(f"strength would have no effect: {self.why_no_strength}.")
         strength = self.settings.strength if strength is None else strength
         factors = (1.0, 1.0, 1.0) if strength is None else strength_factors(strength)
-        with tf.control_dependencies(self._checks(contents, strength)):
+        sizes = [tf.shape(style)[1:3] for style in styles]
+        requirements = self.sizes.requirements(tf.shape(contents)[1:3], sizes, iterations)
+        with tf.control_dependencies([*require(requirements), *_check_strength(strength)]):
             contents = tf.identity(contents)
 
         def at_one_size(contents: tf.Tensor, start: tf.Tensor, iterations, of_size: Sequence) -> State:
@@ -171,7 +183,7 @@ class Stylizer(tf.Module):
                 features or self.features,
                 self.preset,
                 content=contents,
-                styles=[self._fitted(style, height, width) for style in styles],
+                styles=[self._fitted(style, tf.stack([height, width])) for style in styles],
                 blend=self.settings.style_blend,
                 factors=tf.stack(factors) * tf.stack(of_size),
                 kernel=self._kernel,
@@ -195,22 +207,20 @@ class Stylizer(tf.Module):
         at_one_size: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Sequence], State],
     ) -> State:
         """Optimises at each size from where the one below has ended, in a loop that is traced once."""
-        height, width = (tf.cast(side, tf.float64) for side in _height_and_width(contents))
+        count, sides = self.sizes.levels(tf.shape(contents)[1:3], iterations)
         iterations = tf.cast(iterations, tf.float64)
-        count = pyramid.count_levels(height, width, self.preset, iterations=iterations, xp=tf)
         counts = tf.cast(pyramid.shares(iterations, count, self.preset, tf), tf.int32)
-        heights, widths = (pyramid.sides(side, self.preset, tf) for side in (height, width))
         count = tf.cast(count, tf.int32)
 
         def go_on(index: tf.Tensor, state: State, below: tf.Tensor) -> tuple:
-            size = tf.stack([each[count - 1 - index] for each in (heights, widths)])
+            size = sides[:, count - 1 - index]
             here = tf.clip_by_value(_lanczos(contents, tf.cast(size, tf.int32)), 0.0, 255.0)
             start = tf.cond(
                 index == 0,
                 lambda: self._start(here),
                 lambda: enlarged(state.position, below, here),
             )
-            ratio = tf.cast(height * width / tf.reduce_prod(size), tf.float32)
+            ratio = tf.cast(tf.reduce_prod(sides[:, 0]) / tf.reduce_prod(size), tf.float32)
             of_size = pyramid.size_factors(self.preset, ratio)
             return index + 1, at_one_size(here, start, counts[index], of_size), here
 
@@ -249,44 +259,17 @@ class Stylizer(tf.Module):
         start = tf.constant(MEAN_RGB) + NOISE_STDDEV * noise
         return tf.ensure_shape(tf.broadcast_to(start, tf.shape(contents)), contents.shape)
 
-    def _checks(self, contents: tf.Tensor, strength: float | tf.Tensor | None) -> list[tf.Operation]:
-        height, width = _height_and_width(contents)
-        least = min_side_px(self.preset.layers)
-        checks = [
-            tf.debugging.assert_greater_equal(
-                tf.minimum(height, width), least, f"A picture needs {least} pixels in each direction."
-            ),
-            tf.debugging.assert_less_equal(
-                height, MAX_PIXELS // width, f"A picture has at most {MAX_PIXELS} pixels."
-            ),
-        ]
-        if strength is not None:
-            strength = tf.convert_to_tensor(strength, tf.float32)
-            checks.append(tf.debugging.assert_greater_equal(strength, 0.0, "strength is in 0..1."))
-            checks.append(tf.debugging.assert_less_equal(strength, 1.0, "strength is in 0..1."))
-        # Eagerly there is none.
-        return [check for check in checks if check is not None]
-
     def resized(self, contents: tf.Tensor) -> tf.Tensor:
         """Pictures [batch, height, width, 3] in 0..1 at the working size."""
         if self.size is None:
             return contents
-        height, width = (tf.cast(side, tf.float32) for side in _height_and_width(contents))
-        side = {
-            "long": tf.maximum(height, width),
-            "short": tf.minimum(height, width),
-            "area": tf.sqrt(height * width),
-        }[self.settings.size_of]
-        return tf.clip_by_value(_resize(contents, height, width, self.size / side), 0.0, 1.0)
+        size = self.sizes.of_picture(tf.shape(contents)[1:3])
+        return tf.clip_by_value(_lanczos(contents, size), 0.0, 1.0)
 
-    def _fitted(self, style: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        """A style image at the size that the preset wants for a content image of this one."""
-        if self.preset.style_fit == "stretch":
-            return tf.clip_by_value(_lanczos(style, tf.stack([height, width])), 0.0, 255.0)
-        area = tf.cast(height, tf.float32) * tf.cast(width, tf.float32)
-        side = tf.maximum(1.0, tf.round(tf.sqrt(area) * (self.settings.style_scale or 1.0)))
-        own = [tf.cast(length, tf.float32) for length in _height_and_width(style)]
-        return tf.clip_by_value(_resize(style, *own, side / tf.sqrt(own[0] * own[1])), 0.0, 255.0)
+    def _fitted(self, style: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
+        """A style image at the size that the preset wants for a picture of a size, int32 [2]."""
+        size = self.sizes.of_style(tf.shape(style)[1:3], picture)
+        return tf.clip_by_value(_lanczos(style, size), 0.0, 255.0)
 
 
 def stylize_dataset(
@@ -351,9 +334,26 @@ def _height_and_width(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return height, width
 
 
-def _resize(pictures: tf.Tensor, height: tf.Tensor, width: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    sides = tf.round(tf.stack([height, width]) * factor)
-    return _lanczos(pictures, tf.cast(tf.maximum(1.0, sides), tf.int32))
+def _checked(pictures: tf.Tensor, expected: str) -> tf.Tensor:
+    pictures = tf.convert_to_tensor(pictures)
+    if pictures.dtype != tf.float32 or not pictures.shape.is_compatible_with([None, None, None, 3]):
+        raise InputError(
+            f"{expected} in 0..1. Received: dtype={pictures.dtype.name}, shape={pictures.shape}"
+        )
+    with tf.control_dependencies(check_pictures(pictures)):
+        return tf.identity(pictures)
+
+
+def _check_strength(strength: float | tf.Tensor | None) -> list[tf.Operation]:
+    if strength is None:
+        return []
+    strength = tf.convert_to_tensor(strength, tf.float32)
+    checks = [
+        tf.debugging.assert_greater_equal(strength, 0.0, "strength is in 0..1."),
+        tf.debugging.assert_less_equal(strength, 1.0, "strength is in 0..1."),
+    ]
+    # Eagerly there is none.
+    return [check for check in checks if check is not None]
 
 
 def _lanczos(pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

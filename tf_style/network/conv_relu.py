@@ -5,11 +5,11 @@ import functools
 import types
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_style.errors import InputError
+from tf_style.keras_on_tensorflow import keras
 from tf_style.ops.library import custom_ops, kernel_info, loaded_ops
 
 # The ops take multiples of so many channels, except for the three colours.
@@ -82,6 +82,7 @@ class ConvRelu2D(keras.layers.Conv2D):
             channels,
             3,
             padding=padding,
+            data_format="channels_last",
             activation="relu",
             kernel_initializer="zeros",
             trainable=False,

@@ -4,9 +4,11 @@ import math
 
 import tensorflow as tf
 
+from tf_style.forks import check_not_forked
 from tf_style.network.architecture import NetworkSpec
 from tf_style.network.vgg19 import build_features, preprocess
 from tf_style.network.weights import Weights
+from tf_style.ops.process_settings import check_process_settings
 
 
 class Features:
@@ -31,7 +33,12 @@ class Features:
             pooling gain, which is not applied here.
           precision: "float32" or "bfloat16".
           kernel: For the convolutions, as for `ConvRelu2D`.
+
+        Raises:
+          InputError: If TensorFlow or Keras is set up in a way that is not supported.
         """
+        check_process_settings()
+        check_not_forked()
         self.precision = precision
         self.padding = preset.padding
         self.model = build_features(
@@ -52,7 +59,11 @@ class Features:
         Returns:
           For each of the layers [batch, height / stride, width / stride, channels] in
           the network's precision.
+
+        Raises:
+          InputError: In a process that was forked after TensorFlow had run.
         """
+        check_not_forked()
         return self.model(preprocess(images, padding=self.padding), training=False)
 
 

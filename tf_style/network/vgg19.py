@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import keras
 import tensorflow as tf
 
+from tf_style.keras_on_tensorflow import keras
 from tf_style.network.architecture import MEAN_BGR, find_layer, layers_up_to
 from tf_style.network.conv_relu import ConvRelu2D
 from tf_style.network.weights import Weights
@@ -51,7 +51,10 @@ def build_features(
     block = 1
     for index, layer in enumerate(layers_up_to(layer_names)):
         if layer.block > block:
-            x = make_pooling(2, name=f"block{block}_pool", dtype=precision)(x)
+            pool = make_pooling(
+                2, name=f"block{block}_pool", dtype=precision, data_format="channels_last"
+            )
+            x = pool(x)
             block = layer.block
         convolution = ConvRelu2D(
             layer.channels,

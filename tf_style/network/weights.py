@@ -14,6 +14,11 @@ import numpy as np
 from tf_style.errors import InputError
 from tf_style.network.architecture import LAYERS, ConvLayer, NetworkSpec, layers_up_to
 
+# Where `keras.applications` has VGG19's weights from, where it keeps them, and their MD5.
+_IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+_IMAGENET_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_IMAGENET_MD5 = "253f8cb515780f3b799900260a226db6"
+
 # (kernel [3, 3, in_channels, channels], bias [channels]), float32, by the layer's name.
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -153,19 +158,22 @@ def _load_embedded(layers: Sequence[ConvLayer]) -> Weights:
 
 
 def _load_imagenet(layers: Sequence[ConvLayer]) -> Weights:
-    import keras
+    from tf_style.keras_on_tensorflow import keras
 
+    # The file alone: Keras's model of it would take up what a program has set for all models.
     try:
-        model = keras.applications.VGG19(include_top=False, weights="imagenet")
+        path = keras.utils.get_file(
+            _IMAGENET_NAME,
+            origin=_IMAGENET_URL + _IMAGENET_NAME,
+            cache_subdir="models",
+            file_hash=_IMAGENET_MD5,
+        )
     except Exception as error:  # Keras raises a plain Exception where the download fails.
         raise InputError(
             f"Keras could not download the weights 'imagenet': {_first_line(error)}. "
             "Use weights='embedded', which needs no network."
         ) from error
-    return {
-        layer.name: _checked(layer, model.get_layer(layer.name).get_weights(), "imagenet")
-        for layer in layers
-    }
+    return _load_h5(path, layers)
 
 
 def _load_h5(path: str, layers: Sequence[ConvLayer]) -> Weights:

@@ -94,13 +94,14 @@ class TileWorker:
           The content loss and the total variation of what the tile owns, and the gradient at its crop,
           float32 [1, height, width, 3].
         """
+        # Tensors, as the tape takes them, also where functions are run eagerly.
         content, variation, gradient = self._gradient(
-            crop,
+            tf.constant(crop),
             self._bounds(tile),
             [tf.constant(target) for target in targets],
             np.float32(scales.content),
             np.float32(scales.variation),
-            list(derivatives),
+            [tf.constant(derivative) for derivative in derivatives],
         )
         return float(content), float(variation), gradient.numpy()
 

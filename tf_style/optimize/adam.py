@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import keras
 import tensorflow as tf
 
+from tf_style.keras_on_tensorflow import keras
 from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
 from tf_style.optimize.status import Status
 
@@ -32,7 +32,7 @@ class Adam:
         self._adam.build([self._variable])
         self._status = tf.Variable(int(Status.RUNNING), trainable=False)
         self._iterations = tf.Variable(0, trainable=False)
-        self._value = tf.Variable(float("inf"), trainable=False, dtype=position.dtype)
+        self._value = tf.Variable(0.0, trainable=False, dtype=position.dtype)
 
     @property
     def status(self) -> Status:
@@ -47,7 +47,7 @@ class Adam:
     @property
     def value(self) -> float:
         """The loss at the position; infinite before the first iteration."""
-        return float(self._value)
+        return float(self._value) if self.iterations else float("inf")
 
     @property
     def evaluations_since(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import tensorflow as tf
 
 from tf_style.ops.multi_vector import dot
+from tf_style.ops.process_settings import numerics_unchecked
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import MAX_BACKTRACKS, LbfgsUpdate, decreases, is_finite
 from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
@@ -104,7 +105,7 @@ class Lbfgs:
     @property
     def value(self) -> float:
         """The loss at the position; infinite before the first evaluation."""
-        return float(self._state.value)
+        return float(self._state.value) if bool(self._state.evaluated) else float("inf")
 
     @property
     def evaluations_since(self) -> int:
@@ -192,7 +193,9 @@ class Lbfgs:
             return state.rejected_first_step[0], f, g
 
         state = self._read()
-        return tf.while_loop(should_go_on, go_on, (False, state.value, state.gradient))
+        # A tensor, or eagerly Python's `~` would make -1 of it.
+        start = (tf.constant(False), state.value, state.gradient)
+        return tf.while_loop(should_go_on, go_on, start)
 
     # A search is rare and runs eagerly: tracing one takes longer than all that it computes.
     def _take_search_step(self, unit_f: tf.Tensor, unit_g: tf.Tensor) -> None:
@@ -251,13 +254,14 @@ class Lbfgs:
             return point_at(t, *self._update.evaluate(state.position + t * direction))
 
         one = tf.ones([], slope.dtype)
-        found = linesearch.hager_zhang(
-            evaluate_at,
-            initial_step_size=one,
-            value_at_initial_step=point_at(one, unit_f, unit_g),
-            value_at_zero=point_at(0 * one, state.value, state.gradient),
-            max_iterations=MAX_SEARCH_ITERATIONS,
-        )
+        with numerics_unchecked():
+            found = linesearch.hager_zhang(
+                evaluate_at,
+                initial_step_size=one,
+                value_at_initial_step=point_at(one, unit_f, unit_g),
+                value_at_zero=point_at(0 * one, state.value, state.gradient),
+                max_iterations=MAX_SEARCH_ITERATIONS,
+            )
         return found.left, num_evaluations
 
 

@@ -15,7 +15,8 @@ class State(NamedTuple):
 
     Attributes:
       position: [batch, ...], float32 or float64.
-      value: [batch], the position's dtype, the loss there; infinite until the start is evaluated.
+      value: [batch], the position's dtype, the loss there; of no meaning until the start is
+        evaluated, and never infinite, which `tf.debugging.enable_check_numerics` would stop at.
       lowest: Likewise, the lowest loss of any accepted position.
       gradient: Shaped as `position`, of its dtype.
       steps: The last steps s, `history` tensors shaped as `position`, of the pairs' dtype; zero where

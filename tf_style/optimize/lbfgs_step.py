@@ -71,8 +71,8 @@ class LbfgsUpdate:
         no_pair = (tf.zeros_like(position, self.pair_dtype),) * self.history
         return State(
             position=position,
-            value=zeros + float("inf"),
-            lowest=zeros + float("inf"),
+            value=zeros,
+            lowest=zeros,
             gradient=tf.zeros_like(position),
             steps=no_pair,
             differences=no_pair,
@@ -217,7 +217,7 @@ class LbfgsUpdate:
         return State(
             position=position,
             value=value,
-            lowest=tf.minimum(state.lowest, value),
+            lowest=tf.where(state.evaluated, tf.minimum(state.lowest, value), value),
             gradient=gradient,
             steps=steps,
             differences=differences,

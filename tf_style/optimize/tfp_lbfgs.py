@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_style.ops.process_settings import numerics_unchecked
 from tf_style.optimize.minimizer import Evaluate, check_shapes
 from tf_style.optimize.status import Status
 
@@ -216,14 +217,15 @@ class TfpLbfgs:
             self._count.assign_add(1)
             return value, tf.reshape(factor * self._root(gradient), [-1])
 
-        results = lbfgs_minimize(
-            evaluate,
-            initial_position=None,  # It takes that or the results.
-            previous_optimizer_results=results,
-            num_correction_pairs=self._history,
-            tolerance=0.0,
-            max_iterations=max_iterations,
-        )
+        with numerics_unchecked():
+            results = lbfgs_minimize(
+                evaluate,
+                initial_position=None,  # It takes that or the results.
+                previous_optimizer_results=results,
+                num_correction_pairs=self._history,
+                tolerance=0.0,
+                max_iterations=max_iterations,
+            )
         return results, position_at(results.position)
 
     def _find(self, value: float, *, otherwise: int) -> int:

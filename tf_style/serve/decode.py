@@ -4,42 +4,47 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_style.serve import orientation
+
 MAX_BYTES = 32 * 2**20
 MAX_PIXELS = 50_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # A PNG file's signature and the header with its size.
 _HEADER_BYTES = 24
+_CMYK = 4
 
 
+# Traced once, and in an exported graph there once, however often it is called.
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2, autograph=False)
 def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
     """Decodes a picture, after its bytes and its pixels were found to be within the limits.
 
-    Departures from `images.reading.read`: JPEG and PNG only, EXIF orientation and colour profiles are
-    not applied, and 16 bits become 8.
+    Departures from `images.reading.read`: JPEG and PNG only, colour profiles are not applied, 16 bits
+    become 8, and of the places for an orientation EXIF's own are read, in a PNG file before the pixels.
 
     Args:
       data: A scalar string, the bytes of a file.
       name: A scalar string, what to call it in a message.
 
     Returns:
-      float32 [height, width, 3], RGB, 0..1, on white where it is transparent.
+      float32 [height, width, 3], RGB, 0..1, turned upright, on white where it is transparent.
 
     Raises:
       tf.errors.InvalidArgumentError: When run, if it is something else or too large; the message says
         which and why.
     """
     length = tf.strings.length(data)
-    data = _require(
+    data = require(
         data,
         (length >= _HEADER_BYTES, name, " is empty or cut short"),
         (length <= MAX_BYTES, name, f" is larger than {MAX_BYTES} bytes"),
     )
     is_png = tf.strings.substr(data, 0, len(_PNG)) == _PNG
     is_jpeg = tf.strings.substr(data, 0, len(_JPEG)) == _JPEG
-    data = _require(data, (is_png | is_jpeg, name, " is neither a JPEG nor a PNG file"))
+    data = require(data, (is_png | is_jpeg, name, " is neither a JPEG nor a PNG file"))
     size = tf.cond(is_png, lambda: _png_size(data), lambda: _jpeg_size(data))
-    data = _require(
+    data = require(
         data,
         (tf.reduce_all(size > 0), name, " is damaged"),
         # Divided, not multiplied: a header can claim 2**32 in each direction.
@@ -49,12 +54,9 @@ def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
             f" has more than {MAX_PIXELS} pixels",
         ),
     )
-    pixels = tf.cond(
-        is_png,
-        lambda: _attempt(lambda data: tf.io.decode_png(data, channels=4), data, 4),
-        lambda: _attempt(_decode_jpeg, data, 4),
-    )
-    pixels = _require(pixels, (tf.size(pixels) > 0, name, " is damaged"))
+    pixels, exif = tf.cond(is_png, lambda: _decode_png(data), lambda: _decode_jpeg(data, size[2]))
+    pixels = require(pixels, (tf.size(pixels) > 0, name, " is damaged"))
+    pixels = orientation.turn_upright(pixels, orientation.orientation(exif))
     pixels = tf.cast(pixels, tf.float32) / 255.0
     alpha = pixels[..., 3:]
     return pixels[..., :3] * alpha + (1.0 - alpha)
@@ -72,22 +74,63 @@ def encode(pixels: tf.Tensor) -> tf.Tensor:
     return tf.io.encode_png(tf.image.convert_image_dtype(pixels, tf.uint8, saturate=True))
 
 
-def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
+def require(value: tf.Tensor, *conditions: tuple[tf.Tensor, tf.Tensor, str]) -> tf.Tensor:
+    """The value, where all the conditions hold; the first that does not is the error's message.
+
+    Args:
+      value: Any tensor.
+      *conditions: Each a scalar bool, and the two parts of its message, scalar strings.
+
+    Returns:
+      The value.
+    """
+    for condition, name, text in conditions:
+        check = tf.debugging.Assert(condition, [tf.strings.join([name, text])])
+        with tf.control_dependencies([check] if check is not None else []):
+            value = tf.identity(value)
+    return value
+
+
+def _decode_png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pixels uint8 [height, width, 4], none where it is damaged, and the EXIF data."""
+    pixels = _attempt(lambda data: tf.io.decode_png(data, channels=4), data, 4)
+    return pixels, orientation.search_png(data).exif
+
+
+def _decode_jpeg(data: tf.Tensor, channels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Likewise."""
+    found = orientation.search_jpeg(data)
+    # Without Adobe's marker, TensorFlow takes 0 for no ink; `images.reading` and all that write CMYK
+    # JPEG files take it for all of it, as the marker says.
+    marked = tf.where(
+        (channels == _CMYK) & ~found.is_adobe,
+        tf.strings.join(
+            [tf.strings.substr(data, 0, 2), orientation.ADOBE_SEGMENT, tf.strings.substr(data, 2, -1)]
+        ),
+        data,
+    )
+    return _attempt(_decode_rgb_jpeg, marked, 4), found.exif
+
+
+def _decode_rgb_jpeg(data: tf.Tensor) -> tf.Tensor:
     pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
     return tf.concat([pixels, tf.fill(tf.shape(pixels[..., :1]), tf.constant(255, tf.uint8))], axis=2)
 
 
 def _png_size(data: tf.Tensor) -> tf.Tensor:
+    """Height and width in another order, and a number of channels that is not looked at."""
     octets = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.uint8), tf.int64)
-    return tf.linalg.matvec(tf.reshape(octets, [2, 4]), tf.constant([2**24, 2**16, 2**8, 1], tf.int64))
+    size = tf.linalg.matvec(tf.reshape(octets, [2, 4]), tf.constant([2**24, 2**16, 2**8, 1], tf.int64))
+    return tf.concat([size, [4]], axis=0)
 
 
 def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
-    def extract(data: tf.Tensor) -> tf.Tensor:
-        return tf.io.extract_jpeg_shape(data, output_type=tf.int64)[:2]
+    """Height, width and channels; 0 where it is damaged."""
 
-    found = _first(extract, data, tf.zeros([2], tf.int64))
-    return tf.ensure_shape(found, [2])
+    def extract(data: tf.Tensor) -> tf.Tensor:
+        return tf.io.extract_jpeg_shape(data, output_type=tf.int64)
+
+    return tf.ensure_shape(_first(extract, data, tf.zeros([3], tf.int64)), [3])
 
 
 def _attempt(decoder: Callable[[tf.Tensor], tf.Tensor], data: tf.Tensor, channels: int) -> tf.Tensor:
@@ -100,12 +143,3 @@ def _first(function: Callable[[tf.Tensor], tf.Tensor], data: tf.Tensor, otherwis
     """The function's value, or another where it fails: a dataset is what can ignore an op's error."""
     dataset = tf.data.Dataset.from_tensors(data).map(function).ignore_errors()
     return dataset.reduce(otherwise, lambda _, value: value)
-
-
-def _require(value: tf.Tensor, *conditions: tuple[tf.Tensor, tf.Tensor, str]) -> tf.Tensor:
-    """The value, where all the conditions hold; the first that does not is the error's message."""
-    for condition, name, text in conditions:
-        check = tf.debugging.Assert(condition, [tf.strings.join([name, text])])
-        with tf.control_dependencies([check] if check is not None else []):
-            value = tf.identity(value)
-    return value

@@ -12,7 +12,9 @@ from tf_style.network.architecture import min_side_px
 from tf_style.serve import decode
 
 
-def write_all(folder: pathlib.Path, stylizer: Stylizer, max_iterations: int, *, name: str) -> None:
+def write_all(
+    folder: pathlib.Path, stylizer: Stylizer, max_iterations: int, *, name: str, side: int
+) -> None:
     """Writes both.
 
     Args:
@@ -20,11 +22,12 @@ def write_all(folder: pathlib.Path, stylizer: Stylizer, max_iterations: int, *, 
       stylizer: What was exported.
       max_iterations: The most that a request may ask for.
       name: Of the model, as it is served.
+      side: Of a small square picture that it can make.
     """
     warmup = folder / "assets.extra" / "tf_serving_warmup_requests"
     warmup.parent.mkdir()
     with tf.io.TFRecordWriter(str(warmup)) as writer:
-        for record in _warmup_records(stylizer, name):
+        for record in _warmup_records(name, side):
             writer.write(record)
     strength = "" if stylizer.why_no_strength else _STRENGTH
     text = _README.format(
@@ -42,9 +45,8 @@ def write_all(folder: pathlib.Path, stylizer: Stylizer, max_iterations: int, *, 
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _warmup_records(stylizer: Stylizer, name: str) -> Iterable[bytes]:
+def _warmup_records(name: str, side: int) -> Iterable[bytes]:
     """One cheap request for each way through the graph: a small picture, or a single iteration."""
-    side = 2 * min_side_px(stylizer.preset.layers)
     pixels = np.random.default_rng(0).random((1, side, side, 3), np.float32)
     png = [decode.encode(pixels[0]).numpy()]
     yield _prediction_log(name, "stylize_tensor", {"images": pixels})
@@ -115,9 +117,10 @@ run in the folder that holds the numbered versions; the answer is
 ## Limits
 
 - JPEG and PNG, at most {max_bytes} MiB and {max_pixels} million pixels each, at least {least} pixels in
-  each direction once resized. EXIF orientation and colour profiles are not applied: turn pictures
-  upright and convert them to sRGB first. Transparent pictures are laid on white, 16 bits become 8.
-- One bad picture fails its request with a message that names it; the server goes on.
+  each direction once resized. Pictures are turned upright by their EXIF; colour profiles are not
+  applied: convert to sRGB first. Transparent pictures are laid on white, 16 bits become 8.
+- One bad picture fails its request, before any is worked on, with a message that names it; the server
+  goes on.
 - A request takes minutes on a CPU at large sizes. TensorFlow Serving has no authentication and no queue
   that protects it: put it behind something that has both, and give clients a long timeout.
 """

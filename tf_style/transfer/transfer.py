@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.errors import InputError
+from tf_style.forks import check_not_forked
 from tf_style.images.picture import resize
 from tf_style.images.reading import ImageSource
 from tf_style.network.features import Features
@@ -100,6 +101,7 @@ class StyleTransfer:
         Returns:
           The result.
         """
+        check_not_forked()
         start = time.perf_counter()
 
         def report() -> None:

@@ -1,0 +1,210 @@
+"""The signatures of an export: requests are checked, then their pictures made one by one."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_style.embed.stylizer import Stylizer
+from tf_style.optimize.status import Status
+from tf_style.serve import decode
+from tf_style.serve.packed_weights import PackedWeights
+
+MAX_IMAGES = 64
+# Pictures of the working size that `stylize_tensor` takes in one request.
+MAX_TENSOR_PICTURES = 4
+
+
+class Signatures:
+    """The signatures, and in `stored` the variables that they read."""
+
+    def __init__(self, stylizer: Stylizer, max_iterations: int):
+        """Takes what is to be exported, and the most iterations that a request may ask for."""
+        self._stylizer = stylizer
+        self._max_iterations = max_iterations
+        self.stored = PackedWeights(stylizer)
+        self._styles = [tf.constant(np.uint8(np.round(style.numpy()))) for style in stylizer.own_styles]
+        # By the batch, one or unknown, and the number of styles: what several signatures share.
+        self._traced: dict[tuple[int | None, int], tf.types.experimental.PolymorphicFunction] = {}
+
+    def traced(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The functions by the names under which they are served."""
+        strings = tf.TensorSpec([None], tf.string)
+        numbers = tf.TensorSpec([None], tf.int32)
+        strengths = tf.TensorSpec([None], tf.float32)
+        pictures = tf.TensorSpec([None, None, None, 3], tf.float32)
+
+        def concrete(function: Callable, **specs: tf.TensorSpec):
+            named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
+            return tf.function(function, input_signature=named, autograph=False).get_concrete_function()
+
+        made = {
+            "serving_default": concrete(self._stylize_bytes, image_bytes=strings),
+            "stylize_pair": concrete(self._stylize_pair, content_bytes=strings, style_bytes=strings),
+            "stylize_iterations": concrete(
+                self._stylize_iterations, image_bytes=strings, iterations=numbers
+            ),
+            "stylize_tensor": concrete(self._stylize_tensor, images=pictures),
+        }
+        if not self._stylizer.why_no_strength:
+            made["stylize_strength"] = concrete(
+                self._stylize_strength, image_bytes=strings, strength=strengths
+            )
+        return made
+
+    def _stylize_bytes(self, image_bytes):
+        return self._render(image_bytes, self._settings_iterations(image_bytes))
+
+    def _stylize_strength(self, image_bytes, strength):
+        image_bytes = _paired(image_bytes, strength, "one strength for each image")
+        is_right = (strength >= 0.0) & (strength <= 1.0)
+        image_bytes = _each(image_bytes, is_right, "strength is from 0 to 1")
+        return self._render(image_bytes, self._settings_iterations(image_bytes), strength=strength)
+
+    def _stylize_iterations(self, image_bytes, iterations):
+        image_bytes = _paired(image_bytes, iterations, "one number of iterations for each image")
+        most = self._max_iterations
+        is_right = (iterations >= 1) & (iterations <= most)
+        image_bytes = _each(image_bytes, is_right, f"iterations are from 1 to {most}")
+        return self._render(image_bytes, iterations)
+
+    def _stylize_pair(self, content_bytes, style_bytes):
+        content_bytes = _paired(content_bytes, style_bytes, "one style for each content")
+        return self._render(content_bytes, self._settings_iterations(content_bytes), style_bytes)
+
+    def _stylize_tensor(self, images):
+        size = self._stylizer.settings.size
+        most = MAX_TENSOR_PICTURES * size * size
+        # The check of values comes last: it reads them all.
+        checks = [
+            _check(tf.size(images) > 0, "images hold no pixel"),
+            _check(tf.size(images) <= 3 * most, f"images hold more than {most} pixels in all"),
+            # NaN does not compare.
+            _check(tf.reduce_all((images >= 0.0) & (images <= 1.0)), "images are finite and in 0..1"),
+        ]
+        with tf.control_dependencies(checks):
+            contents = 255.0 * tf.identity(images)
+        iterations = self._stylizer.settings.iterations
+        return {"stylized": self.optimized(contents, self.own_styles(), iterations)}
+
+    def own_styles(self) -> list[tf.Tensor]:
+        """The export's styles, each float32 [1, height, width, 3] in 0..255."""
+        return [tf.cast(style, tf.float32) for style in self._styles]
+
+    def _settings_iterations(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        return tf.fill(tf.shape(image_bytes), self._stylizer.settings.iterations)
+
+    def _render(self, image_bytes, iterations, style_bytes=None, *, strength=None):
+        """PNG files of the pictures, one after the other, for each may have a size of its own."""
+        count = tf.shape(image_bytes)[0]
+        check = _check(count <= MAX_IMAGES, f"a request holds at most {MAX_IMAGES} images")
+        with tf.control_dependencies([check]):
+            image_bytes = tf.identity(image_bytes)
+        # All are looked at before the first is worked on.
+        image_bytes = self._workable(image_bytes, style_bytes, iterations)
+
+        def render(index):
+            content = decode.decode(image_bytes[index], _name("image ", index))[tf.newaxis]
+            contents = 255.0 * self._stylizer.resized(content)
+            styles = self.own_styles()
+            if style_bytes is not None:
+                style = decode.decode(style_bytes[index], _name("style ", index))[tf.newaxis]
+                styles = [255.0 * style]
+            of_this = None if strength is None else strength[index]
+            return decode.encode(self.optimized(contents, styles, iterations[index], of_this)[0])
+
+        return {
+            "stylized_bytes": tf.map_fn(
+                render,
+                tf.range(tf.shape(image_bytes)[0]),
+                parallel_iterations=1,
+                fn_output_signature=tf.TensorSpec([], tf.string),
+            )
+        }
+
+    def _workable(self, image_bytes, style_bytes, iterations):
+        """The pictures, once all are known to be ones that can be worked on, and the styles too."""
+
+        def look(index):
+            name = _name("image ", index)
+            content = decode.decode(image_bytes[index], name)
+            names, styles = [name], [tf.shape(style)[1:3] for style in self._styles]
+            if style_bytes is None:
+                names += [tf.strings.join(["the style for ", name])] * len(styles)
+            else:
+                names.append(_name("style ", index))
+                styles = [tf.shape(decode.decode(style_bytes[index], names[1]))[:2]]
+            size = self._stylizer.sizes.of_picture(tf.shape(content)[:2])
+            for holds, subject, at, text in self._stylizer.sizes.requirements(
+                size, styles, iterations[index]
+            ):
+                height, width = tf.unstack(tf.strings.as_string(at))
+                text = tf.strings.join([" at ", width, " x ", height, f" pixels {text}"])
+                index = decode.require(index, (holds, names[subject], text))
+            return index
+
+        indices = tf.range(tf.shape(image_bytes)[0])
+        looked = tf.map_fn(look, indices, parallel_iterations=1)
+        with tf.control_dependencies([looked]):
+            return tf.identity(image_bytes)
+
+    def optimized(self, contents, styles, iterations, strength=None) -> tf.Tensor:
+        """Makes pictures, by a function that is traced once for all that have as many styles.
+
+        Args:
+          contents: float32 [1 or unknown, height, width, 3] in 0..255, of the size to work in.
+          styles: Each likewise, [1, any height, any width, 3].
+          iterations: A scalar.
+          strength: A scalar, 0..1; None for the settings'.
+
+        Returns:
+          float32 [batch, height, width, 3] in 0..1.
+        """
+        if strength is None:
+            strength = (
+                0.5 if self._stylizer.settings.strength is None else self._stylizer.settings.strength
+            )
+        key = contents.shape[0], len(styles)
+        if key not in self._traced:
+            self._traced[key] = tf.function(
+                self._optimize,
+                input_signature=[
+                    tf.TensorSpec([key[0], None, None, 3]),
+                    [tf.TensorSpec([1, None, None, 3])] * len(styles),
+                    tf.TensorSpec([], tf.int32),
+                    tf.TensorSpec([]),
+                ],
+                autograph=False,
+            )
+        return self._traced[key](contents, styles, iterations, strength)
+
+    def _optimize(self, contents, styles, iterations, strength):
+        if self._stylizer.why_no_strength:
+            strength = None
+        features = self.stored.features()
+        state = self._stylizer.optimize(contents, styles, iterations, features, strength)
+        check = _check(tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text)
+        with tf.control_dependencies([check]):
+            return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
+
+
+def _check(condition: tf.Tensor, text: str) -> tf.Operation:
+    return tf.debugging.Assert(tf.reduce_all(condition), [tf.constant(text)])
+
+
+def _name(kind: str, index: tf.Tensor) -> tf.Tensor:
+    return tf.strings.join([kind, tf.strings.as_string(index)])
+
+
+def _paired(image_bytes: tf.Tensor, others: tf.Tensor, text: str) -> tf.Tensor:
+    """The pictures, if there are as many others."""
+    with tf.control_dependencies([_check(tf.shape(others) == tf.shape(image_bytes), text)]):
+        return tf.identity(image_bytes)
+
+
+def _each(image_bytes: tf.Tensor, is_right: tf.Tensor, text: str) -> tf.Tensor:
+    """The pictures, if something is right of each, bool [None]; else the first is named."""
+    first = tf.argmin(tf.cast(tf.concat([is_right, [True]], 0), tf.int32))
+    return decode.require(
+        image_bytes, (tf.reduce_all(is_right), _name("image ", first), tf.constant(f": {text}"))
+    )
