@@ -95,7 +95,7 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
         if number == 1:
             return _from_format_1(values, known)
         if number == 2:
-            values["objective"] = _ADDED_IN_3 | values["objective"]
+            values["objective"] = {**_ADDED_IN_3, **record["objective"]}
         if number in (2, FORMAT):
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:

@@ -201,7 +201,8 @@ PRESETS: dict[str, Preset] = {
     "painterly": dataclasses.replace(
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's with average pooling and a bolder style",
-        # TODO
+        # Chosen by eye on six pairs: at 0.5 a cat keeps more of its photograph's colours than its
+        # painting's, at 0.2 its eyes become stars.
         content_weight=0.35,
         content_unit="relative",
         pooling="average",

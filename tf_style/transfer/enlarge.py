@@ -6,8 +6,8 @@ import tensorflow as tf
 from tf_style.optimize.preconditioner import frequencies
 
 # Cycles a pixel, from where the content's detail is taken less and less, and from where not at all. The
-# network hardly sees what is finer, so a photograph's noise and the marks of its compression would stay:
-# see benchmarks/quality.py's noise and peaks.
+# network hardly sees what is finer, so a photograph's noise and its compression's marks would stay: see
+# noise and peaks of benchmarks/quality.py.
 LAST_WHOLE, FIRST_NONE = 0.3, 0.4
 
 
