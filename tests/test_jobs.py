@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.commands import jobs, stylize_batch
+from tf_style.commands import jobs, pairs, stylize_batch
 from tf_style.commands import records as record_format
 from tf_style.commands.request import Request
 
@@ -74,13 +74,13 @@ def test_all_pairs_and_again(folder, extra):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_manifest_names_the_pairs(folder, suffix):
-    pairs = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
+    named = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
     if suffix == "csv":
-        text = "content,style\n" + "\n".join(",".join(pair) for pair in pairs)
+        text = "content,style\n" + "\n".join(",".join(pair) for pair in named)
     else:
-        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in pairs)
+        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in named)
     (folder / f"jobs.{suffix}").write_text(text)
-    assert jobs.read_manifest(f"jobs.{suffix}") == pairs
+    assert pairs.read_manifest(f"jobs.{suffix}") == named
     assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
     assert [record["status"] for record in records(folder)] == ["made", "error"]
 
@@ -171,26 +171,26 @@ def test_wrong_requests(folder, capsys, flags, message):
 
 
 def test_names_tell_contents_styles_and_settings_apart(folder):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
-    (first,) = jobs.make_jobs(pairs, "made", Settings(size=32))
-    (second,) = jobs.make_jobs(pairs, "made", Settings(size=33))
+    named = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(named, "made", Settings(size=32))
+    (second,) = jobs.make_jobs(named, "made", Settings(size=33))
     (folder / "contents" / "coffee.png").write_bytes(b"other")
-    (third,) = jobs.make_jobs(pairs, "made", Settings(size=32))
+    (third,) = jobs.make_jobs(named, "made", Settings(size=32))
     assert len({job.output for job in (first, second, third)}) == 3
     (folder / "init.png").write_bytes(b"one")
-    (fourth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
+    (fourth,) = jobs.make_jobs(named, "made", Settings(size=32, init="init.png"))
     (folder / "init.png").write_bytes(b"two")
-    (fifth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
+    (fifth,) = jobs.make_jobs(named, "made", Settings(size=32, init="init.png"))
     assert fourth.output != fifth.output
     assert os.path.isabs(fifth.content)
     assert os.path.isabs(fifth.settings.init)
 
 
 def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+    named = [("contents/coffee.png", "styles/chelsea.png")]
 
     def name(**settings):
-        (job,) = jobs.make_jobs(pairs, "made", Settings(**settings))
+        (job,) = jobs.make_jobs(named, "made", Settings(**settings))
         return job.output
 
     first = name()
@@ -203,21 +203,21 @@ def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
 
 
 def test_names_do_not_depend_on_the_form_of_records(folder, monkeypatch):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
-    (first,) = jobs.make_jobs(pairs, "made", Settings())
+    named = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(named, "made", Settings())
     monkeypatch.setattr(record_format, "FORMAT", 99)
-    (second,) = jobs.make_jobs(pairs, "made", Settings())
+    (second,) = jobs.make_jobs(named, "made", Settings())
     assert first.output == second.output
 
 
 def test_names_that_are_too_long_or_no_files(folder):
     os.mkfifo(folder / "pipe.png")
-    pairs = [
+    named = [
         ("x" * 200 + ".png", "\u00e9" * 200 + ".png"),
         ("pipe.png", "a\0b.png"),
         ("\ud800.png", "b"),
     ]
-    planned = jobs.make_jobs(pairs, "made", Settings(size=32))
+    planned = jobs.make_jobs(named, "made", Settings(size=32))
     assert len(planned) == 3
     assert all(len(os.path.basename(job.output).encode()) < 250 for job in planned)
     assert [jobs.run_job(job)["status"] for job in planned] == ["error"] * 3
@@ -234,10 +234,10 @@ def test_the_output_is_not_the_input(folder, capsys):
 
 def test_manifests_as_spreadsheets_write_them(folder):
     (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
-    assert jobs.read_manifest("bom.csv") == [("a.png", "b.png")]
+    assert pairs.read_manifest("bom.csv") == [("a.png", "b.png")]
     (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
     with pytest.raises(InputError, match="a row has no 'content'"):
-        jobs.read_manifest("other.csv")
+        pairs.read_manifest("other.csv")
     (folder / "empty.csv").write_text("content,style\n")
     with pytest.raises(InputError, match="names no pairs"):
-        jobs.read_manifest("empty.csv")
+        pairs.read_manifest("empty.csv")

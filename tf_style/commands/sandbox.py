@@ -159,6 +159,7 @@ def main() -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    warnings.simplefilter("default")  # Or what PYTHONWARNINGS makes an error would be one.
     warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
     try:
         if kind == "weights":

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_style.optimize import probability
 from tf_style.optimize.minimizer import Evaluate, check_shapes
 from tf_style.optimize.status import Status
 
@@ -195,8 +196,6 @@ class TfpLbfgs:
         Returns:
           The next results, and the position.
         """
-        # Most runs do without it, and it takes most of a second to import.
-        from tensorflow_probability.python.optimizer import lbfgs_minimize
 
         def position_at(z):
             return start + self._root(tf.reshape(z, start.shape))
@@ -210,7 +209,7 @@ class TfpLbfgs:
             self._count.assign_add(1)
             return value, tf.reshape(factor * self._root(gradient), [-1])
 
-        results = lbfgs_minimize(
+        results = probability.parts().lbfgs_minimize(
             evaluate,
             initial_position=None,  # It takes that or the results.
             previous_optimizer_results=results,
@@ -236,7 +235,5 @@ class TfpLbfgs:
 
 
 def _results_type():
-    """The namedtuple of tfp's state, imported when it is needed."""
-    from tensorflow_probability.python.optimizer.lbfgs import LBfgsOptimizerResults
-
-    return LBfgsOptimizerResults
+    """The namedtuple of tfp's state."""
+    return probability.parts().LbfgsResults
