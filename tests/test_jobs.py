@@ -1,5 +1,6 @@
 """Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -232,12 +233,142 @@ def test_the_output_is_not_the_input(folder, capsys):
     assert "report.jsonl is a directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("contents", "styles", "output", "eaten"),
+    [
+        ("g/*.png", "s", "g", "--contents"),
+        ("s", "g/*", "g", "--styles"),
+        ("g", "s", "link/../g", "--contents"),
+        ("g", "s", "link", "--contents"),
+        ("**/*.png", "s", "g/new/made", "--contents"),
+        ("g/*/*.png", "s", "g/made", "--contents"),
+        ("g/[ab]*", "s", "./g", "--contents"),
+        # What would be made there is of another kind, of another name, or hidden from the pattern.
+        ("g/*.jpg", "s", "g", None),
+        ("g/x*", "s", "g", None),
+        ("g", "s", "g/made", None),
+        ("g/*/*.png", "s", "g/a/b", None),
+        ("g/**/*.png", "s", "made", None),
+        ("g/**/a.png", "s", "g", None),
+        ("g/*", "s", "g/.made", None),
+    ],
+)
+def test_a_batch_does_not_feed_on_its_own_pictures(
+    tmp_path, monkeypatch, contents, styles, output, eaten
+):
+    """Neither now nor when it runs again."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "g").mkdir()
+    os.symlink("g", "link")
+    names = ["a--s--0123456789abcdef.png", "b--s--0123456789abcdef.png"]
+    found = {
+        flag
+        for flag, each in (("--contents", contents), ("--styles", styles))
+        if pairs.finds(each, output, names)
+    }
+    assert found == ({eaten} if eaten else set())
+    # As `glob` has it, once they are there.
+    (tmp_path / output).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (tmp_path / output / name).write_bytes(b"")
+    with contextlib.suppress(InputError):
+        found_by_glob = pairs.find_images(contents if eaten != "--styles" else styles)
+        assert any(os.path.basename(path) in names for path in found_by_glob) == bool(eaten)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--contents", "contents/c*", "--styles", "styles", "--output", "contents"], "same folder"),
+        (["--contents", "contents", "--styles", "styles", "--output", "styles"], "same folder"),
+        (
+            ["--jobs", "made/report.jsonl", "--output", "made"],
+            "the report and --jobs name the same file",
+        ),
+        (["--jobs", "j.csv", "--output", "made"], "--output and --content name the same file"),
+    ],
+)
+def test_a_batch_writes_over_nothing_that_it_reads(folder, capsys, flags, message):
+    pair = ("contents/coffee.png", "styles/coffee.png")
+    (job,) = jobs.make_jobs([pair], "made", Settings(size=32, iterations=1, precision="float32"))
+    (folder / "made").mkdir()
+    (folder / "made" / "report.jsonl").write_text(json.dumps({"content": pair[0], "style": pair[1]}))
+    # A picture of the batch is the content of another one.
+    shutil.copy(pair[0], job.output)
+    (folder / "j.csv").write_text(f"content,style\n{','.join(pair)}\n{job.output},{pair[1]}\n")
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    assert stylize_batch.main([*SMALL, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+def test_a_name_that_is_there_comes_before_a_pattern(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = (
+        "IMG [1].jpg",
+        "IMG 1.jpg",
+        "ph [2020]/a.jpg",
+        "ph [2020]/b [1].png",
+        "ph 2/c.jpg",
+        "d*.jpg",
+        "dd.jpg",
+    )
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    for pattern, expected in {
+        "IMG [1].jpg": ["IMG [1].jpg"],
+        "IMG [0-9].jpg": ["IMG 1.jpg"],
+        "ph [2020]": ["ph [2020]/a.jpg", "ph [2020]/b [1].png"],
+        "ph [2020]/*.jpg": ["ph [2020]/a.jpg"],
+        "ph [2020]/b [1].png": ["ph [2020]/b [1].png"],
+        f"{tmp_path}/ph [2020]/a*": [f"{tmp_path}/ph [2020]/a.jpg"],
+        "ph [0-9]/*": ["ph 2/c.jpg"],
+        "d*.jpg": ["d*.jpg"],
+        "*/*.jpg": ["ph 2/c.jpg", "ph [2020]/a.jpg"],
+    }.items():
+        assert pairs.find_images(pattern) == expected
+    with pytest.raises(InputError, match="matches none"):
+        pairs.find_images("IMG [2].jpg")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_full_disk_costs_the_report_and_no_picture(folder, capsys, monkeypatch):
+    records_made = iter([{"status": "made"}, {"status": "made"}])
+    monkeypatch.setattr(jobs, "run_locally", lambda *_, **__: records_made)
+    monkeypatch.setattr(json, "dumps", lambda record: fail())
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    flags = ["--contents", "contents/coffee.png", "--styles", "styles/coffee.png", "--output", "made"]
+    assert stylize_batch.main([*SMALL, *flags]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "stylize-batch: warning: made/report.jsonl is not whole: No space left on device"
+    assert "2 made" in lines[1]
+
+
 def test_manifests_as_spreadsheets_write_them(folder):
     (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
     assert pairs.read_manifest("bom.csv") == [("a.png", "b.png")]
     (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
     with pytest.raises(InputError, match="a row has no 'content'"):
         pairs.read_manifest("other.csv")
-    (folder / "empty.csv").write_text("content,style\n")
+    # What ends in any case is a table, and rows that hold nothing are none.
+    (folder / "PAIRS.CSV").write_text("content,style\n,\na.png,b.png\n , \n,\n")
+    assert pairs.read_manifest("PAIRS.CSV") == [("a.png", "b.png")]
+    (folder / "pairs.jsonl").write_text(
+        '{"content": "a.png", "style": "b.png"}\n\n{"content": "", "style": null}\n'
+    )
+    assert pairs.read_manifest("pairs.jsonl") == [("a.png", "b.png")]
+    (folder / "half.csv").write_text("content,style\na.png,\n")
+    with pytest.raises(InputError, match="Received: content='a.png', style=''"):
+        pairs.read_manifest("half.csv")
+    (folder / "numbers.jsonl").write_text('{"content": 1, "style": 2}\n')
+    with pytest.raises(InputError, match="Received: content=1, style=2"):
+        pairs.read_manifest("numbers.jsonl")
+    (folder / "empty.csv").write_text("content,style\n,\n")
     with pytest.raises(InputError, match="names no pairs"):
         pairs.read_manifest("empty.csv")

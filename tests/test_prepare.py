@@ -11,6 +11,7 @@ from tf_style.images import reading
 from tf_style.images.picture import resize
 from tf_style.network.architecture import MEAN_RGB
 from tf_style.network.weights import load
+from tf_style.transfer.prepare import as_sources
 
 # Shallow layers: the weights are small, and a picture of one pixel would do.
 SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1", "conv1_2")}
@@ -202,3 +203,13 @@ def test_each_level_has_its_pictures():
         area = level.styles[0].shape[0] * level.styles[0].shape[1]
         # Rounding of the two sides.
         assert abs(area / (height * width) - 1) < 1 / min(level.styles[0].shape[:2])
+
+
+def test_bytes_of_every_kind_are_one_picture():
+    file = io.BytesIO()
+    Image.fromarray(STYLE).save(file, "PNG")
+    data = file.getvalue()
+    for kind in (bytes, bytearray, memoryview):
+        assert as_sources(kind(data)) == [data]
+        inputs = prepared(kind(data), as_sources(kind(data)), size=20)
+        assert (inputs.height, inputs.width) == (20, 10)

@@ -157,7 +157,7 @@ class Snapshots:
     @property
     def last(self) -> str:
         """The path of the last one, and no other is longer."""
-        return self.path((self.iterations - 1) // self.every * self.every)
+        return self.path(self.iterations // self.every * self.every)
 
     @property
     def family(self) -> Family:

@@ -222,7 +222,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 # A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
-ImageSource = str | os.PathLike | bytes | BinaryIO | np.ndarray | Picture
+ImageSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | np.ndarray | Picture
 
 
 def as_picture(source: ImageSource) -> Picture:
