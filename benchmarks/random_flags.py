@@ -254,7 +254,8 @@ def _of_stylize(chosen: random.Random) -> list[str]:
 def _flags(chosen: random.Random, known: dict[str, tuple[str | None, ...]]) -> list[str]:
     """A few of the flags; their first values, which are the sound ones, more often."""
     line = []
-    for name in chosen.sample(sorted(known), chosen.choice((0, 1, 2, 2, 3, 3, 4, 6))):
+    count = chosen.choice((0, 1, 2, 2, 3, 3, 4, 6))
+    for name in chosen.sample(sorted(known), min(count, len(known))):
         values = known[name]
         value = chosen.choice(values[: (len(values) + 1) // 2] if chosen.random() < 0.7 else values)
         line.append(name if value is None else f"{name}={value}")

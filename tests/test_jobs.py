@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.commands import jobs, pairs, stylize_batch
+from tf_style.commands import jobs, messages, pairs, stylize_batch
 from tf_style.commands import records as record_format
 from tf_style.commands.request import Request
 
@@ -334,20 +334,13 @@ def test_a_name_that_is_there_comes_before_a_pattern(tmp_path, monkeypatch):
         pairs.find_images("IMG [2].jpg")
 
 
-@pytest.mark.filterwarnings("default")
-def test_a_full_disk_costs_the_report_and_no_picture(folder, capsys, monkeypatch):
-    records_made = iter([{"status": "made"}, {"status": "made"}])
-    monkeypatch.setattr(jobs, "run_locally", lambda *_, **__: records_made)
-    monkeypatch.setattr(json, "dumps", lambda record: fail())
-
-    def fail():
-        raise OSError(28, "No space left on device")
-
-    flags = ["--contents", "contents/coffee.png", "--styles", "styles/coffee.png", "--output", "made"]
-    assert stylize_batch.main([*SMALL, *flags]) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "stylize-batch: warning: made/report.jsonl is not whole: No space left on device"
-    assert "2 made" in lines[1]
+def test_a_full_disk_costs_the_report_and_no_picture(capsys):
+    messages.configure_output("stylize-batch")
+    report = stylize_batch._Report("/dev/full")
+    for _ in range(2):
+        report.write({"status": "made"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "stylize-batch: warning: /dev/full is not whole: No space left on device"
 
 
 def test_manifests_as_spreadsheets_write_them(folder):

@@ -172,16 +172,3 @@ def test_warnings_that_python_is_told_to_raise_end_no_program(how):
     assert done.returncode == 5
     assert done.stderr.splitlines() == [*INFORMATION, *WARNINGS, *ERRORS]
     assert done.stdout.splitlines()[-1] == "None []"
-
-
-def test_what_does_not_work_without_docstrings_is_one_line():
-    code = "from tf_style.optimize import probability; probability.check()"
-    assert run(code).returncode == 0
-    done = subprocess.run(
-        [sys.executable, "-OO", "-c", code],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert "does not work under python -OO" in done.stderr.splitlines()[-1]
