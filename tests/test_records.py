@@ -103,6 +103,13 @@ def test_what_format_1_leaves_out_is_written_down():
     assert records.read_request(tfp, "it").objective.init == "noise"
 
 
+def test_what_had_no_effect_in_format_1_is_read_all_the_same():
+    stored = {"content": "c.png", "style": ["s.png"], "output": "o.png", "size": 200, "tile": 64}
+    shallow = {"content_layers": ["conv1_1"], "style_layers": ["conv1_2"], "pooling": "max"}
+    request = records.read_request(stored | shallow, "it")
+    assert (request.settings.tile, request.objective.pooling) == (64, "max")
+
+
 def same_numerics(trace):
     """Whether a trace was made on what this process runs on, so that even the bits must agree."""
     import platform
