@@ -150,10 +150,11 @@ def test_a_file_its_bytes_an_open_file_and_an_array_are_the_same(tmp_path):
 
 
 def test_weights_go_as_deep_as_the_layers_used_and_are_normalised_for_the_pooling():
+    asked = {"size": 45, "preset": "gatys2016", "style_layers": ("conv1_1", "conv2_1")}
     for pooling in ("average", "max"):
-        received = prepared(CONTENT, [STYLE], size=45, pooling=pooling, preset="gatys2016").weights
+        received = prepared(CONTENT, [STYLE], pooling=pooling, **asked).weights
         expected = load("embedded", normalize_for=pooling)
-        assert list(received) == ["block1_conv1", "block1_conv2"]
+        assert list(received) == ["block1_conv1", "block1_conv2", "block2_conv1"]
         for name, arrays in received.items():
             np.testing.assert_array_equal(arrays[0], expected[name][0])
     received = prepared(CONTENT, [STYLE], size=45, preset="gatys2016", normalize=False).weights

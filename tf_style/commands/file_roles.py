@@ -51,7 +51,8 @@ class FileRoles:
         """Takes what is read.
 
         Args:
-          reads: The flag that names each file, and its path; None for no file.
+          reads: The flag that names each file, and its path; None for no file. What is not there cannot
+            be lost, and is refused by whoever reads it.
         """
         self._roles: dict[Hashable, str] = {}
         # The folder's inode and the file's name in it, symbolic links followed.
@@ -59,7 +60,7 @@ class FileRoles:
         self._families: list[tuple[Hashable, Family, str]] = []
         self._ignores_case: dict[Hashable, bool] = {}
         for role, path in reads:
-            if path is not None:
+            if path is not None and os.path.exists(path):
                 self._add(role, path, self._identity(path))
 
     def write(self, role: str, path: str) -> None:

@@ -37,7 +37,8 @@ def held(folder: str | os.PathLike[str]) -> Iterator[None]:
             yield
         finally:
             # First, so that whoever locks what is deleted can tell.
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             os.close(descriptor)
     finally:
         for each in made:
