@@ -74,7 +74,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 def read(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
     *,
     limits: Limits = _DEFAULT_LIMITS,
     background: Sequence[float] = WHITE,
