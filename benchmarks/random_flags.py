@@ -171,7 +171,7 @@ def main() -> None:
             if outcome.fault:
                 faults.append(f"{index}: {' '.join(line)}: {outcome.fault}")
                 print(faults[-1], flush=True)
-            if (index + 1) % 20 == 0:
+            if (index + 1) % 10 == 0:
                 print(f"{index + 1} lines, {dict(counts)}, {len(faults)} faults", flush=True)
             shutil.rmtree(place)
         programs.close()
