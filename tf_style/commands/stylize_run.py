@@ -68,8 +68,8 @@ def carry_out(
     Args:
       request: What to make.
       earlier: The stored run that is resumed or repeated, if there is one.
-      flag_files: What else was read to know the request, and must stay as it is.
       display: How much to tell.
+      flag_files: What else was read to know the request, and must stay as it is.
 
     Returns:
       The exit code.
@@ -104,11 +104,11 @@ def carry_out(
         has_picture = bool(result.evaluations) and (
             bool(result.iterations) or not result.status.is_failure
         )
+        if has_picture:
+            outputs.write_picture(request.output, result.image, request, transfer)
         if request.trace is not None:
             with outputs.going_on_without("the trace"):
                 provenance.write_trace(request.trace, request, transfer, result, record)
-        if has_picture:
-            outputs.write_picture(request.output, result.image, request, transfer)
     return _conclude(request, result, has_picture, display, stop)
 
 
