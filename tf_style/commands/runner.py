@@ -135,8 +135,8 @@ def run(
     configure_output(parser.prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        parser.check_effects(arguments)
         _configure(parser.prog, arguments)
+        parser.check_effects(arguments)
         return body(arguments)
     except KeyboardInterrupt:
         return fail("interrupted", EXIT_INTERRUPTED)
