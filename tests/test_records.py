@@ -367,15 +367,27 @@ def test_what_is_asked_beside_a_record_must_agree_with_it():
         return records.merge_stored(stored, given, "the trace t.json")
 
     assert merged() == stored
-    assert merged(tile=64, style=("s.png", "./t.png"), normalize=True, seed=0) == stored
+    assert merged(tile=64, style=("s.png", "t.png"), normalize=True, seed=0) == stored
     assert merged(tile="auto", precision="auto") == stored
     changed = merged(output="other.png", trace="u.json", ray="host:1")
     assert (changed.output, changed.trace, changed.settings.ray) == ("other.png", "u.json", "host:1")
     assert changed.objective == stored.objective
+    # Files may have moved; the record goes on to say what to do with them.
+    files = {"content": "/new/c.png", "style": ["/new/s.png", "/new/t.png"]}
+    moved = merged(**files, init="/new/i.png", weights="/new/w.h5")
+    assert (moved.content, moved.styles) == ("/new/c.png", ("/new/s.png", "/new/t.png"))
+    assert moved.settings.init == moved.objective.init == "/new/i.png"
+    assert moved.settings.weights == "/new/w.h5"
+    assert records.as_dict(moved) == records.as_dict(stored) | files | {
+        "init": "/new/i.png",
+        "weights": "/new/w.h5",
+    }
     for name, value in {
         "size": 9,
         "normalize": False,
-        "style": ("t.png", "s.png"),
+        "style": ("t.png",),
+        "init": "noise",
+        "weights": "embedded",
         "content_weight": 4.0,
         "style_blend": (1.0, 2.0),
         "deterministic": False,
