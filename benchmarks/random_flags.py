@@ -7,10 +7,12 @@ import argparse
 import collections
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -300,6 +302,8 @@ def _fault(
         own += ["old.json"] * ("--trace=old.json" in line and "--from-trace=old.json" not in line)
     changed = {name for name in before if after.get(name) != before[name]}
     changed = {name for name in changed if not name.startswith(tuple(own))}
+    if done.returncode == 0:
+        changed -= _replaced(line, before)
     if changed:
         return f"changed: {sorted(changed)}"
     new = {name for name in after.keys() - before.keys() if not name.startswith(tuple(own))}
@@ -318,6 +322,17 @@ def _fault(
         is_made = any(pathlib.Path(name).suffix in SUFFIXES for name in new)
         return "" if is_made else f"nothing was made: {done.stderr}"
     return ""
+
+
+def _replaced(line: list[str], before: dict[str, str]) -> set[str]:
+    """The files that are there and may be replaced: an output and its snapshots, if they are not read."""
+    values = dict(itertools.pairwise(line)) | dict(each.split("=", 1) for each in line if "=" in each)
+    named = [values.get(name, "") for name in ("--content", "--init")]
+    named += [value for name, value in itertools.pairwise(line) if name == "--style"]
+    read = {before.get("inputs/photo.png" if name == "link.png" else name) for name in named}
+    stem, suffix = os.path.splitext(os.path.normpath(values.get("--output", "")))
+    output = re.compile(rf"{re.escape(stem)}(-\d{{5}})?{re.escape(suffix)}")
+    return {name for name in before if output.fullmatch(name) and before[name] not in read}
 
 
 def contents(folder: pathlib.Path) -> dict[str, str]:
