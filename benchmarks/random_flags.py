@@ -325,12 +325,13 @@ def _fault(
 
 
 def _replaced(line: list[str], before: dict[str, str]) -> set[str]:
-    """The files that are there and may be replaced: an output and its snapshots, if they are not read."""
+    """The files that may be replaced: an output and its snapshots, if they are not read."""
     values = dict(itertools.pairwise(line)) | dict(each.split("=", 1) for each in line if "=" in each)
     named = [values.get(name, "") for name in ("--content", "--init")]
     named += [value for name, value in itertools.pairwise(line) if name == "--style"]
     read = {before.get("inputs/photo.png" if name == "link.png" else name) for name in named}
-    stem, suffix = os.path.splitext(os.path.normpath(values.get("--output", "")))
+    name = os.path.normpath(values.get("--output", ""))
+    stem, suffix = os.path.splitext("inputs/photo.png" if name == "link.png" else name)
     output = re.compile(rf"{re.escape(stem)}(-\d{{5}})?{re.escape(suffix)}")
     return {name for name in before if output.fullmatch(name) and before[name] not in read}
 
