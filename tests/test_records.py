@@ -265,7 +265,7 @@ def test_a_record_of_format_2_weighs_its_content_as_it_did():
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.5, 1.5, 1.5 * (1 / 255**2))
+    weights = (0.5 * 0.35, 1.5, 1.5 * (1 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
