@@ -1,9 +1,13 @@
 """Saved runs: whole or not there, and the same bits when they go on."""
 
+import errno
+import fcntl
 import json
 import os
 import pathlib
+import platform
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +19,8 @@ import pytest
 from PIL import Image
 
 from tf_style import InputError, Settings, Status, StyleTransfer, TransferError, prepare
-from tf_style.commands import stylize
-from tf_style.transfer import checkpoint
+from tf_style.commands import provenance, stylize
+from tf_style.transfer import checkpoint, checkpoint_lock
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONTENT = str(ROOT / "examples" / "chelsea.jpg")
@@ -116,6 +120,113 @@ def test_saving_and_loading_take_no_second_copy(tmp_path):
     finally:
         tracemalloc.stop()
     np.testing.assert_array_equal(found.arrays["b"], arrays["b"])
+
+
+def test_old_ones_that_cannot_be_deleted_are_no_end_of_the_run(tmp_path):
+    (tmp_path / "checkpoint-1.npz").mkdir()
+    for number in (2, 3):
+        (tmp_path / f"checkpoint-{number}.json").write_text("{}")
+    with pytest.raises(TransferError, match="were not deleted"):
+        checkpoint.save(tmp_path, ARRAYS, REQUEST)
+    assert set(checkpoint.load(tmp_path).arrays) == set(ARRAYS)
+
+
+HOLDER = """
+import sys
+from tf_style.transfer import checkpoint_lock
+with checkpoint_lock.held(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that has the folder `run`."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    "flags", [("--checkpoint", "run", "--content", CONTENT, "--output", "o.png"), ("--resume", "./run")]
+)
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path, monkeypatch, capsys, holder, flags):
+    monkeypatch.chdir(tmp_path)
+    assert stylize.main([*flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"run is in use by process {holder.pid} on {platform.node()}: let it end" in line
+    assert os.listdir("run") == [checkpoint_lock.NAME]
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    # It says who had it.
+    assert os.listdir(tmp_path / "run") == [checkpoint_lock.NAME]
+    with checkpoint_lock.held(tmp_path / "run"):
+        signed = (tmp_path / "run" / checkpoint_lock.NAME).read_text()
+        assert signed == f"process {os.getpid()} on {platform.node()}\n"
+    # This run has not made the folder.
+    assert os.listdir(tmp_path / "run") == []
+    with checkpoint_lock.held(tmp_path / "a" / "b"):
+        pass
+    assert not (tmp_path / "a").exists()
+    with checkpoint_lock.held(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "checkpoint-1.json").write_bytes(b"")
+    assert os.listdir(tmp_path / "a" / "b") == ["checkpoint-1.json"]
+
+
+def test_a_lock_that_was_deleted_meanwhile_is_none(tmp_path, monkeypatch):
+    """Its run ends between our opening of the file and our locking it."""
+    opened = []
+
+    def open_and_delete(path, *options):
+        descriptor = os_open(path, *options)
+        if not opened:
+            os.unlink(path)
+        opened.append(descriptor)
+        return descriptor
+
+    os_open = os.open
+    monkeypatch.setattr(os, "open", open_and_delete)
+    with checkpoint_lock.held(tmp_path):
+        assert len(opened) == 2
+        assert (tmp_path / checkpoint_lock.NAME).exists()
+
+
+def test_a_file_of_the_locks_name_is_not_written_over(tmp_path):
+    (tmp_path / checkpoint_lock.NAME).write_text("precious")
+    with pytest.raises(InputError, match="is no lock of this program"), checkpoint_lock.held(tmp_path):
+        pass
+    assert (tmp_path / checkpoint_lock.NAME).read_text() == "precious"
+
+
+def test_a_file_system_without_locks_is_one_warning(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.warns(UserWarning, match="without locks") as caught, checkpoint_lock.held(tmp_path):
+        pass
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "flags", [("--content", "missing.jpg", "--output", "o.png"), ("--content", CONTENT)]
+)
+def test_a_refused_run_leaves_no_folder(tmp_path, monkeypatch, flags):
+    monkeypatch.chdir(tmp_path)
+    assert stylize.main(["--style", STYLE, "--size", "48", "--checkpoint", "new/run", *flags]) == 2
+    assert os.listdir(tmp_path) == []
 
 
 def test_none_is_an_error(tmp_path):
@@ -270,9 +381,25 @@ def test_other_inputs_or_settings_are_refused(tmp_path, capsys, monkeypatch):
     assert "--size differs" in refusal("--resume", "run", "--size", "64")
     assert "--history differs" in refusal("--resume", "run", "--history", "5")
     assert "--history differs" in refusal("--resume", "run", "--pairs", "5")
-    assert "--content differs" in refusal("--resume", "run", "--content", STYLE)
+    assert "style.jpg is not what it was" in refusal("--resume", "run", "--content", STYLE)
+    both = ("--style", STYLE, "--style", STYLE)
+    assert "--style differs" in refusal("--resume", "run", *both)
+    assert "--init differs" in refusal("--resume", "run", "--init", "photo.jpg")
+    assert "--weights differs" in refusal("--resume", "run", "--weights", "photo.jpg")
     assert "no whole checkpoint" in refusal("--resume", ".")
     assert "cannot be read" in refusal("--resume", "missing")
+    # The same bytes may lie elsewhere by now, and the run goes on with them.
+    (tmp_path / "moved").mkdir()
+    shutil.copy("photo.jpg", "moved/other.jpg")
+    photo.unlink()
+    shutil.move("run", "moved/run")
+    moved = ["--resume", "moved/run", "--content", "moved/other.jpg", "--output", "moved/out.png"]
+    assert stylize.main([*moved, "--quiet"]) == 0
+    assert provenance.read_checkpoint("moved/run").request.content == str(tmp_path / "moved/other.jpg")
+    assert (tmp_path / "moved" / "out.png").read_bytes() != b""
+    shutil.move("moved/run", "run")
+    shutil.move("moved/other.jpg", photo)
+    assert stylize.main(["--resume", "run", "--content", "photo.jpg", "--quiet"]) == 0
     photo.write_bytes(pathlib.Path(STYLE).read_bytes())
     assert "photo.jpg is not what it was" in refusal("--resume", "run")
     photo.unlink()

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from tf_style import PRESETS, Evaluation, InputError, Progress, Settings, StyleTransfer
-from tf_style.commands import stylize
+from tf_style.commands import file_roles, records, stylize
+from tf_style.commands.request import Request
 from tf_style.transfer import memory
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -66,6 +67,8 @@ def request(*extra, content=CONTENT, style=STYLE, output="new.png"):
     return [*arguments, *extra]
 
 
+# Open as long as the tests are, as that of `<(command)` is as long as the program.
+PIPE = os.pipe()[0]
 BAD_REQUESTS = {
     "no output": (request(output=None), "--output"),
     "no images": (request(content=None, style=None), "content image"),
@@ -157,6 +160,11 @@ BAD_REQUESTS = {
     "trace over weights": (request("--trace", "short.h5", "--weights", "short.h5"), "--weights"),
     "trace is a folder": (request("--trace", "folder.png"), "folder.png"),
     "trace without a name": (request("--trace", ""), "''"),
+    "a pipe of a command": (request(content=f"/dev/fd/{PIPE}"), "is a pipe. Expected a file"),
+    "save-every with nothing to save": (
+        request("--save-every", "5", "--iterations", "5"),
+        "--save-every",
+    ),
     "flags from no file": (request("--flagfile=none.txt"), "none.txt"),
     "flag of two lines": (request("--two\nlines"), "--two lines"),
     "name of two lines": (request(content="two\nlines.jpg"), "two\\nlines.jpg"),
@@ -208,6 +216,146 @@ def test_no_bad_request_imports_tensorflow_or_touches_an_old_output(folder):
     assert done.stderr.count("\n") == len(BAD_REQUESTS)
     assert (folder / "old.png").read_bytes() == b"precious"
     assert (folder / "photo.jpg").read_bytes() == pathlib.Path(CONTENT).read_bytes()
+
+
+SNAPSHOTS = ("--save-every", "2", "--iterations", "5", "--output", "shot.png")
+# What is written over what is read, or written twice; `shot-00002.png` is a photograph.
+SAME_FILES = {
+    "a snapshot over the content": (request(*SNAPSHOTS, content="shot-00002.png"), "--content"),
+    "a snapshot over the style": (request(*SNAPSHOTS, style="shot-00004.png"), "--style"),
+    "a snapshot over the start": (request(*SNAPSHOTS, "--init", "sub/../shot-00002.png"), "--init"),
+    "a snapshot over the trace": (request(*SNAPSHOTS, "--trace", "shot-00002.png"), "--trace"),
+    "a snapshot over a trace to come": (request(*SNAPSHOTS, "--trace", "shot-00002.png"), "--trace"),
+    "a snapshot that is a link to the content": (
+        request(*SNAPSHOTS, "--output", "linked.png", content="photo.jpg"),
+        "--content",
+    ),
+    "a snapshot that is the content by a hard link": (
+        request(*SNAPSHOTS, "--output", "hard.png", content="photo.jpg"),
+        "--content",
+    ),
+    "a snapshot over the content that a link names": (
+        request(*SNAPSHOTS, content="to-shot.png"),
+        "--content",
+    ),
+    "the output is the content by a hard link": (
+        request(content="photo.jpg", output="hard-00002.png"),
+        "--content",
+    ),
+    "the output is the content by way of another folder": (
+        request(content="photo.jpg", output="sub/../sub/up/photo.jpg"),
+        "--content",
+    ),
+    "the trace is the output to come by another way": (
+        request("--trace", "sub/up/new.png", output="./new.png"),
+        "--output",
+    ),
+    "the trace is the flag file": (request("--flagfile=flags", "--trace", "flags"), "--flagfile"),
+    "the trace is the one that is repeated": (
+        ["--from-trace", "old.json", "--trace", "./old.json", "--output", "new.png"],
+        "--from-trace",
+    ),
+    "a checkpoint over the style": (
+        request("--checkpoint", "sub", style="sub/checkpoint-1.npz"),
+        "--style",
+    ),
+    "a checkpoint over the trace": (
+        request("--checkpoint", "sub", "--trace", "sub/up/sub/checkpoint-1.json"),
+        "--trace",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME_FILES)
+def test_no_file_is_read_and_written(folder, capsys, name):
+    for target in ("shot-00002.png", "shot-00004.png", "hard-00002.png"):
+        os.link("photo.jpg", target)
+    os.symlink("photo.jpg", "linked-00002.png")
+    os.symlink("shot-00002.png", "to-shot.png")
+    (folder / "sub").mkdir()
+    os.symlink("..", "sub/up")
+    shutil.copy("photo.jpg", "sub/checkpoint-1.npz")
+    (folder / "flags").write_text("--size=48\n")
+    record = records.as_dict(Request.make(CONTENT, [STYLE], "o.png", Settings()))
+    (folder / "old.json").write_text(
+        json.dumps({"request": record, "inputs": {}, "levels": [], "device": {"precision": "float32"}})
+    )
+    if "to come" not in name and "shot-00002.png" in SAME_FILES[name][0][-1:]:
+        (folder / "shot-00002.png").unlink()
+    arguments, other = SAME_FILES[name]
+    before = {
+        path: path.is_file() and path.read_bytes() for path in folder.rglob("*") if not path.is_fifo()
+    }
+    assert stylize.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "name the same file" in line
+    assert other in line
+    after = {
+        path: path.is_file() and path.read_bytes() for path in folder.rglob("*") if not path.is_fifo()
+    }
+    assert after == before
+
+
+def test_case_makes_no_file_another_where_the_system_takes_none_notice(folder, monkeypatch):
+    assert not file_roles.ignores_case(str(folder))
+    roles = file_roles.FileRoles([("--content", "photo.jpg")])
+    roles.write("--output", "Out.png")
+    roles.write("--trace", "out.PNG")
+    roles.write_family("a snapshot", file_roles.Family(".", r"OUT\.png|PHOTO\.JPG"))
+    # A file system that takes no notice of case, as far as it can be told.
+    exists = os.path.exists
+    monkeypatch.setattr(
+        os.path,
+        "exists",
+        lambda path: (
+            exists(path) or os.path.basename(path).casefold() in map(str.casefold, os.listdir())
+        ),
+    )
+    assert file_roles.ignores_case(str(folder))
+    roles = file_roles.FileRoles([("--content", "photo.jpg")])
+    roles.write("--output", "Out.png")
+    with pytest.raises(InputError, match=r"--trace and --output name the same file: out\.PNG"):
+        roles.write("--trace", "out.PNG")
+    for pattern, role in ((r"OUT\.png", "--output"), (r"PHOTO\.JPG", "--content")):
+        with pytest.raises(InputError, match=f"a snapshot and {role} name the same file"):
+            roles.write_family("a snapshot", file_roles.Family(".", pattern))
+
+
+@pytest.mark.parametrize("name", ["shot-00002.png", "x" * 245])
+def test_a_snapshot_that_cannot_be_written_is_refused_before_the_run(folder, capsys, name):
+    """A folder of its name, or a name that is too long by the number."""
+    output = "shot.png" if name.endswith("png") else f"{name}.png"
+    if output == "shot.png":
+        (folder / name).mkdir()
+    assert stylize.main(request(*SNAPSHOTS, "--output", output)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("is a directory" if output == "shot.png" else "File name too long") in line
+
+
+@pytest.mark.filterwarnings("default:.*the run goes on without")
+def test_a_snapshot_and_a_trace_that_cannot_be_written_end_no_run(folder, capsys, monkeypatch):
+    """A disk that is full for them, and has room again for the picture."""
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target).endswith(("-00001.png", "t.json")):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    shallow = ("--content-layers", "conv1_1", "--quiet", "--trace", "t.json", "--save-every", "1")
+    assert stylize.main(request(*SHALLOW, *shallow)) == 0
+    lines = capsys.readouterr().err.splitlines()
+    for line, name, what in zip(
+        lines, ("new-00001.png", "t.json"), ("this snapshot", "the trace"), strict=True
+    ):
+        assert line.startswith("stylize: warning: ")
+        assert (
+            f"{name} was not written: No space left on device; the run goes on without {what}" in line
+        )
+    made = {path.name for path in folder.glob("new*")}
+    assert made == {"new.png", "new-00002.png", "new-00003.png"}
+    assert not list(folder.glob(".*"))
 
 
 @pytest.mark.parametrize("flag", ["--content", "--style", "--init"])
@@ -327,16 +475,21 @@ def test_a_transfer_from_end_to_end(tmp_path):
     )
     final = evaluations[record["final_evaluation"]]
     assert final["level"] == 1
-    assert final["loss"] < evaluations[0]["loss"] / 2
+    assert final["style"] < evaluations[0]["style"] / 2
 
 
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(folder, capsys):
     before = sorted(folder.iterdir())
-    two_levels = ("--preset", "gatys2016", "--levels", "2")
+    two_levels = ("--preset", "gatys2016", "--levels", "2", "--trace", "t.json", "--save-every", "4")
+    two_levels += ("--checkpoint", "run/here")
     assert stylize.main(request("--dry-run", *two_levels, "--iterations", "9", *SHALLOW[:4])) == 0
     text = capsys.readouterr().out
     assert "level 0: 24 x 16 pixels, 6 iterations" in text
     assert "level 1: 48 x 32 pixels, 3 iterations" in text
+    assert (
+        "files: new.png of 8 bits, snapshots new-00004.png to new-00008.png, the trace t.json, "
+        "checkpoints in run/here every 60 s"
+    ) in text
     assert re.search(r"memory: about 0\.\d GiB", text)
     assert re.search(r"time: about \d+ s on /CPU:0 in (bfloat16|float32)", text)
     assert sorted(folder.iterdir()) == before
@@ -359,7 +512,8 @@ def test_a_dry_run_counts_the_checkpoint(folder, capsys, monkeypatch):
 def test_ray_without_tiles_is_refused(folder, capsys):
     assert stylize.main(request("--ray", "local", *SHALLOW)) == 2
     assert (
-        "ray would have no effect: 48 x 32 pixels are evaluated as a whole" in capsys.readouterr().err
+        "ray would have no effect: a picture of 48 pixels a side is evaluated as a whole"
+        in capsys.readouterr().err
     )
 
 
@@ -532,7 +686,7 @@ def test_content_without_style_is_reconstructed(folder, capsys):
     assert stylize.main(request(*arguments, "--trace", "t.json", style=None)) == 0
     record = json.loads((folder / "t.json").read_text())
     assert record["arguments"]["style"] == []
-    assert record["levels"][-1]["preset"]["init"] == "noise"
+    assert record["arguments"]["init"] == "noise"
     for evaluation in record["evaluations"]:
         assert evaluation["style"] == 0
         assert evaluation["loss"] == evaluation["content"] > 0

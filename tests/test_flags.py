@@ -120,6 +120,78 @@ def test_the_exports_help_has_the_exports_defaults():
     assert "--style-statistic {gram,moments}" in text
 
 
+@pytest.mark.parametrize("module", [stylize, stylize_batch, stylize_export])
+def test_every_flag_says_when_it_has_an_effect(module):
+    own = [
+        action
+        for action in module._parser()._actions
+        # The others are absl's, and those that print something and end.
+        if action.dest not in (argparse.SUPPRESS, "help", "helpshort", "helpfull", "version", "undefok")
+    ]
+    assert len(own) > 10
+    assert [action.dest for action in own if not callable(getattr(action, "effect", None))] == []
+    for field in Settings.__dataclass_fields__.values():
+        assert callable(field.metadata["effect"])
+
+
+PAIR = ("--content", "c.png", "--style", "s.png", "--output", "o.png")
+TEXTURE = PAIR[2:]
+CONTENT_ALONE = (*PAIR[:2], *PAIR[4:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((*PAIR, "--tile", "64", "--size", "200"), "tile .* 200 pixels a side is evaluated as a whole"),
+        (
+            (*PAIR, "--ray", "local", "--size", "200"),
+            "ray .* 200 pixels a side is evaluated as a whole",
+        ),
+        ((*PAIR, "--checkpoint", "d", "--resume", "c"), "--checkpoint .* --resume saves"),
+        ((*PAIR, "--checkpoint-every", "9"), "--checkpoint-every .* there is no --checkpoint"),
+        ((*PAIR, "--quiet", "--dry-run"), "--quiet .* a dry run is there to tell"),
+        ((*PAIR, "--memory", "4", "--tile", "off", "--force"), "--memory .* it is not checked"),
+        ((*PAIR, "--json", "--showprefixforinfo"), "--showprefixforinfo .* --json tells objects"),
+        # The default, but it was asked for.
+        ((*PAIR, "--optimizer", "adam", "--pair-precision", "bfloat16"), "pair_precision .* L-BFGS's"),
+        ((*CONTENT_ALONE, "--style-statistic", "gram"), "style_statistic .* no style image"),
+        ((*PAIR, "--style-weight", "0", "--style-statistic", "gram"), "style_statistic .* is 0"),
+        (
+            (*TEXTURE, "--style-layers", "conv1_2", "--pooling", "max"),
+            "pooling .* no layer after the first pooling",
+        ),
+        ((*PAIR, "--style-blend", "1"), "style_blend .* there is one style image"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_with_the_reason(
+    tmp_path, monkeypatch, capsys, arguments, reason
+):
+    monkeypatch.chdir(tmp_path)
+    assert stylize.main(arguments) == 2
+    told = capsys.readouterr()
+    (line,) = (told.err + told.out).splitlines()
+    assert re.search(reason.replace(" .* ", " would have no effect: .*"), line), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_flags_with_an_effect_are_taken():
+    resolved = Settings(pooling="max").resolve(has_content=True, num_styles=1)
+    assert resolved.pooling == "max"
+    for settings in (
+        Settings(tile=64, size=2000),
+        # How large the picture will be is not known yet.
+        Settings(tile=64, size=200, size_of="short"),
+        Settings(tile="auto", size=64),
+        Settings(tile="off", size=64),
+        Settings(ray="local", size=2000),
+    ):
+        settings.resolve(has_content=True, num_styles=1)
+    short = Settings(tile=64, size=200, size_of="short")
+    short.check_size_effects(resolved, 200, 2000)
+    with pytest.raises(InputError, match="tile would have no effect: a picture of 220 pixels"):
+        short.check_size_effects(resolved, 200, 220)
+
+
 def test_a_wrong_word_is_refused_by_the_library():
     with pytest.raises(InputError, match="tile is one of auto, off or"):
         Settings(tile=flags._word_or_whole("often"))  # pyright: ignore[reportArgumentType]

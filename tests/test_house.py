@@ -24,9 +24,12 @@ FLOORS = (
 )
 # `stylize --help`, a refused request and the process that decodes pictures load no TensorFlow.
 WITHOUT_TENSORFLOW = (
+    "commands.file_roles",
     "commands.flags",
     "commands.jobs",
     "commands.messages",
+    "commands.outputs",
+    "commands.pairs",
     "commands.provenance",
     "commands.records",
     "commands.request",
@@ -55,6 +58,8 @@ WITHOUT_TENSORFLOW = (
     "objective.scales",
     "objective.tile_plan",
     "transfer.checkpoint",
+    "transfer.checkpoint_lock",
+    "transfer.effects",
     "transfer.format_1",
     "transfer.memory",
     "transfer.prepare",

@@ -1,5 +1,6 @@
 """Many pictures: all pairs, poison among them, workers that die, nothing made twice."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tf_style import PRESETS, InputError, Settings
-from tf_style.commands import jobs, stylize_batch
+from tf_style.commands import jobs, messages, pairs, stylize_batch
 from tf_style.commands import records as record_format
 from tf_style.commands.request import Request
 
@@ -75,13 +76,13 @@ def test_all_pairs_and_again(folder, extra):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_manifest_names_the_pairs(folder, suffix):
-    pairs = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
+    named = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
     if suffix == "csv":
-        text = "content,style\n" + "\n".join(",".join(pair) for pair in pairs)
+        text = "content,style\n" + "\n".join(",".join(pair) for pair in named)
     else:
-        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in pairs)
+        text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in named)
     (folder / f"jobs.{suffix}").write_text(text)
-    assert jobs.read_manifest(f"jobs.{suffix}") == pairs
+    assert pairs.read_manifest(f"jobs.{suffix}") == named
     assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
     assert [record["status"] for record in records(folder)] == ["made", "error"]
 
@@ -197,26 +198,26 @@ def test_wrong_requests(folder, capsys, flags, message):
 
 
 def test_names_tell_contents_styles_and_settings_apart(folder):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
-    (first,) = jobs.make_jobs(pairs, "made", Settings(size=32))
-    (second,) = jobs.make_jobs(pairs, "made", Settings(size=33))
+    named = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(named, "made", Settings(size=32))
+    (second,) = jobs.make_jobs(named, "made", Settings(size=33))
     (folder / "contents" / "coffee.png").write_bytes(b"other")
-    (third,) = jobs.make_jobs(pairs, "made", Settings(size=32))
+    (third,) = jobs.make_jobs(named, "made", Settings(size=32))
     assert len({job.output for job in (first, second, third)}) == 3
     (folder / "init.png").write_bytes(b"one")
-    (fourth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
+    (fourth,) = jobs.make_jobs(named, "made", Settings(size=32, init="init.png"))
     (folder / "init.png").write_bytes(b"two")
-    (fifth,) = jobs.make_jobs(pairs, "made", Settings(size=32, init="init.png"))
+    (fifth,) = jobs.make_jobs(named, "made", Settings(size=32, init="init.png"))
     assert fourth.output != fifth.output
     assert os.path.isabs(fifth.content)
     assert os.path.isabs(fifth.settings.init)
 
 
 def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
+    named = [("contents/coffee.png", "styles/chelsea.png")]
 
     def name(**settings):
-        (job,) = jobs.make_jobs(pairs, "made", Settings(**settings))
+        (job,) = jobs.make_jobs(named, "made", Settings(**settings))
         return job.output
 
     first = name()
@@ -229,21 +230,21 @@ def test_names_are_of_what_the_settings_mean(folder, monkeypatch):
 
 
 def test_names_do_not_depend_on_the_form_of_records(folder, monkeypatch):
-    pairs = [("contents/coffee.png", "styles/chelsea.png")]
-    (first,) = jobs.make_jobs(pairs, "made", Settings())
+    named = [("contents/coffee.png", "styles/chelsea.png")]
+    (first,) = jobs.make_jobs(named, "made", Settings())
     monkeypatch.setattr(record_format, "FORMAT", 99)
-    (second,) = jobs.make_jobs(pairs, "made", Settings())
+    (second,) = jobs.make_jobs(named, "made", Settings())
     assert first.output == second.output
 
 
 def test_names_that_are_too_long_or_no_files(folder):
     os.mkfifo(folder / "pipe.png")
-    pairs = [
+    named = [
         ("x" * 200 + ".png", "\u00e9" * 200 + ".png"),
         ("pipe.png", "a\0b.png"),
         ("\ud800.png", "b"),
     ]
-    planned = jobs.make_jobs(pairs, "made", Settings(size=32))
+    planned = jobs.make_jobs(named, "made", Settings(size=32))
     assert len(planned) == 3
     assert all(len(os.path.basename(job.output).encode()) < 250 for job in planned)
     assert [jobs.run_job(job)["status"] for job in planned] == ["error"] * 3
@@ -258,12 +259,135 @@ def test_the_output_is_not_the_input(folder, capsys):
     assert "report.jsonl is a directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("contents", "styles", "output", "eaten"),
+    [
+        ("g/*.png", "s", "g", "--contents"),
+        ("s", "g/*", "g", "--styles"),
+        ("g", "s", "link/../g", "--contents"),
+        ("g", "s", "link", "--contents"),
+        ("**/*.png", "s", "g/new/made", "--contents"),
+        ("g/*/*.png", "s", "g/made", "--contents"),
+        ("g/[ab]*", "s", "./g", "--contents"),
+        # What would be made there is of another kind, of another name, or hidden from the pattern.
+        ("g/*.jpg", "s", "g", None),
+        ("g/x*", "s", "g", None),
+        ("g", "s", "g/made", None),
+        ("g/*/*.png", "s", "g/a/b", None),
+        ("g/**/*.png", "s", "made", None),
+        ("g/**/a.png", "s", "g", None),
+        ("g/*", "s", "g/.made", None),
+    ],
+)
+def test_a_batch_does_not_feed_on_its_own_pictures(
+    tmp_path, monkeypatch, contents, styles, output, eaten
+):
+    """Neither now nor when it runs again."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "g").mkdir()
+    os.symlink("g", "link")
+    names = ["a--s--0123456789abcdef.png", "b--s--0123456789abcdef.png"]
+    found = {
+        flag
+        for flag, each in (("--contents", contents), ("--styles", styles))
+        if pairs.finds(each, output, names)
+    }
+    assert found == ({eaten} if eaten else set())
+    # As `glob` has it, once they are there.
+    (tmp_path / output).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (tmp_path / output / name).write_bytes(b"")
+    with contextlib.suppress(InputError):
+        found_by_glob = pairs.find_images(contents if eaten != "--styles" else styles)
+        assert any(os.path.basename(path) in names for path in found_by_glob) == bool(eaten)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--contents", "contents/c*", "--styles", "styles", "--output", "contents"], "same folder"),
+        (["--contents", "contents", "--styles", "styles", "--output", "styles"], "same folder"),
+        (
+            ["--jobs", "made/report.jsonl", "--output", "made"],
+            "the report and --jobs name the same file",
+        ),
+        (["--jobs", "j.csv", "--output", "made"], "--output and --content name the same file"),
+    ],
+)
+def test_a_batch_writes_over_nothing_that_it_reads(folder, capsys, flags, message):
+    pair = ("contents/coffee.png", "styles/coffee.png")
+    (job,) = jobs.make_jobs([pair], "made", Settings(size=32, iterations=1, precision="float32"))
+    (folder / "made").mkdir()
+    (folder / "made" / "report.jsonl").write_text(json.dumps({"content": pair[0], "style": pair[1]}))
+    # A picture of the batch is the content of another one.
+    shutil.copy(pair[0], job.output)
+    (folder / "j.csv").write_text(f"content,style\n{','.join(pair)}\n{job.output},{pair[1]}\n")
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    assert stylize_batch.main([*SMALL, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+def test_a_name_that_is_there_comes_before_a_pattern(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = (
+        "IMG [1].jpg",
+        "IMG 1.jpg",
+        "ph [2020]/a.jpg",
+        "ph [2020]/b [1].png",
+        "ph 2/c.jpg",
+        "d*.jpg",
+        "dd.jpg",
+    )
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    for pattern, expected in {
+        "IMG [1].jpg": ["IMG [1].jpg"],
+        "IMG [0-9].jpg": ["IMG 1.jpg"],
+        "ph [2020]": ["ph [2020]/a.jpg", "ph [2020]/b [1].png"],
+        "ph [2020]/*.jpg": ["ph [2020]/a.jpg"],
+        "ph [2020]/b [1].png": ["ph [2020]/b [1].png"],
+        f"{tmp_path}/ph [2020]/a*": [f"{tmp_path}/ph [2020]/a.jpg"],
+        "ph [0-9]/*": ["ph 2/c.jpg"],
+        "d*.jpg": ["d*.jpg"],
+        "*/*.jpg": ["ph 2/c.jpg", "ph [2020]/a.jpg"],
+    }.items():
+        assert pairs.find_images(pattern) == expected
+    with pytest.raises(InputError, match="matches none"):
+        pairs.find_images("IMG [2].jpg")
+
+
+def test_a_full_disk_costs_the_report_and_no_picture(capsys):
+    messages.configure_output("stylize-batch")
+    report = stylize_batch._Report("/dev/full")
+    for _ in range(2):
+        report.write({"status": "made"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "stylize-batch: warning: /dev/full is not whole: No space left on device"
+
+
 def test_manifests_as_spreadsheets_write_them(folder):
     (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
-    assert jobs.read_manifest("bom.csv") == [("a.png", "b.png")]
+    assert pairs.read_manifest("bom.csv") == [("a.png", "b.png")]
     (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
     with pytest.raises(InputError, match="a row has no 'content'"):
-        jobs.read_manifest("other.csv")
-    (folder / "empty.csv").write_text("content,style\n")
+        pairs.read_manifest("other.csv")
+    # What ends in any case is a table, and rows that hold nothing are none.
+    (folder / "PAIRS.CSV").write_text("content,style\n,\na.png,b.png\n , \n,\n")
+    assert pairs.read_manifest("PAIRS.CSV") == [("a.png", "b.png")]
+    (folder / "pairs.jsonl").write_text(
+        '{"content": "a.png", "style": "b.png"}\n\n{"content": "", "style": null}\n'
+    )
+    assert pairs.read_manifest("pairs.jsonl") == [("a.png", "b.png")]
+    (folder / "half.csv").write_text("content,style\na.png,\n")
+    with pytest.raises(InputError, match="Received: content='a.png', style=''"):
+        pairs.read_manifest("half.csv")
+    (folder / "numbers.jsonl").write_text('{"content": 1, "style": 2}\n')
+    with pytest.raises(InputError, match="Received: content=1, style=2"):
+        pairs.read_manifest("numbers.jsonl")
+    (folder / "empty.csv").write_text("content,style\n,\n")
     with pytest.raises(InputError, match="names no pairs"):
-        jobs.read_manifest("empty.csv")
+        pairs.read_manifest("empty.csv")

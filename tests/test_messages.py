@@ -153,3 +153,22 @@ def test_native_messages_at_start_up_are_shown_where_it_fails_even_by_an_abort(e
     assert done.stderr.startswith("Python's\n")
     assert ("a native message\n" in done.stderr) == is_shown
     assert ("and after\n" in done.stderr) == (code == 0)
+
+
+@pytest.mark.parametrize("how", ["-Werror", "PYTHONWARNINGS"])
+def test_warnings_that_python_is_told_to_raise_end_no_program(how):
+    """Nor one that it starts."""
+    code = PROGRAM.replace(
+        "return runner", 'print(os.environ.get("PYTHONWARNINGS"), sys.warnoptions); return runner'
+    )
+    flags = [how] if how.startswith("-") else []
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", f"import os{code}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | ({} if flags else {how: "error"}),
+        check=False,
+    )
+    assert done.returncode == 5
+    assert done.stderr.splitlines() == [*INFORMATION, *WARNINGS, *ERRORS]
+    assert done.stdout.splitlines()[-1] == "None []"

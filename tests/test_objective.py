@@ -303,6 +303,8 @@ def test_an_image_of_one_row_has_no_variation_down(network, scale):
     expected = 3.0 * (differences.sum() if scale == "sum" else differences.mean())
     np.testing.assert_allclose(parts[0, 2], expected, rtol=RTOL)
     assert np.isfinite(gradient).all()
+    of_any_size = tf.function(objective.parts, input_signature=[tf.TensorSpec([1, None, None, 3])])
+    np.testing.assert_allclose(of_any_size(batch(row)), parts, rtol=RTOL)
 
 
 def test_style_layers_without_a_style_are_refused(network, pictures):

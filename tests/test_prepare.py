@@ -11,6 +11,7 @@ from tf_style.images import reading
 from tf_style.images.picture import resize
 from tf_style.network.architecture import MEAN_RGB
 from tf_style.network.weights import load
+from tf_style.transfer.prepare import as_sources
 
 # Shallow layers: the weights are small, and a picture of one pixel would do.
 SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1", "conv1_2")}
@@ -149,10 +150,11 @@ def test_a_file_its_bytes_an_open_file_and_an_array_are_the_same(tmp_path):
 
 
 def test_weights_go_as_deep_as_the_layers_used_and_are_normalised_for_the_pooling():
+    asked = {"size": 45, "preset": "gatys2016", "style_layers": ("conv1_1", "conv2_1")}
     for pooling in ("average", "max"):
-        received = prepared(CONTENT, [STYLE], size=45, pooling=pooling, preset="gatys2016").weights
+        received = prepared(CONTENT, [STYLE], pooling=pooling, **asked).weights
         expected = load("embedded", normalize_for=pooling)
-        assert list(received) == ["block1_conv1", "block1_conv2"]
+        assert list(received) == ["block1_conv1", "block1_conv2", "block2_conv1"]
         for name, arrays in received.items():
             np.testing.assert_array_equal(arrays[0], expected[name][0])
     received = prepared(CONTENT, [STYLE], size=45, preset="gatys2016", normalize=False).weights
@@ -202,3 +204,13 @@ def test_each_level_has_its_pictures():
         area = level.styles[0].shape[0] * level.styles[0].shape[1]
         # Rounding of the two sides.
         assert abs(area / (height * width) - 1) < 1 / min(level.styles[0].shape[:2])
+
+
+def test_bytes_of_every_kind_are_one_picture():
+    file = io.BytesIO()
+    Image.fromarray(STYLE).save(file, "PNG")
+    data = file.getvalue()
+    for kind in (bytes, bytearray, memoryview):
+        assert as_sources(kind(data)) == [data]
+        inputs = prepared(kind(data), as_sources(kind(data)), size=20)
+        assert (inputs.height, inputs.width) == (20, 10)

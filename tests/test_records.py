@@ -104,6 +104,13 @@ def test_what_format_1_leaves_out_is_written_down():
     assert records.read_request(tfp, "it").objective.init == "noise"
 
 
+def test_what_had_no_effect_in_format_1_is_read_all_the_same():
+    stored = {"content": "c.png", "style": ["s.png"], "output": "o.png", "size": 200, "tile": 64}
+    shallow = {"content_layers": ["conv1_1"], "style_layers": ["conv1_2"], "pooling": "max"}
+    request = records.read_request(stored | shallow, "it")
+    assert (request.settings.tile, request.objective.pooling) == (64, "max")
+
+
 def same_numerics(trace):
     """Whether a trace was made on what this process runs on, so that even the bits must agree."""
     import platform
@@ -258,7 +265,7 @@ def test_a_record_of_format_2_weighs_its_content_as_it_did():
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.5, 1.5, 1.5 * (1 / 255**2))
+    weights = (0.5 * 0.35, 1.5, 1.5 * (1 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
@@ -371,15 +378,27 @@ def test_what_is_asked_beside_a_record_must_agree_with_it():
         return records.merge_stored(stored, given, "the trace t.json")
 
     assert merged() == stored
-    assert merged(tile=64, style=("s.png", "./t.png"), normalize=True, seed=0) == stored
+    assert merged(tile=64, style=("s.png", "t.png"), normalize=True, seed=0) == stored
     assert merged(tile="auto", precision="auto") == stored
     changed = merged(output="other.png", trace="u.json", ray="host:1")
     assert (changed.output, changed.trace, changed.settings.ray) == ("other.png", "u.json", "host:1")
     assert changed.objective == stored.objective
+    # Files may have moved; the record goes on to say what to do with them.
+    files = {"content": "/new/c.png", "style": ["/new/s.png", "/new/t.png"]}
+    moved = merged(**files, init="/new/i.png", weights="/new/w.h5")
+    assert (moved.content, moved.styles) == ("/new/c.png", ("/new/s.png", "/new/t.png"))
+    assert moved.settings.init == moved.objective.init == "/new/i.png"
+    assert moved.settings.weights == "/new/w.h5"
+    assert records.as_dict(moved) == records.as_dict(stored) | files | {
+        "init": "/new/i.png",
+        "weights": "/new/w.h5",
+    }
     for name, value in {
         "size": 9,
         "normalize": False,
-        "style": ("t.png", "s.png"),
+        "style": ("t.png",),
+        "init": "noise",
+        "weights": "embedded",
         "content_weight": 4.0,
         "style_blend": (1.0, 2.0),
         "deterministic": False,

@@ -1,6 +1,7 @@
 """Settings, presets against the published figures, and layer names."""
 
 import dataclasses
+import json
 import math
 import pathlib
 import re
@@ -20,7 +21,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # times style-transfer-pytorch's; these have a w_l for each layer, 256 : 64 : 16 : 4 : 1 by their sum.
 FALLING = [256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341]
 PUBLISHED = {
-    "painterly": (lambda n, m: 0.5 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
+    "painterly": (lambda n, m: 0.35 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
     "style-transfer-pytorch": (lambda n, m: 0.015 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
     "gatys2016": (lambda n, m: 2e7 / (n * m), lambda n, m: (1e9 / 5) / (n**2 * m**2)),
     "gatys-original": (lambda n, m: 1 / (n * m), lambda n, m: 1e3 / (n**4 * m**2)),
@@ -178,6 +179,23 @@ def test_numpys_whole_numbers_are_whole_numbers():
     assert settings.size == 64
 
 
+def test_numpys_values_and_lists_are_pythons():
+    settings = Settings(
+        style_blend=np.array([1, 2]),
+        style_layer_weights=[np.float32(0.5), 1],
+        style_layers=["conv1_1", "conv2_1"],
+        style_scale=np.float64(0.5),
+        normalize=np.bool_(True),
+        size=np.array(64),
+    )
+    assert settings.style_blend == (1, 2)
+    assert settings.style_layer_weights == (0.5, 1)
+    assert settings.style_layers == ("conv1_1", "conv2_1")
+    assert (settings.style_scale, settings.normalize, settings.size) == (0.5, True, 64)
+    json.dumps(dataclasses.asdict(settings))
+    assert resolve(num_styles=2, style_blend=np.array([1, 2])).style_weight > 0
+
+
 def test_settings_that_look_without_effect_but_are_not_are_taken():
     assert resolve(init="noise", seed=0).init == "noise"
     assert resolve(num_styles=2, style_blend=(1.0, 0.0)).style_weight > 0
@@ -217,6 +235,11 @@ def test_one_image_alone_starts_from_noise_and_drops_the_others_layers():
         {"style_blend": (1e308, 1e308)},
         {"content_layers": "conv4_2"},
         {"style_layers": "conv1_1"},
+        {"style_blend": np.ones((2, 2))},
+        {"style_blend": 5},
+        {"style_blend": {1.0: 2}},
+        {"style_layers": 5},
+        {"style_layers": (5,)},
         {"pooling": "median"},
         {"padding": "mirror"},
         {"style_statistic": "mean"},

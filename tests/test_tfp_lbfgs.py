@@ -1,9 +1,13 @@
 """TensorFlow Probability's L-BFGS with a preconditioner, resumed, and where things go wrong."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_style import InputError
+from tf_style.optimize import make_minimizer, probability
 from tf_style.optimize.status import Status
 from tf_style.optimize.tfp_lbfgs import TfpLbfgs
 
@@ -141,3 +145,19 @@ def test_a_gradient_that_lies_ends_with_a_failed_search():
     loss = float(tf.reduce_sum((position - 1.0) ** 2))
     assert losses[-1 - minimizer.evaluations_since] == pytest.approx(loss, rel=1e-12)
     assert losses[-1] != pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "tfp"])
+def test_what_python_oo_leaves_out_is_an_error_before_the_run(monkeypatch, name):
+    """tfp adds to its docstrings when it is imported, and there are none then."""
+    position = tf.Variable(tf.zeros([1, 4, 4, 3]))
+
+    def evaluate(x):
+        return tf.reduce_sum(x), tf.ones_like(x)
+
+    monkeypatch.setattr(
+        probability, "sys", types.SimpleNamespace(flags=types.SimpleNamespace(optimize=2))
+    )
+    with pytest.raises(InputError, match="does not work under python -OO"):
+        make_minimizer(name, evaluate, position)
+    make_minimizer("adam", evaluate, position)

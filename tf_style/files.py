@@ -1,6 +1,7 @@
 """Files that are complete or untouched, their digests, and paths in messages."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -65,14 +66,17 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Finds out, before heavy work, whether files can be written to a folder, which is made.
+    """Finds out, before heavy work, whether a folder can be made and written to, and changes nothing.
 
     Raises:
-      InputError: If they cannot.
+      InputError: If it cannot.
     """
-    folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _target(path)
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         with _temporary(folder / "trial"):
             pass
     except (OSError, ValueError) as error:

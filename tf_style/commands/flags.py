@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from tf_style.commands.runner import Effect, add_flag, always
 from tf_style.transfer.setting_fields import allowed
 from tf_style.transfer.settings import ALIASES, Settings
 
@@ -23,20 +24,27 @@ _GROUPS = {
 }
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for each field of `Settings`; those that are not given are not in the namespace."""
+def add_settings(parser: argparse.ArgumentParser, **effects: Effect) -> None:
+    """Adds a flag for each field of `Settings`; those that are not given are not in the namespace.
+
+    Args:
+      parser: Where to.
+      **effects: When some of them have an effect beside the command's other flags, by their names.
+        What their effect depends on among themselves `Settings` says.
+    """
     for title, names in _GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:
-            add_setting(group, name)
+            add_setting(group, name, effect=effects.get(name, always))
 
 
-def add_setting(group: Any, name: str, **options: Any) -> None:
+def add_setting(group: Any, name: str, *, effect: Effect = always, **options: Any) -> None:
     """Adds the flag of one setting, and hidden ones for its former names.
 
     Args:
       group: A parser or a group of one.
       name: Of the field of `Settings`.
+      effect: As for `add_flag`.
       **options: For `add_argument`, where they differ from what `Settings` says. `default` goes into
         the help alone.
     """
@@ -52,9 +60,9 @@ def add_setting(group: Any, name: str, **options: Any) -> None:
     }
     former = [alias for alias, new in ALIASES.items() if new == name]
     names = group.add_mutually_exclusive_group() if former else group
-    names.add_argument(flag(name), **options)
+    add_flag(names, flag(name), effect, **options)
     for alias in former:
-        names.add_argument(flag(alias), **options | {"help": argparse.SUPPRESS})
+        add_flag(names, flag(alias), effect, **options | {"help": argparse.SUPPRESS})
 
 
 def flag(name: str) -> str:

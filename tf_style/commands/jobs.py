@@ -2,10 +2,8 @@
 
 import collections
 import concurrent.futures
-import csv
 import dataclasses
 import functools
-import glob
 import hashlib
 import json
 import multiprocessing
@@ -15,7 +13,7 @@ import platform
 import signal
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -23,7 +21,6 @@ from tf_style import files
 from tf_style.commands import records, stylize_run
 from tf_style.commands.request import Request, absolute_files
 from tf_style.errors import InputError, TransferError
-from tf_style.files import reason_of, shown
 from tf_style.images import writing
 from tf_style.transfer.settings import Settings, fields_with_files
 
@@ -34,7 +31,11 @@ MAX_STEM_BYTES = 80
 
 
 def make_jobs(
-    pairs: Iterable[tuple[str, str]], folder: str | os.PathLike, settings: Settings
+    pairs: Iterable[tuple[str, str]],
+    folder: str | os.PathLike,
+    settings: Settings,
+    *,
+    given: Collection[str] | None = None,
 ) -> list[Request]:
     """The jobs of pairs of images.
 
@@ -42,6 +43,7 @@ def make_jobs(
       pairs: Paths of content and style.
       folder: Where the pictures go.
       settings: Of all of them.
+      given: As for `Request.make`.
 
     Returns:
       A request for each different pair, in order, with absolute paths, for workers elsewhere. Its
@@ -56,7 +58,7 @@ def make_jobs(
     jobs = {}
     for content, style in pairs:
         paths = os.path.abspath(content), os.path.abspath(style)
-        job = Request.make(paths[0], [paths[1]], "", settings)
+        job = Request.make(paths[0], [paths[1]], "", settings, given=given)
         what = records.as_dict(job)
         del what["format"]  # Another form of the same request makes the same picture.
         what |= {"content": digest(content), "style": [digest(style)]}
@@ -66,48 +68,6 @@ def make_jobs(
         name = f"{_stem(content)}--{_stem(style)}--{hashed}.png"
         jobs[name] = dataclasses.replace(job, output=os.path.abspath(os.path.join(folder, name)))
     return list(jobs.values())
-
-
-def find_images(pattern: str) -> list[str]:
-    """The files in a folder but for hidden ones, or those that a pattern matches, sorted.
-
-    Raises:
-      InputError: If there is none.
-    """
-    if os.path.isdir(pattern):
-        names = (name for name in os.listdir(pattern) if not name.startswith("."))
-        paths = (os.path.join(pattern, name) for name in names)
-        found = [path for path in paths if os.path.isfile(path)]
-    else:
-        found = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-    if not found:
-        raise InputError(f"{shown(pattern)} is no folder with files and matches none.")
-    return sorted(found)
-
-
-def read_manifest(path: str) -> list[tuple[str, str]]:
-    """Pairs from a CSV file with the columns content and style, or JSON lines with these keys.
-
-    Raises:
-      InputError: If it is neither.
-    """
-    try:
-        # Spreadsheets begin a file with a mark of its encoding.
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            if path.endswith(".csv"):
-                rows = list(csv.DictReader(file))
-            else:
-                rows = [json.loads(line) for line in file if line.strip()]
-        pairs = [(row["content"], row["style"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        reason = f"a row has no {error}" if isinstance(error, KeyError) else reason_of(error)
-        raise InputError(
-            f"{shown(path)} is no manifest: {reason}. Expected a .csv file with the columns "
-            "content and style, or JSON lines with these keys"
-        ) from error
-    if not all(isinstance(path, str) and path for pair in pairs for path in pair) or not pairs:
-        raise InputError(f"{shown(path)} names no pairs of files.")
-    return pairs
 
 
 def run_job(job: Request) -> dict[str, Any]:

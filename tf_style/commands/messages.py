@@ -71,16 +71,23 @@ def configure_output(program: str, *, as_json: bool = False, verbosity: int = lo
     for handler in _handlers:
         handler.addFilter(_is_told)
         root.addHandler(handler)
-    if FLAGS.log_dir and not FLAGS.logtostderr:
+    has_file = bool(FLAGS.log_dir) and not FLAGS.logtostderr
+    if has_file:
         try:
             lines.start_logging_to_file(program)
         except OSError as error:
             folder = shown(FLAGS.log_dir)
             raise InputError(f"--log_dir is a folder to write in. Received: {folder}") from error
-        return
-    for name in ("alsologtostderr", "stderrthreshold"):
-        if FLAGS[name].present:
-            raise InputError(f"--{name} would have no effect: there is no log file (--log_dir).")
+    no_file = not has_file and "there is no log file (--log_dir)"
+    no_lines = lines not in _handlers and "--json tells objects, and no lines"
+    without_effect = {
+        "alsologtostderr": no_file,
+        "stderrthreshold": no_file,
+        "showprefixforinfo": no_lines,
+    }
+    for name, reason in without_effect.items():
+        if FLAGS[name].present and reason:
+            raise InputError(f"--{name} would have no effect: {reason}.")
 
 
 def ensure_stderr() -> None:

@@ -132,11 +132,12 @@ def _sizes(transfer: StyleTransfer) -> str:
     return ", then ".join(f"{level.width} x {level.height}" for level in levels)
 
 
-def print_plan(transfer: StyleTransfer, *, has_checkpoint: bool = False) -> None:
-    """Says on stdout what a run would do and need: sizes, memory, and time from two evaluations.
+def print_plan(transfer: StyleTransfer, outputs: str, *, has_checkpoint: bool = False) -> None:
+    """Says on stdout what a run would do and need: sizes, memory, files, and time from two evaluations.
 
     Args:
       transfer: The run's.
+      outputs: The files that it would write, in words.
       has_checkpoint: Whether the run would be saved now and then.
     """
     image = transfer.image.read_value()
@@ -162,6 +163,7 @@ def print_plan(transfer: StyleTransfer, *, has_checkpoint: bool = False) -> None
         f"memory: about {memory_bytes / 2**30:.1f} GiB at most"
         + ("" if transfer.tile_px is None else f", by tiles of {transfer.tile_px} pixels"),
         f"time: about {seconds:.0f} s on {transfer.device} in {transfer.precision}, after the start-up",
+        f"files: {outputs}",
     ]
     for line in lines:
         if messages.json_output():

@@ -82,30 +82,41 @@ def describe(request: Request) -> str:
 
 def fingerprint(request: Request, inputs: PreparedInputs) -> dict[str, Any]:
     """SHA-256 of all that goes into a run: the files by their absolute paths, and the weights."""
-    paths = [request.content, *request.styles]
-    if is_file_name(request.objective.init):
-        paths.append(request.objective.init)
     weights = hashlib.sha256()
     for name, arrays in inputs.weights.items():
         weights.update(name.encode())
         for array in arrays:
             weights.update(array.tobytes())
     return {
-        "files": {os.path.abspath(path): files.sha256(path) for path in paths if path is not None},
+        "files": {path: files.sha256(path) for path in _pictures(request)},
         "weights": weights.hexdigest(),
     }
 
 
-def require_same(stored: Any, found: dict[str, Any], source: str) -> None:
-    """Refuses to go on with other inputs than those of a stored fingerprint.
+def _pictures(request: Request) -> list[str]:
+    """The absolute paths of what a run reads but for the weights, in the order of their parts."""
+    paths = [request.content, *request.styles]
+    if is_file_name(request.objective.init):
+        paths.append(request.objective.init)
+    return [os.path.abspath(path) for path in paths if path is not None]
+
+
+def require_same(earlier: Earlier, request: Request, found: dict[str, Any]) -> None:
+    """Refuses to go on with other inputs than those of a stored run; they may have moved.
+
+    Args:
+      earlier: The stored run.
+      request: What is asked for now.
+      found: Its fingerprint.
 
     Raises:
       InputError: It says what differs.
     """
+    stored, source = earlier.inputs, earlier.source
     if not isinstance(stored, dict) or not isinstance(stored.get("files"), dict):
         raise InputError(f"{source} does not say what its inputs were.")
-    for path, digest in found["files"].items():
-        if stored["files"].get(path) != digest:
+    for before, path in zip(_pictures(earlier.request), _pictures(request), strict=True):
+        if stored["files"].get(before) != found["files"][path]:
             raise InputError(f"{shown(path)} is not what it was when {source} was written.")
     if stored.get("weights") != found["weights"]:
         raise InputError(f"The network's weights are not those of {source}.")
@@ -154,7 +165,9 @@ def read_checkpoint(folder: str) -> Earlier:
             run_on=before,
             started=float(found.request["started"]),
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{source} holds no request that this version knows.") from error
 
 

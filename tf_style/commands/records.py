@@ -24,6 +24,8 @@ _ADDED_IN_3 = {"content_unit": "absolute"}
 _PATHS = ("content", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
+# The settings among those that can differ in a name alone.
+_OF_SETTINGS = {"ray", "init", "weights"}
 # The fields of `Request` that a record has under the same names, and their types.
 _OWN = {
     "content": str | None,
@@ -166,7 +168,8 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
     Args:
       stored: The request.
       given: What is asked for beside it, under the names of `as_dict`. It must agree with what is
-        stored, but for the files to write and the cluster to use, which may have another address.
+        stored, but for the files to write, the cluster to use, which may have another address, and
+        files to read that have moved: what is in them is for others to compare.
       source: What holds the request, for messages.
 
     Raises:
@@ -175,17 +178,30 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
     held = as_dict(stored)
     for name, value in given.items():
         # What "auto" meant is what is stored.
-        if name in _REPLACEABLE or value == "auto":
+        if name in _REPLACEABLE or value == "auto" or _are_files(name, value, held[name]):
             continue
         if _comparable(name, value) != _comparable(name, held[name]):
             raise InputError(
                 f"--{name.replace('_', '-')} differs from what {source} holds, {held[name]!r}. "
                 f"Received: {value!r}"
             )
-    changes = {name: given[name] for name in _REPLACEABLE if name in given}
-    if "ray" in changes:
-        stored = stored.with_settings(ray=changes.pop("ray"))
-    return dataclasses.replace(stored, **changes)
+    stored = stored.with_settings(**{name: given[name] for name in _OF_SETTINGS & given.keys()})
+    if "init" in given:
+        objective = dataclasses.replace(stored.objective, init=given["init"])
+        stored = dataclasses.replace(stored, objective=objective)
+    if "style" in given:
+        stored = dataclasses.replace(stored, styles=tuple(given["style"]))
+    own = {"content", "output", "trace"} & given.keys()
+    return dataclasses.replace(stored, **{name: given[name] for name in own})
+
+
+def _are_files(name: str, value: Any, held: Any) -> bool:
+    """Whether both are names of files that a run reads."""
+    if name == "style":
+        return len(value) == len(held)
+    if name == "content":
+        return held is not None
+    return bool(fields_with_files({name: value}) and fields_with_files({name: held}))
 
 
 def _comparable(name: str, value: Any) -> Any:

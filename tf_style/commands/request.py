@@ -6,7 +6,7 @@ reads nothing else and changes nothing in it.
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tf_style.objective.presets import Preset
@@ -57,6 +57,8 @@ class Request:
         styles: Sequence[str],
         output: str,
         settings: Settings,
+        *,
+        given: Collection[str] | None = None,
         **others: Any,
     ) -> "Request":
         """A request whose objective is what the settings mean today.
@@ -66,13 +68,16 @@ class Request:
           styles: As the attribute.
           output: As the attribute.
           settings: As the attribute.
+          given: The names of the settings that were asked for; None for those that are not the default.
           **others: The attributes after `objective`.
 
         Raises:
           InputError: If the images and the settings contradict each other, or a setting would have no
             effect.
         """
-        objective = settings.resolve(has_content=content is not None, num_styles=len(styles))
+        objective = settings.resolve(
+            has_content=content is not None, num_styles=len(styles), given=given
+        )
         return cls(content, tuple(styles), output, settings, objective, **others)
 
     def with_settings(self, **changes: Any) -> "Request":

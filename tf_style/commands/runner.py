@@ -2,18 +2,22 @@
 
 import argparse
 import contextlib
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import types
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import flags, logging
 from absl.flags import argparse_flags
 
+from tf_style import files
 from tf_style.commands.messages import configure_output, emit, ensure_stderr
 from tf_style.errors import InputError, TransferError
 
@@ -22,37 +26,94 @@ EXIT_WRONG_REQUEST = 2
 EXIT_INTERRUPTED = 130
 
 
+# Why a flag that is given would have no effect beside the others, or None where it has one.
+Effect = Callable[[argparse.Namespace], str | None]
+
+
+def always(arguments: argparse.Namespace) -> str | None:
+    """Has an effect on every run."""
+    return None
+
+
+def add_flag(group: Any, name: str, effect: Effect, **options: Any) -> None:
+    """Adds a flag that says when it has an effect.
+
+    Args:
+      group: A parser or a group of one.
+      name: The flag's.
+      effect: As above; whether the flag was given at all is for the parser to know.
+      **options: For `add_argument`.
+    """
+    group.add_argument(name, **options).effect = effect
+
+
 class Parser(argparse_flags.ArgumentParser):
     """argparse with absl's flags, and one line where it would print the usage too."""
 
     def parse_known_args(self, args=None, namespace=None):
-        """As argparse's."""
+        """As argparse's, with the paths of flag files as `flag_files`."""
         try:
-            return super().parse_known_args(args, namespace)
-        except (flags.Error, ValueError) as error:  # Such as a --flagfile that is not there.
-            self.error(str(error))
+            namespace, rest = super().parse_known_args(args, namespace)
+        except (flags.Error, ValueError, OSError) as error:  # Such as a --flagfile that is not there.
+            self.error(files.reason_of(error))
+        namespace.flag_files = _flag_files(sys.argv[1:] if args is None else args)
+        return namespace, rest
+
+    def check_effects(self, arguments: argparse.Namespace) -> None:
+        """Refuses flags that would have no effect, as each says itself: see `add_flag`.
+
+        Raises:
+          InputError: It names the first, and says why.
+        """
+        for action in self._actions:
+            effect: Effect = getattr(action, "effect", always)
+            is_given = getattr(arguments, action.dest, action.default) != action.default
+            if is_given and (reason := effect(arguments)):
+                name = action.option_strings[0]
+                raise InputError(f"{name} would have no effect: {reason}.")
 
     def error(self, message: str) -> NoReturn:
         """Ends the program."""
         self.exit(fail(f"{message} (see --help)", EXIT_WRONG_REQUEST))
 
 
+def _on_quiet(arguments: argparse.Namespace) -> str | None:
+    return "a dry run is there to tell" if getattr(arguments, "dry_run", False) else None
+
+
 def add_messages(parser: argparse.ArgumentParser) -> Any:
     """Adds the flags that say how much to tell; returns the group of those that exclude each other."""
     output = parser.add_argument_group("messages")
-    output.add_argument("--debug", action="store_true", help="a traceback with an error")
+    add_flag(output, "--debug", always, action="store_true", help="a traceback with an error")
     amount = output.add_mutually_exclusive_group()
-    amount.add_argument(
-        "--quiet", action="store_true", help="only errors and warnings, as --verbosity=-1"
+    add_flag(
+        *(amount, "--quiet", _on_quiet),
+        action="store_true",
+        help="only errors and warnings, as --verbosity=-1",
     )
-    amount.add_argument(
-        "--verbose", action="store_true", help="also the set-up, and TensorFlow's; as --verbosity=1"
+    add_flag(
+        *(amount, "--verbose", always),
+        action="store_true",
+        help="also the set-up, and TensorFlow's; as --verbosity=1",
     )
     return amount
 
 
+def add_json(amount: Any) -> None:
+    """Adds the flag for programs that read the messages.
+
+    Args:
+      amount: As from `add_messages`.
+    """
+    add_flag(
+        *(amount, "--json", always),
+        action="store_true",
+        help="an object a line on stdout, for programs",
+    )
+
+
 def run(
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     body: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None,
 ) -> int:
@@ -69,12 +130,15 @@ def run(
     ensure_stderr()
     # Before Keras is imported, which reads it once.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    if argv is None:
+        _never_raise_warnings()
     for flag in flags.FLAGS.get_flags_for_module(logging.__name__):
         flag.unparse()  # Of an earlier call in this process.
     configure_output(parser.prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
         _configure(parser.prog, arguments)
+        parser.check_effects(arguments)
         return body(arguments)
     except KeyboardInterrupt:
         return fail("interrupted", EXIT_INTERRUPTED)
@@ -87,6 +151,31 @@ def run(
             return fail(str(error), EXIT_FAILED)
         text = " ".join(str(error).split())
         return fail(f"{type(error).__name__}: {text} (--debug shows where)", EXIT_FAILED)
+
+
+def _never_raise_warnings() -> None:
+    """Tells warnings where `-W error` or PYTHONWARNINGS would raise them: they end no run.
+
+    That is meant for Python programs in the making, and TensorFlow Probability does not even import so.
+    Of this process and those that it starts.
+    """
+    if any(action == "error" for action, *_ in warnings.filters):
+        os.environ.pop("PYTHONWARNINGS", None)
+        sys.warnoptions.clear()
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+
+
+def _flag_files(argv: Sequence[str]) -> list[str]:
+    """The files of `--flagfile=FILE` and `--flagfile FILE`."""
+    pairs = itertools.pairwise([*argv, ""])
+    named = (
+        following if each in ("--flagfile", "-flagfile") else each.partition("flagfile=")[2]
+        for each, following in pairs
+        if re.match("--?flagfile(=|$)", each)
+    )
+    return [os.path.expanduser(path) for path in named if path]
 
 
 def _configure(program: str, arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import os
 import pathlib
 import resource
 import select
+import stat
 import struct
 import subprocess
 import sys
@@ -55,7 +56,17 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     """
     if isinstance(source, Picture):
         return source
+    if _is_pipe(source):
+        raise InputError(f"{shown(source)} is a pipe. Expected a file, for it is read twice")
     return _run("picture", os.fspath(source), PICTURE_SECONDS, _receive)
+
+
+def _is_pipe(source: str | os.PathLike) -> bool:
+    """Whether it is one, such as that of `<(command)`, which is not even there for the child."""
+    try:
+        return stat.S_ISFIFO(os.stat(source).st_mode)
+    except (OSError, ValueError):
+        return False  # The child says why.
 
 
 def probe_weights(path: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tf_style._version import __version__
 from tf_style.commands import flags, runner
 from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS
+from tf_style.commands.runner import add_flag, always
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return stylize_run.run(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _on_checkpoint(arguments: argparse.Namespace) -> str | None:
+    return None if arguments.resume is None else "--resume saves where it goes on from"
+
+
+def _on_checkpoint_every(arguments: argparse.Namespace) -> str | None:
+    is_saved = arguments.checkpoint is not None or arguments.resume is not None
+    return None if is_saved else "there is no --checkpoint"
+
+
+def _on_memory(arguments: argparse.Namespace) -> str | None:
+    is_tiled_by_memory = getattr(arguments, "tile", "auto") == "auto" and not hasattr(arguments, "ray")
+    if arguments.memory_check or is_tiled_by_memory:
+        return None
+    return "it is not checked, and does not choose the tile"
+
+
+def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize",
         description="Renders the content of one image in the style of others, by optimisation "
@@ -39,47 +56,64 @@ def _parser() -> argparse.ArgumentParser:
 
     # What is not given is not in the namespace: a stored request may have it.
     files = parser.add_argument_group("files", argument_default=argparse.SUPPRESS)
-    files.add_argument("--content", metavar="FILE", help="the content image")
-    files.add_argument("--style", metavar="FILE", action="append", help="a style image; repeatable")
-    files.add_argument("--output", metavar="FILE", help=".png, .jpg, .webp or .tif")
-    files.add_argument("--bit-depth", type=int, choices=(8, 16), help="16: PNG only (default: 8)")
-    files.add_argument("--trace", metavar="FILE", help="write every evaluation's loss, as JSON")
-    files.add_argument(
-        "--save-every", metavar="N", type=int, help="also write OUTPUT-N after every N iterations"
+    add_flag(files, "--content", always, metavar="FILE", help="the content image")
+    add_flag(
+        *(files, "--style", always), metavar="FILE", action="append", help="a style image; repeatable"
+    )
+    add_flag(files, "--output", always, metavar="FILE", help=".png, .jpg, .webp or .tif")
+    add_flag(
+        *(files, "--bit-depth", always), type=int, choices=(8, 16), help="16: PNG only (default: 8)"
+    )
+    add_flag(files, "--trace", always, metavar="FILE", help="write every evaluation's loss, as JSON")
+    add_flag(
+        *(files, "--save-every", always),
+        metavar="N",
+        type=int,
+        help="also write OUTPUT-N after every N iterations",
     )
 
     keeping = parser.add_argument_group("long runs")
-    keeping.add_argument("--checkpoint", metavar="FOLDER", help="save the run there now and then")
-    keeping.add_argument(
-        "--checkpoint-every",
+    add_flag(
+        *(keeping, "--checkpoint", _on_checkpoint),
+        metavar="FOLDER",
+        help="save the run there now and then",
+    )
+    add_flag(
+        *(keeping, "--checkpoint-every", _on_checkpoint_every),
         metavar="SECONDS",
         type=float,
         help=f"how often (default: {CHECKPOINT_EVERY_SECONDS:g})",
     )
     earlier = keeping.add_mutually_exclusive_group()
-    earlier.add_argument(
-        "--resume", metavar="FOLDER", help="go on with the run that was saved there, to the same bits"
+    add_flag(
+        *(earlier, "--resume", always),
+        metavar="FOLDER",
+        help="go on with the run that was saved there, to the same bits",
     )
-    earlier.add_argument("--from-trace", metavar="FILE", help="repeat the run that wrote this trace")
-    keeping.add_argument(
-        "--no-memory-check",
-        dest="memory_check",
-        action="store_false",
+    add_flag(
+        *(earlier, "--from-trace", always), metavar="FILE", help="repeat the run that wrote this trace"
+    )
+    no_check = {"dest": "memory_check", "action": "store_false"}
+    add_flag(
+        *(keeping, "--no-memory-check", always),
+        **no_check,
         help="start even if the memory does not seem to suffice",
     )
     # Its former name.
-    keeping.add_argument("--force", dest="memory_check", action="store_false", help=argparse.SUPPRESS)
-    keeping.add_argument(
-        "--deterministic",
+    add_flag(keeping, "--force", always, **no_check, help=argparse.SUPPRESS)
+    add_flag(
+        *(keeping, "--deterministic", always),
         action="store_true",
         default=argparse.SUPPRESS,
         help="the same bits each time, on a GPU too",
     )
-    keeping.add_argument(
-        "--dry-run", action="store_true", help="only print the sizes, the memory and the time expected"
+    add_flag(
+        *(keeping, "--dry-run", always),
+        action="store_true",
+        help="only print the sizes, the memory, the files and the time expected",
     )
 
-    flags.add_settings(parser)
+    flags.add_settings(parser, memory=_on_memory)
     amount = runner.add_messages(parser)
-    amount.add_argument("--json", action="store_true", help="an object a line on stdout, for programs")
+    runner.add_json(amount)
     return parser

@@ -6,13 +6,19 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tf_style.commands import runner
 from tf_style.commands.flags import add_settings
 from tf_style.commands.messages import emit
+from tf_style.commands.runner import add_flag, always
 from tf_style.errors import InputError
+from tf_style.files import reason_of, shown
 from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files, is_file_name
+
+if TYPE_CHECKING:
+    from tf_style.commands.request import Request
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,35 +34,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from tf_style import files
     from tf_style.commands import jobs
 
     given = {name: value for name, value in vars(arguments).items() if name in SETTING_NAMES}
     # Here whole pictures go to the workers, not tiles.
     address = given.pop("ray", None)
     settings = Settings(**given)
-    _check(arguments, settings, address)
-    planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings)
-    files.check_folder(arguments.output)
-    report = os.path.join(arguments.output, "report.jsonl")
-    files.check_writable(report)
+    _check(arguments, settings, given)
+    planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings, given=given)
+    report_path = os.path.join(arguments.output, "report.jsonl")
+    _check_files(arguments, planned, report_path)
+    report = _Report(report_path)
     run_jobs = functools.partial(jobs.run_locally, planned, arguments.workers or 1)
     if address is not None:
         from tf_style.objective import ray_pool
 
         ray_pool.connect(address)
         run_jobs = functools.partial(jobs.run_on_ray, planned, ray_pool.remote())
+    os.makedirs(arguments.output, exist_ok=True)
     counts = dict.fromkeys(("made", "there", "error"), 0)
     told: set[str] = set()
     with (
         runner.stop_on_signals() as stop,
-        open(report, "a", encoding="utf-8") as file,
         _bar(len(planned), is_hidden=arguments.quiet or arguments.json) as advance,
     ):
         for record in run_jobs(should_stop=stop):
             counts[record["status"]] += 1
-            # Line by line, so that a report is never behind the pictures.
-            print(json.dumps(record), file=file, flush=True)
+            report.write(record)
             # A file that is in many pairs is warned of once.
             for text in record["warnings"]:
                 if text not in told:
@@ -68,23 +72,18 @@ def _run(arguments: argparse.Namespace) -> int:
             advance()
     if not arguments.quiet:
         text = f"{counts['made']} made, {counts['there']} there already, {counts['error']} failed"
-        emit(f"{text}; {report} has each", "done", **counts)
+        emit(f"{text}; {report_path} has each", "done", **counts)
     return stop.exit_code or (runner.EXIT_FAILED if counts["error"] else 0)
 
 
-def _check(arguments: argparse.Namespace, settings: Settings, address: str | None) -> None:
+def _check(arguments: argparse.Namespace, settings: Settings, given: Collection[str]) -> None:
     """Refuses what would fail for every job."""
     from tf_style.commands import sandbox
     from tf_style.network import weights
 
-    settings.resolve(has_content=True, num_styles=1)
+    settings.resolve(has_content=True, num_styles=1, given=given)
     if arguments.workers is not None and arguments.workers < 1:
         raise InputError(f"--workers are 1 or more. Received: {arguments.workers}")
-    if arguments.workers is not None and address is not None:
-        raise InputError("--workers would have no effect: with --ray the cluster's cores are used.")
-    if arguments.contents and os.path.isdir(arguments.contents):
-        if os.path.realpath(arguments.contents) == os.path.realpath(arguments.output):
-            raise InputError("--output and --contents are the same folder: its pictures would be both.")
     if "weights" in fields_with_files(vars(settings)):
         if os.path.isfile(settings.weights):
             sandbox.probe_weights(settings.weights)
@@ -93,17 +92,57 @@ def _check(arguments: argparse.Namespace, settings: Settings, address: str | Non
         sandbox.read(settings.init)
 
 
+def _check_files(arguments: argparse.Namespace, planned: Sequence["Request"], report: str) -> None:
+    """Refuses to write over what is read, and to read what is written, now or the next time."""
+    from tf_style import files
+    from tf_style.commands import outputs, pairs
+    from tf_style.commands.file_roles import FileRoles
+
+    names = [os.path.basename(job.output) for job in planned]
+    for flag, pattern in (("--contents", arguments.contents), ("--styles", arguments.styles)):
+        if pattern is not None and pairs.finds(pattern, arguments.output, names):
+            raise InputError(
+                f"--output and {flag} are the same folder: its pictures would be both. Name another "
+                "folder."
+            )
+    reads = dict.fromkeys(read for job in planned for read in outputs.inputs(job))
+    own = [("--jobs", arguments.jobs), *(("--flagfile", path) for path in arguments.flag_files)]
+    roles = FileRoles([*reads, *own])
+    for job in planned:
+        roles.write("--output", job.output)
+    roles.write("the report", report)
+    files.check_folder(arguments.output)
+    if os.path.isdir(arguments.output):
+        files.check_writable(report)
+
+
 def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
-    from tf_style.commands import jobs
+    from tf_style.commands import pairs
 
     if arguments.jobs is not None:
-        if arguments.contents or arguments.styles:
-            raise InputError("--jobs names the pairs: leave --contents and --styles out.")
-        return jobs.read_manifest(arguments.jobs)
+        return pairs.read_manifest(arguments.jobs)
     if not (arguments.contents and arguments.styles):
         raise InputError("--contents and --styles, or --jobs, say what to make.")
-    contents, styles = (jobs.find_images(each) for each in (arguments.contents, arguments.styles))
+    contents, styles = (pairs.find_images(each) for each in (arguments.contents, arguments.styles))
     return list(itertools.product(contents, styles))
+
+
+class _Report:
+    """Appends records to a file, line by line, so that it is never behind the pictures."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._is_behind = False
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Appends a record; a full disk ends no batch."""
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                print(json.dumps(record), file=file)
+        except OSError as error:
+            if not self._is_behind:
+                emit(f"{shown(self._path)} is not whole: {reason_of(error)}", "warning")
+            self._is_behind = True
 
 
 @contextlib.contextmanager
@@ -119,7 +158,17 @@ def _bar(total: int, *, is_hidden: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _on_pairs(arguments: argparse.Namespace) -> str | None:
+    return (
+        None if arguments.jobs is None else "--jobs names the pairs, leave --contents and --styles out"
+    )
+
+
+def _on_workers(arguments: argparse.Namespace) -> str | None:
+    return "with --ray the cluster's cores are used" if hasattr(arguments, "ray") else None
+
+
+def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize-batch",
         description="Renders all contents in all styles, or the pairs of a manifest. A picture that is "
@@ -127,17 +176,25 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     jobs = parser.add_argument_group("jobs")
-    jobs.add_argument("--contents", metavar="FOLDER|PATTERN", help="content images")
-    jobs.add_argument("--styles", metavar="FOLDER|PATTERN", help="style images")
-    jobs.add_argument("--jobs", metavar="FILE", help="instead: a .csv or .jsonl of content and style")
-    jobs.add_argument("--output", metavar="FOLDER", required=True, help="pictures and report.jsonl")
-    jobs.add_argument(
-        "--workers",
+    add_flag(*(jobs, "--contents", _on_pairs), metavar="FOLDER|PATTERN", help="content images")
+    add_flag(jobs, "--styles", _on_pairs, metavar="FOLDER|PATTERN", help="style images")
+    add_flag(
+        *(jobs, "--jobs", always),
+        metavar="FILE",
+        help="instead: a .csv or .jsonl of content and style",
+    )
+    add_flag(
+        *(jobs, "--output", always),
+        metavar="FOLDER",
+        required=True,
+        help="pictures and report.jsonl",
+    )
+    add_flag(
+        *(jobs, "--workers", _on_workers),
         type=int,
         metavar="N",
         help="processes; each uses all cores (default: 1)",
     )
     add_settings(parser)
-    amount = runner.add_messages(parser)
-    amount.add_argument("--json", action="store_true", help="an object a line on stdout, for programs")
+    runner.add_json(runner.add_messages(parser))
     return parser

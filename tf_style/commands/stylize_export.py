@@ -62,24 +62,35 @@ _WHOLE_NUMBERS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize-export",
         description="Writes a SavedModel that renders pictures in a style, for TensorFlow Serving "
         f"and the like. Of tf_style {__version__}.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--style", metavar="FILE", action="append", required=True, help="repeatable, to blend them"
+    runner.add_flag(
+        *(parser, "--style", runner.always),
+        metavar="FILE",
+        action="append",
+        required=True,
+        help="repeatable, to blend them",
     )
-    parser.add_argument(
-        "--output", metavar="FOLDER", required=True, help="the model's; each export is a number in it"
+    runner.add_flag(
+        *(parser, "--output", runner.always),
+        metavar="FOLDER",
+        required=True,
+        help="the model's; each export is a number in it",
     )
     for name, options in _SETTINGS.items():
         flags.add_setting(parser, name, **options)
     for name, text in _WHOLE_NUMBERS.items():
-        parser.add_argument(
-            flags.flag(name), type=int, metavar="N", default=argparse.SUPPRESS, help=text
+        runner.add_flag(
+            *(parser, flags.flag(name), runner.always),
+            type=int,
+            metavar="N",
+            default=argparse.SUPPRESS,
+            help=text,
         )
     runner.add_messages(parser)
     return parser

@@ -6,18 +6,18 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from tf_style import files, host
-from tf_style.commands import provenance, records, runner, sandbox
+from tf_style import host
+from tf_style.commands import outputs, provenance, records, runner, sandbox
 from tf_style.commands.provenance import Earlier, Record
-from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS, Request
+from tf_style.commands.request import Request
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
-from tf_style.transfer import checkpoint, memory
+from tf_style.transfer import checkpoint_lock, memory
 from tf_style.transfer.prepare import PreparedInputs, prepare
-from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files
+from tf_style.transfer.settings import SETTING_NAMES, Settings
 
 if TYPE_CHECKING:
     from tf_style.transfer.result import Progress, StylizeResult
@@ -57,16 +57,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.memory_check:
         host.check_import()
     display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
-    return carry_out(*_read(arguments), display)
+    with _checkpoint_folder(arguments):
+        return carry_out(*_read(arguments), display, flag_files=arguments.flag_files)
 
 
-def carry_out(request: Request, earlier: Earlier | None, display: Display) -> int:
-    """Carries out a request.
+def carry_out(
+    request: Request, earlier: Earlier | None, display: Display, *, flag_files: Sequence[str] = ()
+) -> int:
+    """Carries out a request. A checkpoint folder is the caller's to lock.
 
     Args:
       request: What to make.
       earlier: The stored run that is resumed or repeated, if there is one.
       display: How much to tell.
+      flag_files: What else was read to know the request, and must stay as it is.
 
     Returns:
       The exit code.
@@ -75,11 +79,13 @@ def carry_out(request: Request, earlier: Earlier | None, display: Display) -> in
       InputError: If it cannot be done as it is asked for.
       TransferError: If the run failed.
     """
-    check(request, earlier)
+    check(request, earlier, flag_files)
     inputs = prepare_inputs(request)
     fingerprint = provenance.fingerprint(request, inputs)
     if earlier is not None:
-        provenance.require_same(earlier.inputs, fingerprint, earlier.source)
+        provenance.require_same(earlier, request, fingerprint)
+    else:
+        request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
     with runner.stop_on_signals() as stop:
         transfer = make_transfer(request, inputs, verbose=display.verbose)
         if request.dry_run:
@@ -100,10 +106,20 @@ def carry_out(request: Request, earlier: Earlier | None, display: Display) -> in
             bool(result.iterations) or not result.status.is_failure
         )
         if has_picture:
-            _write(request.output, result.image, request, transfer)
+            outputs.write_picture(request.output, result.image, request, transfer)
         if request.trace is not None:
-            provenance.write_trace(request.trace, request, transfer, result, record)
+            with outputs.going_on_without("the trace"):
+                provenance.write_trace(request.trace, request, transfer, result, record)
     return _conclude(request, result, has_picture, display, stop)
+
+
+def _checkpoint_folder(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Locks the folder before what is in it is looked at, unless nothing will be written there."""
+    folder = arguments.checkpoint if arguments.resume is None else arguments.resume
+    is_there = arguments.resume is None or os.path.isdir(folder)
+    if folder is None or arguments.dry_run or not is_there:
+        return contextlib.nullcontext()
+    return checkpoint_lock.held(folder)
 
 
 def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
@@ -122,12 +138,14 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
     elif "output" not in given:
         raise InputError("--output FILE says where the picture goes.")
     else:
+        asked = SETTING_NAMES & given.keys()
         request = Request.make(
             content=given.pop("content", None),
             styles=given.pop("style", ()),
             output=given.pop("output"),
-            settings=Settings(**{name: given.pop(name) for name in SETTING_NAMES & given.keys()}),
-            **given,
+            settings=Settings(**{name: given[name] for name in asked}),
+            given=asked,
+            **{name: value for name, value in given.items() if name not in asked},
         )
     request = dataclasses.replace(
         request,
@@ -139,50 +157,21 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
     return request, earlier
 
 
-def check(request: Request, earlier: Earlier | None) -> None:
+def check(request: Request, earlier: Earlier | None, flag_files: Sequence[str] = ()) -> None:
     """Refuses what can be seen to be wrong before any picture is read.
 
     Raises:
       InputError: It says what is wrong.
     """
-    every = request.save_every
-    if every is not None and not 1 <= every < request.settings.iterations:
-        raise InputError(
-            f"--save-every is 1 or more and below the {request.settings.iterations} iterations. "
-            f"Received: {every}"
-        )
-    if request.checkpoint_every is not None:
-        if request.checkpoint is None:
-            raise InputError("--checkpoint-every would have no effect: there is no --checkpoint.")
-        if not request.checkpoint_every >= 0:
-            raise InputError(
-                f"--checkpoint-every is 0 or more seconds. Received: {request.checkpoint_every}"
-            )
-    if request.checkpoint is not None:
-        is_resumed = earlier is not None and earlier.path == request.checkpoint
-        if not is_resumed and checkpoint.is_in(request.checkpoint):
-            folder = files.shown(request.checkpoint)
-            raise InputError(
-                f"{folder} holds a run already: go on with it by --resume, or name another folder."
-            )
-        files.check_folder(request.checkpoint)
-    _check_files_differ(request, earlier)
-    if request.trace is not None:
-        files.check_writable(request.trace)
-
-
-def _check_files_differ(request: Request, earlier: Earlier | None) -> None:
-    """Refuses to write over what is read, such as the one copy of a photograph."""
-    inputs = [("--content", request.content), *(("--style", style) for style in request.styles)]
-    of_settings = {"init": request.objective.init, "weights": request.settings.weights}
-    inputs += [(f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)]
-    inputs += [("--from-trace", earlier.path if earlier is not None else None)]
-    taken = {os.path.realpath(path): flag for flag, path in inputs if path and os.path.isfile(path)}
-    for flag, path in (("--output", request.output), ("--trace", request.trace)):
-        if path is not None:
-            other = taken.setdefault(os.path.realpath(path), flag)
-            if other != flag:
-                raise InputError(f"{flag} and {other} name the same file: {files.shown(path)}")
+    every = request.checkpoint_every
+    if every is not None and not every >= 0:
+        raise InputError(f"--checkpoint-every is 0 or more seconds. Received: {every}")
+    # A resumed run's folder is read and written by it.
+    is_resumed = earlier is not None and earlier.path == request.checkpoint
+    reads: list[tuple[str, str | None]] = [("--flagfile", path) for path in flag_files]
+    if earlier is not None and not is_resumed:
+        reads.append(("--from-trace", earlier.path))
+    outputs.check(request, reads, is_resumed=is_resumed)
 
 
 def prepare_inputs(request: Request) -> PreparedInputs:
@@ -242,7 +231,7 @@ def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
     from tf_style.commands import progress
 
     has_checkpoint = request.checkpoint is not None
-    progress.print_plan(transfer, has_checkpoint=has_checkpoint)
+    progress.print_plan(transfer, outputs.describe(request), has_checkpoint=has_checkpoint)
     if request.check_memory:
         memory.check(transfer.inputs, has_checkpoint=has_checkpoint)
 
@@ -288,60 +277,18 @@ def _optimise(
     from tf_style.commands import progress
 
     progress.print_start(transfer, verbose=display.verbose)
-    checkpointer = _Checkpointer(request, transfer, record)
+    keeper = outputs.Keeper(request, transfer, record)
     with progress.progress_display(quiet=display.quiet, as_json=display.as_json) as show:
 
         def follow(state: "Progress") -> None:
             show(state)
-            _write_snapshot(request, transfer, state)
-            checkpointer(state)
+            keeper(state)
 
         result = transfer.run(
             callback=follow, callback_every=request.save_every, should_stop=should_stop
         )
-    checkpointer.save()
+    keeper.save()
     return result
-
-
-class _Checkpointer:
-    """Saves the run now and then. A full disk is no reason to give the run itself up."""
-
-    def __init__(self, request: Request, transfer: "StyleTransfer", record: Record):
-        self._folder = request.checkpoint
-        every = request.checkpoint_every
-        self._every = CHECKPOINT_EVERY_SECONDS if every is None else every
-        self._transfer, self._record = transfer, dataclasses.asdict(record)
-        self._last = time.monotonic()
-
-    def __call__(self, progress: "Progress") -> None:
-        if time.monotonic() - self._last >= self._every:
-            self.save()
-
-    def save(self) -> None:
-        if self._folder is None:
-            return
-        try:
-            checkpoint.save(self._folder, self._transfer.state(), self._record)
-        except TransferError as error:
-            warnings.warn(f"{error}; the run goes on without this checkpoint", stacklevel=2)
-        self._last = time.monotonic()
-
-
-def _write_snapshot(request: Request, transfer: "StyleTransfer", state: "Progress") -> None:
-    every, iteration = request.save_every, state.iteration
-    if every and iteration and iteration % every == 0:
-        stem, extension = os.path.splitext(request.output)
-        _write(f"{stem}-{iteration:05d}{extension}", state.read_image(), request, transfer)
-
-
-def _write(path: str, image: Any, request: Request, transfer: "StyleTransfer") -> None:
-    writing.write(
-        path,
-        image,
-        alpha=transfer.inputs.alpha,
-        bit_depth=request.bit_depth,
-        description=provenance.describe(request),
-    )
 
 
 def _conclude(

@@ -65,7 +65,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 def read(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
     *,
     limits: Limits = _DEFAULT_LIMITS,
     background: Sequence[float] = WHITE,
@@ -225,7 +225,7 @@ def _orientation(image: Image.Image) -> tuple[int, list[str]]:
 
 
 # A path, the bytes of an image file, an open one, an array (see `images.from_array`) or a picture.
-ImageSource = str | os.PathLike | bytes | BinaryIO | np.ndarray | Picture
+ImageSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | np.ndarray | Picture
 
 
 def as_picture(source: ImageSource) -> Picture:

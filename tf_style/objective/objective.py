@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
 from tf_style.objective.presets import Preset
-from tf_style.objective.scales import content_scale, relative_content, style_scales
+from tf_style.objective.scales import LossScale, content_scale, relative_content, style_scales
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
 
@@ -133,7 +133,7 @@ class Objective:
         loss = 0.0
         for name, target in targets.items():
             layer = activations[name]
-            scale = content_scale(self._preset)(layer.shape[-1], num_positions(layer))
+            scale = _at(content_scale(self._preset), layer)
             difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
             loss += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
         return loss
@@ -142,7 +142,7 @@ class Objective:
         loss = 0.0
         for name, of_layer in style_scales(self._preset).items():
             layer = activations[name]
-            scale = of_layer(layer.shape[-1], num_positions(layer))
+            scale = _at(of_layer, layer)
             loss += self._style.loss(layer, targets[name], scale)
         return loss
 
@@ -202,6 +202,14 @@ class Objective:
             )
             for name in names
         }
+
+
+def _at(scale: LossScale, layer: tf.Tensor) -> Any:
+    """The factor at a layer, of the same bits where its size is known only when the graph runs."""
+    positions = num_positions(layer)
+    if not tf.is_tensor(positions):
+        return scale(layer.shape[-1], positions)
+    return tf.cast(scale(layer.shape[-1], tf.cast(positions, tf.float64)), tf.float32)
 
 
 def _in_variable(value: Any) -> tf.Variable:

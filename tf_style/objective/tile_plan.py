@@ -8,6 +8,10 @@ import numpy as np
 
 from tf_style.network.architecture import layers_up_to
 
+# On Ray: few, large tiles, for what a halo costs is in proportion to 1 / side. The workers' memory
+# is not known; this side leaves even small ones room.
+RAY_TILE_PX = 512
+
 
 @dataclasses.dataclass(frozen=True)
 class Span:
@@ -61,6 +65,11 @@ def halo_px(layers: Iterable[str]) -> int:
     # Each convolution sees one position further. Pooling sees none: tiles begin where its windows do.
     path = layers_up_to(list(layers))
     return _round_up(sum(layer.stride for layer in path), path[-1].stride)
+
+
+def is_cut(longest_px: int, tile_px: int, layers: Iterable[str]) -> bool:
+    """Whether a picture of this longer side is evaluated by tiles of this one, and not as a whole."""
+    return longest_px > tile_px + 2 * halo_px(layers)
 
 
 def plan_tiles(

@@ -38,9 +38,12 @@ def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
     total = tf.zeros_like(images[:, 0, 0, 0])
     if not preset.tv_weight:
         return total
-    reduce = tf.reduce_sum if preset.tv_scale == "sum" else tf.reduce_mean
     for axis in (DOWN, ACROSS):
-        # An image of one row has no neighbours down, and the mean of nothing is NaN.
-        if images.shape[axis] != 1:
-            total += reduce(neighbour_terms(images, axis, preset), axis=[1, 2, 3])
+        terms = neighbour_terms(images, axis, preset)
+        variation = tf.reduce_sum(terms, axis=[1, 2, 3])
+        if preset.tv_scale == "mean":
+            count = tf.cast(tf.reduce_prod(tf.shape(terms)[1:]), tf.float32)
+            # An image of one row has no neighbours down, and the mean of nothing is NaN.
+            variation = tf.math.divide_no_nan(variation, count)
+        total += variation
     return preset.tv_weight * total

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tf_style.optimize import probability
 from tf_style.optimize.adam import Adam
 from tf_style.optimize.lbfgs import Lbfgs
 from tf_style.optimize.minimizer import Evaluate, Minimizer
@@ -29,9 +30,13 @@ def make_minimizer(
 
     Returns:
       The minimiser; nothing is evaluated yet.
+
+    Raises:
+      InputError: If it needs TensorFlow Probability, which does not work here.
     """
     if name == "adam":
         return Adam(evaluate, position)
+    probability.check()
     if name == "tfp":
         root = fourier_preconditioner(square_root=True)
         return TfpLbfgs(evaluate, position, history=history, preconditioner_root=root)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_style.ops.multi_vector import dot
 from tf_style.ops.process_settings import numerics_unchecked
+from tf_style.optimize import probability
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import MAX_BACKTRACKS, LbfgsUpdate, decreases, is_finite
 from tf_style.optimize.minimizer import Evaluate, assign_all, read_all
@@ -239,9 +240,6 @@ class Lbfgs:
         Returns:
           The best point, at `x` times the direction, and the number of evaluations made.
         """
-        # Imported at the first search: it takes most of a second, and many a run needs none.
-        from tensorflow_probability.python.optimizer import linesearch
-
         num_evaluations = 0
 
         def point_at(t, f, g):
@@ -255,7 +253,7 @@ class Lbfgs:
 
         one = tf.ones([], slope.dtype)
         with numerics_unchecked():
-            found = linesearch.hager_zhang(
+            found = probability.parts().hager_zhang(
                 evaluate_at,
                 initial_step_size=one,
                 value_at_initial_step=point_at(one, unit_f, unit_g),

@@ -38,8 +38,9 @@ def fourier_preconditioner(*, square_root: bool = False) -> Callable[[tf.Tensor]
 
     def apply(images: tf.Tensor) -> tf.Tensor:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        factors = 1.0 / _curvatures(frequencies(height, width))
-        factors = tf.cast(tf.sqrt(factors) if square_root else factors, tf.complex64)
+        exponent = -0.5 if square_root else -1.0
+        factors = tf.exp(exponent * _log_curvatures(frequencies(height, width)))
+        factors = tf.cast(factors, tf.complex64)
         planes = tf.einsum("bhwc,kc->bkhw", images, axes)
         spectrum = factors * tf.signal.rfft2d(planes)
         planes = tf.signal.irfft2d(spectrum, fft_length=[height, width])
@@ -56,14 +57,14 @@ def frequencies(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.square(down)[:, tf.newaxis] + tf.square(right))
 
 
-def _curvatures(frequencies: tf.Tensor) -> tf.Tensor:
+def _log_curvatures(frequencies: tf.Tensor) -> tf.Tensor:
     """Interpolates the rows of `CURVATURES` on logarithmic scales; constant beyond their ends.
 
     Args:
       frequencies: float32 [height, width], cycles a pixel, 0 or more.
 
     Returns:
-      float32 [3, height, width].
+      Natural logarithms, float32 [3, height, width].
     """
     places, values = np.log(FREQUENCIES), np.log(CURVATURES)
     slopes = np.diff(values) / np.diff(places)
@@ -72,4 +73,4 @@ def _curvatures(frequencies: tf.Tensor) -> tf.Tensor:
     ramp = tf.raw_ops.Bucketize(input=place, boundaries=places[1:-1].tolist())
     beyond = place - tf.gather(tf.constant(places, tf.float32), ramp)
     start, slope = (tf.gather(tf.constant(each, tf.float32), ramp, axis=1) for each in (values, slopes))
-    return tf.exp(start + slope * beyond)
+    return start + slope * beyond

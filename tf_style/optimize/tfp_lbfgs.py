@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.ops.process_settings import numerics_unchecked
+from tf_style.optimize import probability
 from tf_style.optimize.minimizer import Evaluate, check_shapes
 from tf_style.optimize.status import Status
 
@@ -202,8 +203,6 @@ class TfpLbfgs:
         Returns:
           The next results, and the position.
         """
-        # Most runs do without it, and it takes most of a second to import.
-        from tensorflow_probability.python.optimizer import lbfgs_minimize
 
         def position_at(z):
             return start + self._root(tf.reshape(z, start.shape))
@@ -218,7 +217,7 @@ class TfpLbfgs:
             return value, tf.reshape(factor * self._root(gradient), [-1])
 
         with numerics_unchecked():
-            results = lbfgs_minimize(
+            results = probability.parts().lbfgs_minimize(
                 evaluate,
                 initial_position=None,  # It takes that or the results.
                 previous_optimizer_results=results,
@@ -244,7 +243,5 @@ class TfpLbfgs:
 
 
 def _results_type():
-    """The namedtuple of tfp's state, imported when it is needed."""
-    from tensorflow_probability.python.optimizer.lbfgs import LBfgsOptimizerResults
-
-    return LBfgsOptimizerResults
+    """The namedtuple of tfp's state."""
+    return probability.parts().LbfgsResults

@@ -71,7 +71,12 @@ def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], request: d
     record = {"format": FORMAT, "arrays_sha256": writer.hexdigest(), "request": request}
     record["sha256"] = _digest(record)
     write_atomically(folder / f"checkpoint-{number}.json", json.dumps(record, indent=1).encode())
-    _delete_before(folder, number - KEPT + 1)
+    try:
+        _delete_before(folder, number - KEPT + 1)
+    except OSError as error:
+        raise TransferError(
+            f"Old checkpoints in {shown(folder)} were not deleted: {reason_of(error)}"
+        ) from error
 
 
 def load(folder: str | os.PathLike) -> Checkpoint:

@@ -31,7 +31,8 @@ def resolve(given: Mapping[str, Any], *, has_content: bool, num_styles: int) -> 
         for name, fields in meaning["presets"].items()
     }
     settings = Settings(**{"preset": meaning["settings"]["preset"], **given})
-    return settings.resolve(has_content=has_content, num_styles=num_styles, presets=presets)
+    # What had no effect was taken then, and does no harm now.
+    return settings.resolve(has_content=has_content, num_styles=num_styles, presets=presets, given=())
 
 
 def complete(given: Mapping[str, Any]) -> dict[str, Any]:

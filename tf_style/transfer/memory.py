@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tf_style import host
 from tf_style.errors import InputError
 from tf_style.network.architecture import ConvLayer, find_layer, layers_up_to
-from tf_style.objective.tile_plan import halo_px
+from tf_style.objective.tile_plan import RAY_TILE_PX, halo_px
 from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import Settings
 
@@ -27,8 +27,6 @@ ADAM_IMAGES = 8
 TFP_PAIR_COPIES = 11
 # And with tiles: the content and the style, which are cut up on the host, the image and its gradient.
 IMAGES_BESIDE_TILES = 4
-# Few, large tiles: what a tile's halo costs is in proportion to 1 / side.
-RAY_TILE_PX = 512
 TILES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
 # The fraction of what is available that is left to other processes.
 HEADROOM = 0.1
@@ -99,7 +97,6 @@ def choose_tile(inputs: PreparedInputs, precision: str, device: str) -> int | No
     """
     tile = inputs.settings.tile
     if inputs.settings.ray is not None and tile == "auto":
-        # The workers' memory is not known here; this side leaves even small ones room.
         return RAY_TILE_PX
     if tile == "off":
         return None

@@ -153,9 +153,11 @@ def as_sources(styles: ImageSource | Sequence[ImageSource]) -> list[ImageSource]
     Args:
       styles: A path, bytes, an open file, an array or a `Picture`; or a list or tuple of such.
     """
-    if isinstance(styles, Sequence) and not isinstance(styles, str | bytes):
-        return list(styles)
-    return [styles]
+    # Bytes of each kind are sequences too.
+    is_one = isinstance(styles, str | bytes | bytearray | memoryview)
+    if isinstance(styles, Sequence) and not is_one:
+        return list(styles)  # pyright: ignore[reportReturnType]
+    return [styles]  # pyright: ignore[reportReturnType]
 
 
 def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:

@@ -6,12 +6,13 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 from tf_style.errors import InputError
 from tf_style.network.architecture import find_layer
+from tf_style.transfer.effects import Effect, Run
 
 THE_PRESETS = "the preset's"
 
@@ -49,17 +50,18 @@ def _is_weight(value: Any) -> bool:
 
 
 def _are_layers(names: Any) -> bool:
-    if isinstance(names, str):
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
         return False
     found = [find_layer(name) for name in names]
     return 0 < len(found) == len(set(found))
 
 
+def _are_weights(values: Any) -> bool:
+    return isinstance(values, tuple) and all(map(_is_weight, values)) and 0 < sum(values) < math.inf
+
+
 WEIGHT = Rule("a finite number, 0 or more", _is_weight)
-WEIGHTS = Rule(
-    "a tuple of finite numbers, 0 or more and not all 0",
-    lambda values: all(map(_is_weight, values)) and 0 < sum(values) < math.inf,
-)
+WEIGHTS = Rule("a tuple of finite numbers, 0 or more and not all 0", _are_weights)
 TRUE_OR_FALSE = Rule("True or False", lambda value: isinstance(value, bool))
 TEXT = Rule("a string", lambda value: isinstance(value, str))
 PATH = Rule("a word or the path of a file", lambda value: isinstance(value, str | os.PathLike))
@@ -70,6 +72,7 @@ def setting(
     default: Any,
     help: str,
     *,
+    effect: Effect,
     rule: Rule | None = None,
     choices: tuple[str, ...] = (),
     unset: Any = THE_PRESETS,
@@ -80,6 +83,7 @@ def setting(
     Args:
       default: Its default.
       help: What it is.
+      effect: When it has one.
       rule: What its values have to be, but for the words that it may be.
       choices: Those words, where its type hint does not tell.
       unset: What a default of None stands for.
@@ -89,6 +93,7 @@ def setting(
         default=default,
         metadata={
             "help": help,
+            "effect": effect,
             "rule": rule,
             "choices": choices,
             "default": unset if default is None else default,
@@ -118,13 +123,14 @@ def allowed(settings: type, name: str) -> tuple[tuple[Any, ...], tuple[str, ...]
 
 
 def check(settings: Any) -> None:
-    """Checks each field of a dataclass of settings by itself.
+    """Checks each field of a dataclass of settings by itself, and makes its value Python's own.
 
     Raises:
       InputError: If a value is out of range or not one of the choices.
     """
     for name, field in settings.__dataclass_fields__.items():
-        value, rule = getattr(settings, name), field.metadata["rule"]
+        value, rule = _plain(getattr(settings, name)), field.metadata["rule"]
+        object.__setattr__(settings, name, value)
         kinds, choices = allowed(type(settings), name)
         if value is None:
             is_right = type(None) in kinds
@@ -136,6 +142,29 @@ def check(settings: Any) -> None:
             expected = [f"one of {', '.join(choices)}"] if choices else []
             expected += [rule.text] if rule else []
             raise InputError(f"{name} is {' or '.join(expected)}. Received: {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and tuples in place of NumPy's scalars and arrays, and of lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def check_effects(settings: Any, run: Run, names: Collection[str]) -> None:
+    """Refuses settings that would have no effect.
+
+    Args:
+      settings: The dataclass's instance.
+      run: What their effect depends on.
+      names: Of those that were asked for.
+
+    Raises:
+      InputError: It names the first, and says why.
+    """
+    for name, field in settings.__dataclass_fields__.items():
+        if name in names and (reason := field.metadata["effect"](run)):
+            raise InputError(f"{name} would have no effect: {reason}.")
 
 
 def accept_aliases(settings: type, aliases: dict[str, str]) -> None:

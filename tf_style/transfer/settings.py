@@ -5,7 +5,7 @@ flags of the command line (`commands/flags.py`) follow from them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from tf_style.objective.presets import (
     StyleStatistic,
     strength_factors,
 )
-from tf_style.transfer import setting_fields
+from tf_style.transfer import effects, setting_fields
 from tf_style.transfer.setting_fields import (
     LAYERS,
     PATH,
@@ -41,6 +41,8 @@ ALIASES = {"pairs": "history"}
 # the memory of 20. 10 is TensorFlow Probability's own default.
 DEFAULT_HISTORY = 40
 TFP_HISTORY = 10
+# The settings whose effect depends on the picture's size.
+_BY_SIZE = {"tile", "ray"}
 # The settings that are one of these words or else the path of a file.
 _WORDS = {"init": ("content", "noise", "style"), "weights": ("embedded", "imagenet")}
 
@@ -56,26 +58,46 @@ class Settings:
       InputError: If a value is out of range or not one of the choices.
     """
 
-    preset: str = setting("painterly", "weights, layers and network", choices=tuple(PRESETS))
-    content_weight: float | None = setting(
-        None, "alpha; under painterly relative to the pictures", rule=WEIGHT, metavar="W"
+    preset: str = setting(
+        "painterly", "weights, layers and network", choices=tuple(PRESETS), effect=effects.always
     )
-    style_weight: float | None = setting(None, "beta", rule=WEIGHT, metavar="W")
+    content_weight: float | None = setting(
+        None,
+        "alpha; under painterly relative to the pictures",
+        rule=WEIGHT,
+        metavar="W",
+        effect=effects.with_content,
+    )
+    style_weight: float | None = setting(
+        None, "beta", rule=WEIGHT, metavar="W", effect=effects.with_style
+    )
     tv_weight: float | None = setting(
-        None, "weight of the total variation, which the paper does not have", rule=WEIGHT, metavar="W"
+        None,
+        "weight of the total variation, which the paper does not have",
+        rule=WEIGHT,
+        metavar="W",
+        effect=effects.always,
     )
     content_layers: tuple[str, ...] | None = setting(
-        None, "such as conv4_2, or relu4_2 or block4_conv2, which mean the same", rule=LAYERS
+        None,
+        "such as conv4_2, or relu4_2 or block4_conv2, which mean the same",
+        rule=LAYERS,
+        effect=effects.with_content_loss,
     )
-    style_layers: tuple[str, ...] | None = setting(None, "such as conv1_1,conv2_1", rule=LAYERS)
+    style_layers: tuple[str, ...] | None = setting(
+        None, "such as conv1_1,conv2_1", rule=LAYERS, effect=effects.with_style_loss
+    )
     style_layer_weights: tuple[float, ...] | None = setting(
         None,
         "w_l of the paper's equation 5, one for each style layer; equal ones for layers other than the "
         "preset's",
         rule=WEIGHTS,
+        effect=effects.with_style_loss,
     )
     style_statistic: StyleStatistic | None = setting(
-        None, "what the style is: Gram matrices, as in the paper, or mean and covariance"
+        None,
+        "what the style is: Gram matrices, as in the paper, or mean and covariance",
+        effect=effects.with_style_loss,
     )
     strength: float | None = setting(
         None,
@@ -85,23 +107,42 @@ class Settings:
         ),
         unset="0.5, which is the preset as it is",
         metavar="S",
+        effect=effects.on_strength,
     )
-    pooling: Pooling | None = setting(None, "between blocks")
+    pooling: Pooling | None = setting(None, "between blocks", effect=effects.on_pooling)
     normalize: bool | None = setting(
         None,
         "scale each filter to a mean activation of 1, as in section 2 of the paper",
         rule=TRUE_OR_FALSE,
+        effect=effects.always,
     )
     padding: Padding | None = setting(
-        None, "what the first convolution sees beyond the image's border; the paper's is zero"
+        None,
+        "what the first convolution sees beyond the image's border; the paper's is zero",
+        effect=effects.always,
     )
-    weights: str = setting("embedded", f"{', '.join(_WORDS['weights'])} or a Keras .h5 file", rule=PATH)
-    size: int = setting(512, "working size, in pixels", rule=whole_number(1, 65_535), metavar="PX")
+    weights: str = setting(
+        "embedded",
+        f"{', '.join(_WORDS['weights'])} or a Keras .h5 file",
+        rule=PATH,
+        effect=effects.always,
+    )
+    size: int = setting(
+        512,
+        "working size, in pixels",
+        rule=whole_number(1, 65_535),
+        metavar="PX",
+        effect=effects.always,
+    )
     size_of: Literal["long", "short", "area"] = setting(
-        "long", "the side that --size measures; area is for --size squared pixels"
+        "long",
+        "the side that --size measures; area is for --size squared pixels",
+        effect=effects.always,
     )
     style_fit: StyleFit | None = setting(
-        None, "style image to the content's area, or stretched to its exact size, as in the paper"
+        None,
+        "style image to the content's area, or stretched to its exact size, as in the paper",
+        effect=effects.on_style_fit,
     )
     style_scale: float | None = setting(
         None,
@@ -109,42 +150,62 @@ class Settings:
         rule=number_above_0("a number above 0 and at most 1000", 1000),
         unset=1.0,
         metavar="FACTOR",
+        effect=effects.on_style_scale,
     )
     style_blend: tuple[float, ...] | None = setting(
-        None, "one weight for each style image, of any sum", rule=WEIGHTS, unset="equal"
+        None,
+        "one weight for each style image, of any sum",
+        rule=WEIGHTS,
+        unset="equal",
+        effect=effects.on_style_blend,
     )
-    init: str | None = setting(None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH)
-    seed: int | None = setting(None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0)
+    init: str | None = setting(
+        None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH, effect=effects.always
+    )
+    seed: int | None = setting(
+        None, "of the noise", rule=whole_number(0, 2**63 - 1), unset=0, effect=effects.on_seed
+    )
     optimizer: Literal["lbfgs", "tfp", "adam"] = setting(
-        "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize"
+        "lbfgs", "tfp: TensorFlow Probability's lbfgs_minimize", effect=effects.always
     )
     history: int | None = setting(
         None,
         "pairs of steps and gradient differences that L-BFGS keeps (m)",
         rule=whole_number(1, 1000),
         unset=DEFAULT_HISTORY,
+        effect=effects.on_history,
     )
     pair_precision: Literal["float32", "bfloat16"] = setting(
-        "bfloat16", "in which they are kept; bfloat16 takes half the memory"
+        "bfloat16",
+        "in which they are kept; bfloat16 takes half the memory",
+        effect=effects.on_pair_precision,
     )
     levels: int | None = setting(
         None,
         "working sizes from coarse to fine",
         rule=whole_number(1, MAX_LEVELS),
         unset="chosen by size",
+        effect=effects.always,
     )
-    iterations: int = setting(200, "of the optimiser, in all", rule=whole_number(1, 2**31 - 1))
+    iterations: int = setting(
+        200, "of the optimiser, in all", rule=whole_number(1, 2**31 - 1), effect=effects.always
+    )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "of the network; auto is bfloat16 where that is fast"
+        "auto", "of the network; auto is bfloat16 where that is fast", effect=effects.always
     )
     device: str | None = setting(
-        None, "such as /CPU:0 or /GPU:1", rule=TEXT, unset="the first GPU, or else the CPU"
+        None,
+        "such as /CPU:0 or /GPU:1",
+        rule=TEXT,
+        unset="the first GPU, or else the CPU",
+        effect=effects.always,
     )
     tile: int | Literal["auto", "off"] = setting(
         "auto",
         "evaluate by exact tiles: auto where the memory asks for it, off, or a side in pixels",
         rule=whole_number(16, 65_535, " of pixels"),
         metavar="PX",
+        effect=effects.on_tile,
     )
     memory: float | None = setting(
         None,
@@ -152,6 +213,7 @@ class Settings:
         rule=number_above_0("a number of GiB above 0"),
         unset="all available",
         metavar="GIB",
+        effect=effects.always,
     )
     ray: str | None = setting(
         None,
@@ -159,6 +221,7 @@ class Settings:
         rule=TEXT,
         unset="this process",
         metavar="ADDRESS",
+        effect=effects.on_ray,
     )
 
     def __post_init__(self) -> None:
@@ -176,7 +239,12 @@ class Settings:
         return self.history or (DEFAULT_HISTORY if self.optimizer == "lbfgs" else TFP_HISTORY)
 
     def resolve(
-        self, *, has_content: bool, num_styles: int, presets: Mapping[str, Preset] = PRESETS
+        self,
+        *,
+        has_content: bool,
+        num_styles: int,
+        presets: Mapping[str, Preset] = PRESETS,
+        given: Collection[str] | None = None,
     ) -> Preset:
         """The objective that these settings mean for given inputs.
 
@@ -185,6 +253,7 @@ class Settings:
             synthesised.
           num_styles: How many style images there are; with none the content is reconstructed.
           presets: The presets by name; other ones for a stored request, whose presets may have changed.
+          given: The names of the fields that were asked for; None for those that are not the default.
 
         Returns:
           The preset with every field that was given in its place; `content_layers` or `style_layers`
@@ -194,7 +263,65 @@ class Settings:
           InputError: If the inputs and settings contradict each other, or a setting would have no
             effect.
         """
-        preset = presets[self.preset]
+        if not (has_content or num_styles):
+            raise InputError("A content image, a style image or both are needed.")
+        unscaled = self._with_fields(presets[self.preset])
+        preset = unscaled
+        if self.strength is not None:
+            preset = preset.times(*strength_factors(self.strength))
+        has_both = has_content and num_styles and preset.style_weight
+        if self.init is None and not has_both:
+            # With one image only, starting from it would leave nothing to do: right for the photograph.
+            init = "content" if self.strength == 0 else "noise"
+            preset = dataclasses.replace(preset, init=init)
+        whole = preset
+        if not has_content or preset.content_weight == 0:
+            preset = dataclasses.replace(preset, content_layers=())
+        if not num_styles or preset.style_weight == 0:
+            preset = dataclasses.replace(preset, style_layers=(), style_layer_weights=())
+            if self.tv_weight is None:
+                # The preset's is weighed against the style, and would be most of what is left.
+                preset = dataclasses.replace(preset, tv_weight=0.0)
+        if not (preset.content_layers or preset.style_layers):
+            raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
+        run = effects.Run(
+            settings=self,
+            preset=preset,
+            unscaled=unscaled,
+            has_content=has_content,
+            num_styles=num_styles,
+            longest_px=self.size if self.size_of == "long" else None,
+        )
+        setting_fields.check_effects(self, run, self._not_default() if given is None else given)
+        self._check_inputs(whole, has_content, num_styles)
+        return preset
+
+    def check_size_effects(self, preset: Preset, height: int, width: int) -> None:
+        """Refuses settings that would have no effect on a picture of this size.
+
+        Args:
+          preset: As from `resolve`.
+          height: Of the picture to make, in pixels.
+          width: Of the picture to make, in pixels.
+
+        Raises:
+          InputError: It says which, and why.
+        """
+        run = effects.Run(self, preset, preset, True, 1, longest_px=max(height, width))
+        setting_fields.check_effects(self, run, _BY_SIZE & self._not_default())
+
+    def why_no_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> str | None:
+        """Why `strength` would have no effect on a preset, or None where it has one."""
+        return effects.on_strength(
+            effects.Run(self, preset, preset, has_content, num_styles, longest_px=None)
+        )
+
+    def _not_default(self) -> set[str]:
+        fields = dataclasses.fields(self)
+        return {field.name for field in fields if getattr(self, field.name) != field.default}
+
+    def _with_fields(self, preset: Preset) -> Preset:
+        """A preset with every field that was given in its place."""
         changes = {
             field.name: value
             for field in dataclasses.fields(self)
@@ -209,84 +336,22 @@ class Settings:
             )
         if statistic := changes.pop("style_statistic", None):
             preset = preset.with_style_statistic(statistic)
-        preset = dataclasses.replace(preset, **changes)
-        if self.strength is not None:
-            if why := self.why_no_strength(preset, has_content=has_content, num_styles=num_styles):
-                raise InputError(f"strength would have no effect: {why}.")
-            preset = preset.times(*strength_factors(self.strength))
-        has_both = has_content and num_styles and preset.style_weight
-        if self.init is None and not has_both:
-            # With one image only, starting from it would leave nothing to do: right for the photograph.
-            init = "content" if self.strength == 0 else "noise"
-            preset = dataclasses.replace(preset, init=init)
-        self._check_inputs(preset, has_content, num_styles)
-        if not has_content or preset.content_weight == 0:
-            preset = dataclasses.replace(preset, content_layers=())
-        if not num_styles or preset.style_weight == 0:
-            preset = dataclasses.replace(preset, style_layers=(), style_layer_weights=())
-            if self.tv_weight is None:
-                # The preset's is weighed against the style, and would be most of what is left.
-                preset = dataclasses.replace(preset, tv_weight=0.0)
-        if not (preset.content_layers or preset.style_layers):
-            raise InputError("Content and style have weight 0 or no image: nothing to minimise.")
-        return preset
-
-    def why_no_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> str | None:
-        """Why `strength` would have no effect on a preset, or None where it has one."""
-        reasons = {
-            "there is no content image": not has_content,
-            "there is no style image": not num_styles,
-            "content_weight, which is given, says how much of the content stays": (
-                self.content_weight is not None
-            ),
-            f"the content_weight of {self.preset} is 0": preset.content_weight == 0,
-            "style_weight is 0": preset.style_weight == 0,
-        }
-        return next((reason for reason, is_so in reasons.items() if is_so), None)
+        return dataclasses.replace(preset, **changes)
 
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
-        given = {
-            field.name
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
-
-        def refuse(field: str, reason: str) -> None:
-            if field in given:
-                raise InputError(f"{field} would have no effect: {reason}.")
-
+        """Refuses what contradicts itself."""
         if not has_content:
-            if not num_styles:
-                raise InputError("A content image, a style image or both are needed.")
-            for field in ("content_weight", "content_layers"):
-                refuse(field, "there is no content image")
-            if num_styles == 1:
-                refuse("style_fit", "a texture has its style image's size")
             if preset.init == "content":
                 raise InputError("init is 'content', but there is no content image.")
-        elif preset.content_weight == 0 and self.strength != 1:
-            refuse("content_layers", "content_weight is 0")
+            if preset.init == "style" and num_styles == 1:
+                raise InputError("init is 'style', but without a content image nothing changes it.")
         if not (num_styles and preset.style_weight) and self.strength != 0:
-            reason = "style_weight is 0" if num_styles else "there is no style image"
-            for field in (
-                "style_layers",
-                "style_layer_weights",
-                "style_fit",
-                "style_scale",
-                "style_blend",
-            ):
-                refuse(field, reason)
-            if not num_styles:
-                refuse("style_weight", reason)
             if preset.init == "content" or (preset.init == "style" and not num_styles):
+                reason = "style_weight is 0" if num_styles else "there is no style image"
                 raise InputError(
                     f"init is {preset.init!r}, but {reason}: the content is reconstructed, from noise "
                     "or from an image file."
                 )
-        if num_styles == 1:
-            refuse("style_blend", "there is one style image")
-            if not has_content and preset.init == "style":
-                raise InputError("init is 'style', but without a content image nothing changes it.")
         if self.style_blend is not None and len(self.style_blend) != num_styles:
             raise InputError(
                 "style_blend has one number for each style image. "
@@ -297,16 +362,6 @@ class Settings:
                 "style_layer_weights has one number for each style layer. Received: "
                 f"{len(preset.layer_weights())} for {len(preset.style_layers)} layers"
             )
-        if preset.style_fit == "stretch":
-            refuse("style_scale", "style_fit 'stretch' sets the style image's size")
-        if self.tile == "off":
-            refuse("ray", "tile is 'off'")
-        if self.optimizer == "adam":
-            refuse("history", "Adam keeps none")
-        if self.optimizer != "lbfgs":
-            refuse("pair_precision", "it is L-BFGS's")
-        if preset.init != "noise":
-            refuse("seed", f"init is {preset.init!r}, and only noise is drawn")
 
 
 setting_fields.accept_aliases(Settings, ALIASES)

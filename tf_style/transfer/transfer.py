@@ -16,7 +16,7 @@ from tf_style.network.features import Features
 from tf_style.objective import ray_pool
 from tf_style.objective.objective import PARTS, Objective
 from tf_style.objective.presets import Preset
-from tf_style.objective.tile_plan import halo_px
+from tf_style.objective.tile_plan import is_cut
 from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
 from tf_style.objective.tiled import TiledObjective
@@ -231,7 +231,7 @@ class StyleTransfer:
     def _is_tiled(self, level: Level) -> bool:
         if self.tile_px is None:
             return False
-        return max(level.height, level.width) > self.tile_px + 2 * halo_px(self.inputs.preset.layers)
+        return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
 
     def _make_pool(self, preset: Preset) -> TilePool:
         if self.inputs.settings.ray is None:
