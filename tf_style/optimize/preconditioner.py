@@ -40,13 +40,26 @@ def fourier_preconditioner(*, square_root: bool = False) -> Callable[[tf.Tensor]
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         exponent = -0.5 if square_root else -1.0
         factors = tf.exp(exponent * _log_curvatures(frequencies(height, width)))
-        factors = tf.cast(factors, tf.complex64)
         planes = tf.einsum("bhwc,kc->bkhw", images, axes)
-        spectrum = factors * tf.signal.rfft2d(planes)
-        planes = tf.signal.irfft2d(spectrum, fft_length=[height, width])
+        planes = filtered(planes, factors)
         return tf.ensure_shape(tf.einsum("bkhw,kc->bhwc", planes, axes), images.shape)
 
     return apply
+
+
+def filtered(planes: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Planes with each of their frequencies multiplied.
+
+    Args:
+      planes: float32 [..., height, width].
+      factors: float32, to be broadcast to [..., height, width // 2 + 1], where `frequencies` says which
+        is which.
+
+    Returns:
+      Shaped as `planes`.
+    """
+    spectrum = tf.signal.rfft2d(planes)
+    return tf.signal.irfft2d(tf.cast(factors, spectrum.dtype) * spectrum, tf.shape(planes)[-2:])
 
 
 def frequencies(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

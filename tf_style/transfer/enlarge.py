@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_style.optimize.preconditioner import frequencies
+from tf_style.optimize.preconditioner import filtered, frequencies
 
 # Cycles a pixel, from where the content's detail is taken less and less, and from where not at all. The
 # network hardly sees what is finer, so a photograph's noise and its compression's marks would stay: see
@@ -41,6 +41,5 @@ def _finest(images: tf.Tensor) -> tf.Tensor:
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     place = (frequencies(height, width) - LAST_WHOLE) / (FIRST_NONE - LAST_WHOLE)
     passed = 0.5 - 0.5 * tf.cos(np.pi * tf.clip_by_value(place, 0.0, 1.0))
-    spectrum = tf.signal.rfft2d(tf.transpose(images, [0, 3, 1, 2]))
-    filtered = tf.signal.irfft2d(tf.cast(passed, spectrum.dtype) * spectrum, [height, width])
-    return tf.ensure_shape(tf.transpose(filtered, [0, 2, 3, 1]), images.shape)
+    planes = filtered(tf.transpose(images, [0, 3, 1, 2]), passed)
+    return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), images.shape)
