@@ -147,6 +147,39 @@ def test_a_gradient_that_lies_ends_with_a_failed_search():
     assert losses[-1] != pytest.approx(loss, rel=1e-12)
 
 
+@pytest.mark.parametrize("num_iterations", [1, 5])
+def test_a_pair_without_curvature_ends_with_the_last_position(num_iterations):
+    """A step below rounding leaves one; tfp divides by it, and its next position is NaN."""
+    position, minimizer = make(Recorded(bowl))
+    minimizer.run(2)
+    last, state = position.numpy(), minimizer.state()
+    state["result_gradient_deltas"] = tf.zeros_like(state["result_gradient_deltas"])
+    minimizer.restore(state)
+    minimizer.run(num_iterations)
+    assert minimizer.status == Status.LINE_SEARCH_FAILED
+    assert minimizer.iterations == 2
+    np.testing.assert_array_equal(position, last)
+
+
+def test_iterations_before_a_position_is_lost_are_kept(monkeypatch):
+    """Though all of them were one call."""
+    position, minimizer = make(Recorded(rosenbrock))
+    other_position, other = make(Recorded(rosenbrock))
+    other.run(3)
+    minimize = minimizer._minimize
+
+    def loses_the_fourth(start, factor, results, end):
+        results, at = minimize(start, factor, results, min(int(end), 4))
+        is_lost = results.num_iterations == 4
+        return results, tf.where(is_lost, np.nan * at, at)
+
+    monkeypatch.setattr(minimizer, "_minimize", loses_the_fourth)
+    minimizer.run(10)
+    assert minimizer.status == Status.LINE_SEARCH_FAILED
+    assert minimizer.iterations == 3
+    np.testing.assert_array_equal(position, other_position)
+
+
 @pytest.mark.parametrize("name", ["lbfgs", "tfp"])
 def test_what_python_oo_leaves_out_is_an_error_before_the_run(monkeypatch, name):
     """tfp adds to its docstrings when it is imported, and there are none then."""

@@ -162,6 +162,12 @@ class TfpLbfgs:
         self._count.assign(0)
         end = tf.constant(self.iterations + num_iterations)
         results, position = self._minimize(state.start, state.factor, state.results, end)
+        if not bool(tf.reduce_all(tf.math.is_finite(position))):
+            # Pairs without curvature, as rounding leaves them near a minimum, make tfp's direction and
+            # position NaN, and the position before is lost: so the same again, to one iteration less.
+            end = results.num_iterations - 1
+            results, position = self._minimize(state.start, state.factor, state.results, end)
+            results = results._replace(failed=tf.constant(True))
         self._position.assign(position)
         since = self._find(float(results.objective_value), otherwise=int(state.evaluations_since))
         self._state = state._replace(results=results, evaluations_since=tf.constant(since))
