@@ -68,6 +68,7 @@ FLAGS = {
     "--init": ("content", "noise", "style", "inputs/photo.png", "inputs/none.png"),
     "--iterations": ("1", "2", "3", "0", "two"),
     "--json": (None,),
+    "--keep-colors": ("luminance", "match", "histogram", "yuv"),
     "--levels": ("1", "2", "3", "17"),
     "--log_dir": ("logs", "none"),
     "--logtostderr": (None,),

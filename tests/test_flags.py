@@ -36,6 +36,7 @@ VALUES = {
     "style_fit": ("stretch", "stretch"),
     "style_scale": ("0.5", 0.5),
     "style_blend": ("3,1", (3.0, 1.0)),
+    "keep_colors": ("match", "match"),
     "init": ("photo.jpg", "photo.jpg"),
     "seed": ("7", 7),
     "optimizer": ("adam", "adam"),

@@ -213,6 +213,7 @@ REQUESTS = {
             style_layer_weights=(1.0, 0.5),
             style_blend=(1.0, 3.0),
             style_scale=0.5,
+            keep_colors="luminance",
             normalize=True,
             init="i.png",
             weights="w.h5",
@@ -242,9 +243,9 @@ REQUESTS = {
 def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, name):
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
-    assert record["format"] == 3
+    assert record["format"] == 4
     open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
-    open_ones |= {"strength"}
+    open_ones |= {"strength", "keep_colors"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")
@@ -259,8 +260,14 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
 
 def test_a_record_of_format_2_weighs_its_content_as_it_did():
     record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 2}
-    del record["objective"]["content_unit"]
+    del record["objective"]["content_unit"], record["keep_colors"]
     assert records.read_request(record, "it").objective.content_unit == "absolute"
+
+
+def test_a_record_of_format_3_keeps_the_styles_colours():
+    record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 3}
+    del record["keep_colors"]
+    assert records.read_request(record, "it").settings.keep_colors is None
 
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
@@ -412,7 +419,7 @@ def test_metadata_names_no_folder_and_all_values():
     request = dataclasses.replace(REQUESTS["all"], content="/secret/c.png", output="/secret/o.tif")
     described = json.loads(provenance.describe(request))
     assert "secret" not in json.dumps(described)
-    assert described["format"] == 3
+    assert described["format"] == 4
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40

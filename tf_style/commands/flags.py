@@ -12,7 +12,7 @@ _GROUPS = {
     "size": ("size", "size_of", "style_fit", "style_scale"),
     "objective": (
         *("preset", "strength", "content_weight", "style_weight", "tv_weight", "content_layers"),
-        *("style_layers", "style_layer_weights", "style_statistic", "style_blend"),
+        *("style_layers", "style_layer_weights", "style_statistic", "style_blend", "keep_colors"),
     ),
     "network": (
         *("pooling", "padding", "weights", "normalize", "precision"),

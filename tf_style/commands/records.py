@@ -19,8 +19,9 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
 # `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
 # that they were made with.
-FORMAT = 3
-_ADDED_IN_3 = {"content_unit": "absolute"}
+FORMAT = 4
+_ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
+_ADDED_IN_4 = {"keep_colors": None}
 _PATHS = ("content", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
@@ -38,7 +39,7 @@ _OWN = {
 # What a user can ask for, by the names in a record.
 NAMES = SETTING_NAMES | _OWN.keys() | {"style"}
 # The settings for which None is a value of its own; a record has the value of all others.
-_OPEN = {"strength", "style_blend", "levels", "device", "memory", "ray"}
+_OPEN = {"strength", "style_blend", "keep_colors", "levels", "device", "memory", "ray"}
 _PRESET = frozenset(Preset.__dataclass_fields__)
 # The settings that replace a part of the preset. Its `style_scale` is another thing than the setting.
 _OVERRIDES = (SETTING_NAMES & _PRESET) - {"style_scale"}
@@ -97,8 +98,10 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
         if number == 1:
             return _from_format_1(values, known)
         if number == 2:
-            values["objective"] = {**_ADDED_IN_3, **record["objective"]}
-        if number in (2, FORMAT):
+            values["objective"] = {**_ADDED_TO_OBJECTIVE_IN_3, **record["objective"]}
+        if number in (2, 3):
+            values |= _ADDED_IN_4
+        if number in (2, 3, FORMAT):
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error

@@ -52,6 +52,7 @@ _SETTINGS = {
     "content_weight": {},
     "style_weight": {},
     "style_scale": {},
+    "keep_colors": {},
     "weights": {},
     "init": {"choices": ("content", "noise"), "help": "where to start"},
 }

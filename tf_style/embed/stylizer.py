@@ -20,7 +20,7 @@ from tf_style.objective.presets import Preset, strength_factors
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import LbfgsUpdate, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
-from tf_style.transfer import pyramid
+from tf_style.transfer import kept_colours, pyramid
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
@@ -164,8 +164,8 @@ class Stylizer(tf.Module):
           strength: A scalar, 0..1; None for the settings'.
 
         Returns:
-          The state at the end of the last size, with a loss and a status for each picture. Each size
-          begins anew, also where the one below has failed.
+          The state at the end of the last size, with a loss and a status for each picture, and the
+          picture in 0..255 as its position. Each size begins anew, also where the one below has failed.
         """
         iterations = self.settings.iterations if iterations is None else iterations
         if strength is not None and self.why_no_strength:
@@ -175,15 +175,16 @@ class Stylizer(tf.Module):
         sizes = [tf.shape(style)[1:3] for style in styles]
         requirements = self.sizes.requirements(tf.shape(contents)[1:3], sizes, iterations)
         with tf.control_dependencies([*require(requirements), *_check_strength(strength)]):
-            contents = tf.identity(contents)
+            photographs = tf.identity(contents)
+        keep = self.settings.keep_colors
+        contents = kept_colours.of_photograph(keep, photographs, xp=tf)
 
         def at_one_size(contents: tf.Tensor, start: tf.Tensor, iterations, of_size: Sequence) -> State:
-            height, width = _height_and_width(contents)
             objective = Objective(
                 features or self.features,
                 self.preset,
                 content=contents,
-                styles=[self._fitted(style, tf.stack([height, width])) for style in styles],
+                styles=[self._fitted(style, contents) for style in styles],
                 blend=self.settings.style_blend,
                 factors=tf.stack(factors) * tf.stack(of_size),
                 kernel=self._kernel,
@@ -197,8 +198,11 @@ class Stylizer(tf.Module):
             return minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
 
         if self._has_one_size(contents):
-            return at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
-        return self._coarse_to_fine(contents, iterations, at_one_size)
+            state = at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
+        else:
+            state = self._coarse_to_fine(contents, iterations, at_one_size)
+        pictures = tf.clip_by_value(state.position, 0.0, 255.0)
+        return state._replace(position=kept_colours.of_result(keep, pictures, photographs, xp=tf))
 
     def _coarse_to_fine(
         self,
@@ -266,10 +270,22 @@ class Stylizer(tf.Module):
         size = self.sizes.of_picture(tf.shape(contents)[1:3])
         return tf.clip_by_value(_lanczos(contents, size), 0.0, 1.0)
 
-    def _fitted(self, style: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
-        """A style image at the size that the preset wants for a picture of a size, int32 [2]."""
-        size = self.sizes.of_style(tf.shape(style)[1:3], picture)
-        return tf.clip_by_value(_lanczos(style, size), 0.0, 255.0)
+    def _fitted(self, styles: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
+        """Style images at the size that the preset wants for the contents, in the colours to work with.
+
+        One for all of them, or one for each.
+        """
+        size = self.sizes.of_style(tf.shape(styles)[1:3], tf.shape(contents)[1:3])
+        styles = tf.clip_by_value(_lanczos(styles, size), 0.0, 255.0)
+        keep = self.settings.keep_colors
+        if keep is None:
+            return styles
+        shape = tf.concat([tf.shape(contents)[:1], tf.shape(styles)[1:]], 0)
+        return tf.map_fn(
+            lambda pair: kept_colours.of_style(keep, *pair, xp=tf),
+            (tf.broadcast_to(styles, shape), contents),
+            fn_output_signature=tf.TensorSpec([None, None, 3]),
+        )
 
 
 def stylize_dataset(

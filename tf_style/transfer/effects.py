@@ -80,6 +80,11 @@ def on_strength(run: Run) -> str | None:
     return next((reason for reason, is_so in reasons.items() if is_so), None)
 
 
+def on_keep_colors(run: Run) -> str | None:
+    """Needs a photograph and a style."""
+    return with_content(run) or with_style_loss(run)
+
+
 def on_style_fit(run: Run) -> str | None:
     """A texture of one style has its size anyway."""
     if not run.has_content and run.num_styles == 1:

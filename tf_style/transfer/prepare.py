@@ -15,7 +15,7 @@ from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network.architecture import MEAN_RGB, check_size
 from tf_style.network.weights import Weights, load_for
 from tf_style.objective.presets import Preset
-from tf_style.transfer import pyramid
+from tf_style.transfer import kept_colours, pyramid
 from tf_style.transfer.settings import Settings, is_file_name
 
 # Noise starts as in the first author's released code, a standard normal about the mean pixel. White
@@ -48,6 +48,8 @@ class PreparedInputs:
       levels: The working sizes, the coarsest first; the last has the size of the picture to make.
       alpha: The content's opacity at that size, float32 [height, width], 0..1, or None where it is
         opaque.
+      photograph: The content at that size in its own colours, float32 [height, width, 3], RGB, 0..255,
+        where they are put back at the end, or None.
       initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
         optimisation starts.
       weights: Of the layers that the objective needs.
@@ -57,6 +59,7 @@ class PreparedInputs:
     preset: Preset
     levels: tuple[LevelInputs, ...]
     alpha: np.ndarray | None
+    photograph: np.ndarray | None
     initial: np.ndarray
     weights: Weights
 
@@ -113,18 +116,13 @@ def prepare(
         or pyramid.automatic_levels(height, width, preset, iterations=settings.iterations),
         iterations=settings.iterations,
     )
+    keep = settings.keep_colors
     levels = tuple(
-        LevelInputs(
-            level=level,
-            content=None if content_picture is None else _resize(content_picture, level),
-            styles=tuple(
-                _resize_style(style.pixels, level.height, level.width, preset, settings)
-                for style in style_pictures
-            ),
-        )
-        for level in plan
+        _level_inputs(level, content_picture, style_pictures, preset, settings) for level in plan
     )
-    alpha = None
+    alpha = photograph = None
+    if content_picture is not None and keep == "luminance":
+        photograph = _resize(content_picture, plan[-1])
     if content_picture is not None and content_picture.alpha is not None:
         alpha = resize(content_picture.alpha, height, width)
     coarsest = plan[0]
@@ -136,12 +134,13 @@ def prepare(
         initial = levels[0].content
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
-        initial = _resize(read(source), coarsest)
+        initial = kept_colours.of_photograph(keep, _resize(read(source), coarsest))
     return PreparedInputs(
         settings=settings,
         preset=preset,
         levels=levels,
         alpha=alpha,
+        photograph=photograph,
         initial=np.array(initial, np.float32),
         weights=load_for(preset, settings.weights),
     )
@@ -158,6 +157,27 @@ def as_sources(styles: ImageSource | Sequence[ImageSource]) -> list[ImageSource]
     if isinstance(styles, Sequence) and not is_one:
         return list(styles)  # pyright: ignore[reportReturnType]
     return [styles]  # pyright: ignore[reportReturnType]
+
+
+def _level_inputs(
+    level: pyramid.Level,
+    content: Picture | None,
+    styles: Sequence[Picture],
+    preset: Preset,
+    settings: Settings,
+) -> LevelInputs:
+    keep = settings.keep_colors
+    fitted = [
+        _resize_style(style.pixels, level.height, level.width, preset, settings) for style in styles
+    ]
+    if content is None:
+        return LevelInputs(level, None, tuple(fitted))
+    photograph = _resize(content, level)
+    return LevelInputs(
+        level=level,
+        content=kept_colours.of_photograph(keep, photograph),
+        styles=tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
+    )
 
 
 def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:

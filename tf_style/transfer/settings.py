@@ -20,6 +20,7 @@ from tf_style.objective.presets import (
     strength_factors,
 )
 from tf_style.transfer import effects, setting_fields
+from tf_style.transfer.kept_colours import KeepColors
 from tf_style.transfer.setting_fields import (
     LAYERS,
     PATH,
@@ -158,6 +159,13 @@ class Settings:
         rule=WEIGHTS,
         unset="equal",
         effect=effects.on_style_blend,
+    )
+    keep_colors: KeepColors | None = setting(
+        None,
+        "the photograph's: put back at the end, or the style's matched to them before, by mean and "
+        "covariance or by histogram",
+        unset="the style's colours",
+        effect=effects.on_keep_colors,
     )
     init: str | None = setting(
         None, f"start: {', '.join(_WORDS['init'])} or an image file", rule=PATH, effect=effects.always

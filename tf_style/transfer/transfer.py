@@ -23,7 +23,7 @@ from tf_style.objective.tiled import TiledObjective
 from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
 from tf_style.optimize.status import Status
-from tf_style.transfer import memory
+from tf_style.transfer import kept_colours, memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
@@ -168,7 +168,11 @@ class StyleTransfer:
         """
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
-        return resize(picture, self.inputs.height, self.inputs.width)
+        picture = resize(picture, self.inputs.height, self.inputs.width)
+        if self.inputs.photograph is None:
+            return picture
+        keep = self.inputs.settings.keep_colors
+        return kept_colours.of_result(keep, 255 * picture, self.inputs.photograph) / np.float32(255)
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
