@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import num_positions
-from tf_style.ops.gram import gram_gradient, gram_loss, gram_matrix
+from tf_style.ops.gram import gram_gradient, gram_loss, gram_matrix, guided
 
 
 class GramStyle:
@@ -22,16 +22,17 @@ class GramStyle:
         """Takes the kernel, as for `gram_loss`."""
         self._kernel = kernel
 
-    def sums(self, activations: tf.Tensor) -> tf.Tensor:
-        """What is summed over positions: G = F^T F (equation 3).
+    def sums(self, activations: tf.Tensor, guide: tf.Tensor | None = None) -> tf.Tensor:
+        """What is summed over positions: G = F^T F (equation 3), or of guided activations.
 
         Args:
           activations: float32 or bfloat16 [batch, height, width, N].
+          guide: t of `guides.py`, float32 [1 or batch, height, width, 1]; None for 1.
 
         Returns:
           float32 [batch, N, N].
         """
-        return gram_matrix(activations, kernel=self._kernel)
+        return gram_matrix(guided(activations, guide), kernel=self._kernel)
 
     def derivative_spec(self, channels: int) -> tf.TensorSpec:
         """Shape and dtype of the loss's derivative with respect to one image's sums."""
@@ -65,20 +66,23 @@ class GramStyle:
         ]
         return functools.reduce(operator.add, shares)
 
-    def loss(self, activations: tf.Tensor, target: tf.Tensor, scale: Any) -> tf.Tensor:
+    def loss(
+        self, activations: tf.Tensor, target: tf.Tensor, scale: Any, guide: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The loss scale * sum{(G - A)**2} of whole images (equation 4), differentiable once (6).
 
         Args:
           activations: float32 or bfloat16 [batch, height, width, N].
           target: As `target` returns it, float32 [1 or batch, N, N].
           scale: A scalar, the layer's weight and normalisation.
+          guide: As for `sums`.
 
         Returns:
           float32 [batch].
         """
         # A style image of another size has another sum over positions: A is scaled to this one's.
         target = target * num_positions(activations)
-        return gram_loss(activations, target, scale, kernel=self._kernel)
+        return gram_loss(guided(activations, guide), target, scale, kernel=self._kernel)
 
     def loss_and_derivative(
         self, sums: np.ndarray, target: np.ndarray, positions: float, scale: float
@@ -98,14 +102,18 @@ class GramStyle:
         loss = scale * float(np.sum(np.square(difference, dtype=np.float64)))
         return loss, np.float32(2 * scale * difference)
 
-    def gradient(self, activations: tf.Tensor, derivative: tf.Tensor) -> tf.Tensor:
+    def gradient(
+        self, activations: tf.Tensor, derivative: tf.Tensor, guide: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """dL/dF of some of the image's positions from the derivative with respect to its sums.
 
         Args:
           activations: float32 or bfloat16 [1, height, width, N].
           derivative: dL/dG, float32 [1, N, N], symmetric.
+          guide: As for `sums`, at these positions.
 
         Returns:
           2 F dL/dG, as the activations; the ReLU's zero comes from the network.
         """
-        return gram_gradient(activations, 2.0 * derivative, kernel=self._kernel)
+        of_guided = gram_gradient(guided(activations, guide), 2.0 * derivative, kernel=self._kernel)
+        return guided(of_guided, guide)

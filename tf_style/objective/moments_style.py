@@ -29,17 +29,19 @@ class MomentsStyle:
         """Takes the kernel, as for `gram_matrix`."""
         self._kernel = kernel
 
-    def sums(self, activations: tf.Tensor) -> tf.Tensor:
+    def sums(self, activations: tf.Tensor, guide: tf.Tensor | None = None) -> tf.Tensor:
         """What is summed over positions.
 
         Args:
           activations: float32 or bfloat16 [batch, height, width, N].
+          guide: t of `guides.py`, float32 [1 or batch, height, width, 1]; None for 1. Positions then
+            count t**2 each.
 
         Returns:
           float32 [batch, N + 2, N], as above.
         """
-        products, mean = moments(activations, kernel=self._kernel)
-        counts = tf.ones_like(mean) * num_positions(activations)
+        products, mean = moments(activations, guide, kernel=self._kernel)
+        counts = tf.ones_like(mean) * _count(activations, guide)
         return tf.concat([products, mean[:, tf.newaxis], counts[:, tf.newaxis]], axis=1)
 
     def merged(self, parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -57,7 +59,8 @@ class MomentsStyle:
         """
         parts = [part.astype(np.float64) for part in parts]
         counts = [part[0, -1, 0] for part in parts]
-        mean = sum(count * part[:, -2] for count, part in zip(counts, parts, strict=True)) / sum(counts)
+        total = sum(counts) or 1.0  # Of a guide that is 0 everywhere.
+        mean = sum(count * part[:, -2] for count, part in zip(counts, parts, strict=True)) / total
         merged = sum(parts)
         for count, part in zip(counts, parts, strict=True):
             difference = part[:, -2] - mean
@@ -92,19 +95,26 @@ class MomentsStyle:
         target = gaussian_target(mean, tf.add_n(covariances), rank=_rank(positions))
         return GaussianTarget(*(tf.cast(each, tf.float32) for each in target))
 
-    def loss(self, activations: tf.Tensor, target: GaussianTarget, scale: Any) -> tf.Tensor:
+    def loss(
+        self,
+        activations: tf.Tensor,
+        target: GaussianTarget,
+        scale: Any,
+        guide: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The distance of whole images' moments from the target's, differentiable once.
 
         Args:
           activations: float32 or bfloat16 [batch, height, width, N].
           target: As `target` returns it.
           scale: A scalar, the layer's weight and normalisation.
+          guide: As for `sums`, of mean square 1.
 
         Returns:
           float32 [batch].
         """
         positions = num_positions(activations)
-        products, mean = moments(activations, kernel=self._kernel)
+        products, mean = moments(activations, guide, kernel=self._kernel)
         covariance = tf.stop_gradient(products) / positions
         distance, derivative = distance_and_derivative(tf.stop_gradient(mean), covariance, target)
         of_mean = tf.stop_gradient(2.0 * scale * (mean - target.mean))
@@ -142,18 +152,30 @@ class MomentsStyle:
         """Shape and dtype of one image's `loss_and_derivative`."""
         return tf.TensorSpec([1, channels + 2, channels])
 
-    def gradient(self, activations: tf.Tensor, derivative: tf.Tensor) -> tf.Tensor:
+    def gradient(
+        self, activations: tf.Tensor, derivative: tf.Tensor, guide: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """dL/dF of some of the image's positions.
 
         Args:
           activations: float32 or bfloat16 [1, height, width, N].
           derivative: As from `loss_and_derivative`.
+          guide: As for `sums`, at these positions.
 
         Returns:
           2 (F - m) dL/dQ + dL/dm, as the activations; the ReLU's zero comes from the network.
         """
         of_products, of_mean, mean = derivative[:, :-2], derivative[:, -2], derivative[:, -1]
-        return moments_gradient(activations, mean, 2.0 * of_products, of_mean, kernel=self._kernel)
+        return moments_gradient(
+            activations, mean, 2.0 * of_products, of_mean, guide, kernel=self._kernel
+        )
+
+
+def _count(activations: tf.Tensor, guide: tf.Tensor | None) -> Any:
+    """The positions' weights in all, a scalar or [batch, 1]."""
+    if guide is None:
+        return num_positions(activations)
+    return tf.reduce_sum(tf.square(guide), axis=[1, 2])
 
 
 def _rank(positions: Sequence[Any]) -> int | tf.Tensor:

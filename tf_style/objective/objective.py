@@ -1,5 +1,6 @@
 """The objective: content loss, style loss and total variation of images, and their gradient."""
 
+import collections
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +8,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
+from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
+from tf_style.objective.regions import Region
 from tf_style.objective.scales import LossScale, content_scale, relative_content, style_scales
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
@@ -21,12 +24,16 @@ class _OfPictures(NamedTuple):
 
     Attributes:
       content: For each content layer its activations.
-      style: For each style layer what its activations are compared with.
+      style: For each style layer what its activations are compared with, in each region.
+      guides: For each style layer the guide of each region; none for the whole picture.
+      shares: For each style layer what the loss of each region is multiplied by; none likewise.
       factors: float32 [3] or [batch, 3], what the parts of the loss are multiplied by, or None.
     """
 
     content: Mapping[str, Any]
-    style: Mapping[str, Any]
+    style: Mapping[str, Sequence[Any]]
+    guides: Mapping[str, Sequence[Any]]
+    shares: Mapping[str, Sequence[Any]]
     factors: Any
 
 
@@ -46,7 +53,8 @@ class Objective:
         content: tf.Tensor | None,
         styles: Sequence[tf.Tensor] = (),
         blend: Sequence[float] | None = None,
-        style_targets: Mapping[str, tf.Tensor] | None = None,
+        regions: Sequence[Region] = (),
+        style_targets: Mapping[str, Sequence[Any]] | None = None,
         factors: tf.Tensor | None = None,
         kernel: str = "auto",
         any_size: bool = False,
@@ -61,7 +69,9 @@ class Objective:
             one for each; None where there are no content layers.
           styles: Likewise, each [1 or batch, any height, any width, 3]: one for all, or one for each.
           blend: A weight for each style, to be divided by their sum; None for equal parts.
-          style_targets: Another objective's, in place of styles.
+          regions: Which styles are compared where, of the size of the images; none for all of them with
+            the whole picture. Their own weights stand for `blend`.
+          style_targets: Another objective's with the same regions, in place of styles.
           factors: What the parts of the loss are multiplied by, beside the preset's weights, where that
             is known only when the graph runs: float32 [3], in the order of `PARTS`.
           kernel: For the Gram matrices, as in `gram_loss`.
@@ -74,21 +84,31 @@ class Objective:
         self._any_size = any_size
         self._factors = factors
         self._style = style_statistic(preset, kernel)
+        self._regions = tuple(regions)
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
-        content_targets = {}
+        shares = [region.shares(preset, xp=tf) for region in self._regions]
+        guided_layers = preset.style_layers if regions else ()
+        of_pictures = _OfPictures(
+            content={},
+            style=style_targets,
+            guides={name: [_root(each.guide, name) for each in regions] for name in guided_layers},
+            shares={name: [each[name] for each in shares] for name in guided_layers},
+            factors=factors,
+        )
         if content is not None and preset.content_layers:
             activations = features(content)
-            content_targets = {name: activations[name] for name in preset.content_layers}
+            targets = {name: activations[name] for name in preset.content_layers}
             if preset.content_unit == "relative" and preset.style_layers:
-                factors = self._relative_factors(activations, style_targets)
-        self._of_pictures = _OfPictures(content_targets, style_targets, factors)
+                factors = self._relative_factors(activations, of_pictures)
+            of_pictures = of_pictures._replace(content=targets, factors=factors)
+        self._of_pictures = of_pictures
         if any_size:
             self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
 
     @property
-    def style_targets(self) -> Mapping[str, Any]:
-        """For each style layer what it is compared with, as the statistic's `target` returns it."""
+    def style_targets(self) -> Mapping[str, Sequence[Any]]:
+        """By style layer what each region is compared with, as the statistic's `target` returns it."""
         return self._of_pictures.style
 
     def take_over(self, other: "Objective") -> None:
@@ -107,6 +127,7 @@ class Objective:
             self._features,
             self._preset,
             content=content,
+            regions=self._regions,
             style_targets=self.style_targets,
             factors=self._factors,
             kernel=self._kernel,
@@ -124,7 +145,7 @@ class Objective:
         activations = self._features(images)
         nothing = tf.zeros_like(images[:, 0, 0, 0])
         content = nothing + self._content_loss(activations, self._of_pictures.content)
-        style = nothing + self._style_loss(activations, self.style_targets)
+        style = nothing + self._style_loss(activations, self._of_pictures)
         parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
         factors = self._of_pictures.factors
         return parts if factors is None else parts * factors
@@ -138,25 +159,31 @@ class Objective:
             loss += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
         return loss
 
-    def _style_loss(self, activations: Mapping[str, tf.Tensor], targets: Mapping[str, Any]) -> Any:
+    def _style_loss(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> Any:
         loss = 0.0
         for name, of_layer in style_scales(self._preset).items():
             layer = activations[name]
             scale = _at(of_layer, layer)
-            loss += self._style.loss(layer, targets[name], scale)
+            if not pictures.guides:
+                loss += self._style.loss(layer, *pictures.style[name], scale)
+                continue
+            for target, guide, share in zip(
+                pictures.style[name], pictures.guides[name], pictures.shares[name], strict=True
+            ):
+                loss += share * self._style.loss(layer, target, scale, guide)
         return loss
 
     def _relative_factors(
-        self, activations: Mapping[str, tf.Tensor], style_targets: Mapping[str, Any]
+        self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures
     ) -> tf.Tensor:
         """The factors with that of the content loss in its unit, [batch, 3].
 
         Args:
           activations: Of the content images.
-          style_targets: Of the styles.
+          pictures: With the styles' targets.
         """
         at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
-        unit = relative_content(self._preset, self._style_loss(activations, style_targets), at_zero)
+        unit = relative_content(self._preset, self._style_loss(activations, pictures), at_zero)
         one = tf.ones_like(unit)
         factors = tf.stack([unit, one, one], axis=1)
         return factors if self._factors is None else factors * self._factors
@@ -184,24 +211,32 @@ class Objective:
 
     def _make_style_targets(
         self, styles: Sequence[tf.Tensor], blend: Sequence[float] | None
-    ) -> dict[str, tf.Tensor]:
-        """The blend's target for each style layer."""
+    ) -> dict[str, list[Any]]:
+        """For each style layer the target of each region."""
         names = self._preset.style_layers
         if not names:
             return {}
         if not styles:
             raise ValueError(f"The style layers {names} take one style or more.")
-        sums, positions = [], []
-        for style in styles:
+        blend = blend or (1.0,) * len(styles)
+        regions = self._regions or [Region(None, (None,) * len(styles), tuple(blend))]
+        parts = [collections.defaultdict(list) for _ in regions]
+        for index, style in enumerate(styles):
             activations = self._features(style)
-            sums.append({name: self._style.sums(activations[name]) for name in names})
-            positions.append({name: num_positions(activations[name]) for name in names})
+            for region, of_region in zip(regions, parts, strict=True):
+                if weight := region.blend[index]:
+                    for name in names:
+                        root = _root(region.styles[index], name)
+                        sums = self._style.sums(activations[name], root)
+                        of_region[name].append((sums, num_positions(activations[name]), weight))
         return {
-            name: self._style.target(
-                [each[name] for each in sums], [each[name] for each in positions], blend
-            )
+            name: [self._style.target(*zip(*of_region[name], strict=True)) for of_region in parts]
             for name in names
         }
+
+
+def _root(guide: Guide | None, name: str) -> tf.Tensor | None:
+    return None if guide is None else tf.convert_to_tensor(guide.roots[name], tf.float32)
 
 
 def _at(scale: LossScale, layer: tf.Tensor) -> Any:

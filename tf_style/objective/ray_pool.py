@@ -98,19 +98,20 @@ class RayPool:
     free, one that joined later too, and gives it to another where one is lost.
     """
 
-    def __init__(self, preset: Preset, weights: Weights, precision: str):
+    def __init__(self, preset: Preset, weights: Weights, precision: str, num_guides: int = 0):
         """Sends out the weights, once.
 
         Args:
           preset: The objective.
           weights: Of the layers that it needs.
           precision: Of the network.
+          num_guides: As for `TileWorker`.
         """
         import ray
 
         # On GPUs where the cluster has any, whatever this process runs on.
         self._call = remote(num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
-        self._spec = _WorkerSpec(preset, precision, ray.put(weights))
+        self._spec = _WorkerSpec(preset, precision, num_guides, ray.put(weights))
 
     def map(self, method: Callable[..., Result], requests: Iterable[tuple]) -> Iterable[Result]:
         """As in `TilePool`."""
@@ -134,6 +135,7 @@ class _WorkerSpec:
     Attributes:
       preset: The objective.
       precision: Of the network.
+      num_guides: As for `TileWorker`.
       weights: A reference to them. Were it an argument of the tasks itself, Ray would fetch the weights
         for each task; wrapped in an object it is passed on as it is, and `_compute` fetches them when
         it builds a network.
@@ -141,6 +143,7 @@ class _WorkerSpec:
 
     preset: Preset
     precision: str
+    num_guides: int
     weights: Any
 
 
@@ -156,9 +159,9 @@ def _compute(spec: _WorkerSpec, method: Callable[..., Result], request: tuple) -
     from tf_style.objective.tile_worker import TileWorker
 
     # The reference's name and not itself, which would keep the weights on the cluster.
-    key = (spec.preset, spec.precision, spec.weights.hex())
+    key = (spec.preset, spec.precision, spec.num_guides, spec.weights.hex())
     if key not in _worker:
         _worker.clear()
         features = Features(spec.preset, ray.get(spec.weights), precision=spec.precision)
-        _worker[key] = TileWorker(features, spec.preset)
+        _worker[key] = TileWorker(features, spec.preset, spec.num_guides)
     return method(_worker[key], *request)

@@ -54,6 +54,14 @@ class Tile:
         """What it needs to see of [1, height, width, channels]."""
         return image[:, self.rows.low : self.rows.high, self.columns.low : self.columns.high]
 
+    def place(self, stride: int) -> tuple[slice, slice, slice]:
+        """What it owns of the whole image's activations at a layer of this stride."""
+        spans = zip((self.rows, self.columns), self.is_last, strict=True)
+        ends = (
+            slice(span.start // stride, None if last else span.end // stride) for span, last in spans
+        )
+        return slice(None), *ends
+
     def owned(self, stride: int) -> tuple[slice, slice, slice]:
         """What it owns of the crop's activations at a layer of this stride."""
         rows = self.rows.owned(stride, self.is_last[0])

@@ -1,5 +1,7 @@
 """What is computed on one tile, by whoever has its pixels."""
 
+import functools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,44 +22,56 @@ _BOUNDS = tf.TensorSpec([None, 4], tf.int32)
 class TileWorker:
     """Sums and gradients of one tile after another, whose sizes may differ."""
 
-    def __init__(self, features: Features, preset: Preset):
+    def __init__(self, features: Features, preset: Preset, num_guides: int = 0):
         """Prepares the functions; sizes may differ from call to call without another trace.
 
         Args:
           features: The network.
           preset: The layers, weights and scales.
+          num_guides: How many regions have a guide each; 0 where the style is the whole image's.
         """
         self._features = features
         self._preset = preset
         self._style = style_statistic(preset)
         self._rows = {name: row for row, name in enumerate(preset.layers, start=1)}
         crops = tf.TensorSpec([1, None, None, 3])
-        self._style_sums = tf.function(self._compute_style_sums, input_signature=[crops, _BOUNDS])
+        # Of each region at each style layer.
+        roots = [[tf.TensorSpec([1, None, None, 1])] * num_guides for _ in preset.style_layers]
+        self._style_sums = tf.function(
+            self._compute_style_sums, input_signature=[crops, _BOUNDS, roots]
+        )
         self._content = tf.function(self._compute_content, input_signature=[crops, _BOUNDS])
         targets = [
             tf.TensorSpec([1, None, None, find_layer(name).channels], features.precision)
             for name in preset.content_layers
         ]
         derivatives = [
-            self._style.derivative_spec(find_layer(name).channels) for name in preset.style_layers
+            [self._style.derivative_spec(find_layer(name).channels)] * (num_guides or 1)
+            for name in preset.style_layers
         ]
         content_scales, tv_scales = tf.TensorSpec([len(targets)]), tf.TensorSpec([2])
         self._gradient = tf.function(
             self._compute_gradient,
-            input_signature=[crops, _BOUNDS, targets, content_scales, tv_scales, derivatives],
+            input_signature=[crops, _BOUNDS, targets, content_scales, tv_scales, derivatives, roots],
         )
 
-    def style_sums(self, crop: np.ndarray, tile: Tile) -> list[np.ndarray]:
-        """The tile's part of what the style is computed from.
+    def style_sums(
+        self, crop: np.ndarray, tile: Tile, roots: Sequence[Sequence[np.ndarray]]
+    ) -> list[list[np.ndarray]]:
+        """The tile's part of the sums that the style is computed from.
 
         Args:
-          crop: float32 [1, height, width, 3], RGB, 0..255: the pixels that the tile sees.
+          crop: What the tile sees, float32 [1, height, width, 3], RGB, 0..255.
           tile: Where it lies.
+          roots: For each style layer the guide of each region at the positions that the tile owns,
+            float32 [1, height, width, 1]; empty lists without guides.
 
         Returns:
-          For each style layer the statistic's `sums`, of the positions that the tile owns alone.
+          For each style layer the statistic's `sums` in each region, of the positions that the tile
+          owns alone; one where there are no guides.
         """
-        return [sums.numpy() for sums in self._style_sums(crop, self._bounds(tile))]
+        made = self._style_sums(crop, self._bounds(tile), _tensors(roots))
+        return [[sums.numpy() for sums in of_layer] for of_layer in made]
 
     def content(self, crop: np.ndarray, tile: Tile) -> list[np.ndarray]:
         """The tile's part of the content's activations.
@@ -78,7 +92,8 @@ class TileWorker:
         tile: Tile,
         targets: Sequence[np.ndarray],
         scales: TileScales,
-        derivatives: Sequence[np.ndarray],
+        derivatives: Sequence[Sequence[np.ndarray]],
+        roots: Sequence[Sequence[np.ndarray]],
     ) -> tuple[float, float, np.ndarray]:
         """The tile's part of the loss and of the gradient.
 
@@ -87,8 +102,9 @@ class TileWorker:
           tile: Where it lies.
           targets: What `content` returned for this tile of the content image.
           scales: Of the whole image.
-          derivatives: For each style layer the loss's derivative with respect to the whole image's
-            sums, as the statistic gives it.
+          derivatives: For each style layer and region the loss's derivative with respect to the whole
+            image's sums, as the statistic gives it.
+          roots: As for `style_sums`.
 
         Returns:
           The content loss and the total variation of what the tile owns, and the gradient at its crop,
@@ -101,7 +117,8 @@ class TileWorker:
             [tf.constant(target) for target in targets],
             np.float32(scales.content),
             np.float32(scales.variation),
-            [tf.constant(derivative) for derivative in derivatives],
+            _tensors(derivatives),
+            _tensors(roots),
         )
         return float(content), float(variation), gradient.numpy()
 
@@ -113,18 +130,21 @@ class TileWorker:
         top, bottom, left, right = tf.unstack(bounds[self._rows[name]])
         return activations[name][:, top:bottom, left:right]
 
-    def _compute_style_sums(self, crop: tf.Tensor, bounds: tf.Tensor) -> list[tf.Tensor]:
+    def _compute_style_sums(self, crop, bounds, roots) -> list[list[tf.Tensor]]:
         activations = self._features(crop)
         return [
-            self._style.sums(self._owned(activations, name, bounds))
-            for name in self._preset.style_layers
+            [
+                self._style.sums(self._owned(activations, name, bounds), root)
+                for root in of_layer or [None]
+            ]
+            for name, of_layer in zip(self._preset.style_layers, roots, strict=True)
         ]
 
     def _compute_content(self, crop: tf.Tensor, bounds: tf.Tensor) -> list[tf.Tensor]:
         activations = self._features(crop)
         return [self._owned(activations, name, bounds) for name in self._preset.content_layers]
 
-    def _compute_gradient(self, crop, bounds, targets, content_scales, tv_scales, derivatives):
+    def _compute_gradient(self, crop, bounds, targets, content_scales, tv_scales, derivatives, roots):
         """Shapes are those of the input signature: see `__init__`."""
         with tf.GradientTape() as tape:
             tape.watch(crop)
@@ -142,8 +162,15 @@ class TileWorker:
         # The style's gradient enters at its layers, and is 0 where other tiles own the positions; the
         # network takes it on from there.
         upstream = []
-        for name, derivative in zip(self._preset.style_layers, derivatives, strict=True):
-            gradient = self._style.gradient(self._owned(activations, name, bounds), derivative)
+        for name, of_layer, guides in zip(self._preset.style_layers, derivatives, roots, strict=True):
+            owned = self._owned(activations, name, bounds)
+            gradient = functools.reduce(
+                operator.add,
+                (
+                    self._style.gradient(owned, derivative, root)
+                    for derivative, root in zip(of_layer, guides or [None], strict=True)
+                ),
+            )
             top, bottom, left, right = tf.unstack(bounds[self._rows[name]])
             height, width = tf.unstack(tf.shape(activations[name])[1:3])
             padding = [[0, 0], [top, height - bottom], [left, width - right], [0, 0]]
@@ -168,6 +195,10 @@ class TileWorker:
                 for (axis, region), scale in zip(regions.items(), tf.unstack(scales, 2), strict=True)
             ]
         )
+
+
+def _tensors(arrays: Sequence[Sequence[np.ndarray]]) -> list[list[tf.Tensor]]:
+    return [[tf.constant(array, tf.float32) for array in of_layer] for of_layer in arrays]
 
 
 def _bounds(tile: Tile, strides: Sequence[int]) -> np.ndarray:

@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_style.network.architecture import find_layer
 from tf_style.network.features import Features
+from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
+from tf_style.objective.regions import Region
 from tf_style.objective.scales import TileScales, relative_content
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.tile_plan import Tile, halo_px, plan_tiles
@@ -35,6 +38,7 @@ class TiledObjective:
         content: np.ndarray | None,
         styles: Sequence[np.ndarray] = (),
         blend: Sequence[float] | None = None,
+        regions: Sequence[Region] = (),
         height: int,
         width: int,
         tile_px: int,
@@ -49,6 +53,7 @@ class TiledObjective:
           content: float32 [1, height, width, 3], RGB, 0..255, or None.
           styles: Each float32 [1, any height, any width, 3].
           blend: As for `Objective`.
+          regions: As for `Objective`; the pool's workers are made for as many guides.
           height: Of the image to come, in pixels.
           width: Of the image to come, in pixels.
           tile_px: A tile's side, without its halo.
@@ -59,12 +64,16 @@ class TiledObjective:
         self._style = style_statistic(preset)
         self._halo = halo_px(preset.layers) if halo is None else halo
         self._tile_px = tile_px
-        self._pool = pool or LocalPool(TileWorker(features, preset))
+        self._pool = pool or LocalPool(TileWorker(features, preset, len(regions)))
         self._shape = (1, height, width, 3)
         self._tiles = self._plan(height, width)
         self._scales = TileScales.of(preset, height, width)
         self._content_targets = self._make_content_targets(content)
-        self._style_targets = self._make_style_targets(styles, blend)
+        self._roots = self._roots_of([region.guide for region in regions], height, width)
+        shares = [region.shares(preset) for region in regions]
+        # By style layer and region.
+        self._shares = [[float(each[name][0]) for each in shares] for name in preset.style_layers]
+        self._style_targets = self._make_style_targets(styles, blend, regions)
         if self._content_targets and preset.content_unit == "relative" and preset.style_layers:
             self._scales = self._relative_scales(content)
 
@@ -102,6 +111,7 @@ class TiledObjective:
                 [target.read(index) for target in self._content_targets],
                 scales,
                 derivatives,
+                _owned(self._roots, tile, self._preset),
             )
             for index, tile in enumerate(self._tiles)
         )
@@ -114,20 +124,25 @@ class TiledObjective:
             tile.crop(gradient)[...] += part
         return np.float32([[content, style, variation]]), gradient
 
-    def _style_loss_and_derivatives(self, image: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """The style loss, and for each style layer its derivative, as `loss_and_derivative` has it."""
+    def _style_loss_and_derivatives(self, image: np.ndarray) -> tuple[float, list[list[np.ndarray]]]:
+        """The style loss, and by style layer and region its derivative, of `loss_and_derivative`."""
         style = 0.0
         derivatives = []
-        for sums, target, positions, scale in zip(
-            self._style_sums(image, self._tiles),
+        for of_layer, targets, positions, scale, shares in zip(
+            self._style_sums(image, self._tiles, self._roots),
             self._style_targets,
             self._scales.positions,
             self._scales.style,
+            self._shares,
             strict=True,
         ):
-            loss, derivative = self._style.loss_and_derivative(sums, target, positions, scale)
-            style += loss
-            derivatives.append(derivative)
+            derivatives.append([])
+            for sums, target, share in zip(of_layer, targets, shares or [1.0], strict=True):
+                loss, derivative = self._style.loss_and_derivative(
+                    sums, target, positions, share * scale
+                )
+                style += loss
+                derivatives[-1].append(derivative)
         return style, derivatives
 
     def _relative_scales(self, content: np.ndarray) -> TileScales:
@@ -143,13 +158,30 @@ class TiledObjective:
             self._scales, content=tuple(unit * scale for scale in self._scales.content)
         )
 
-    def _style_sums(self, image: np.ndarray, tiles: Sequence[Tile]) -> list[np.ndarray]:
-        """Of the whole image, float64, for each style layer."""
+    def _roots_of(self, guides: Sequence[Guide | None], height: int, width: int) -> "_Roots":
+        """For each style layer the guide of each region, 1 where there is none."""
+
+        def ones(name: str) -> np.ndarray:
+            stride = find_layer(name).stride
+            return np.ones((1, height // stride, width // stride, 1), np.float32)
+
+        return [
+            [ones(name) if guide is None else guide.roots[name] for guide in guides]
+            for name in self._preset.style_layers
+        ]
+
+    def _style_sums(
+        self, image: np.ndarray, tiles: Sequence[Tile], roots: "_Roots"
+    ) -> list[list[np.ndarray]]:
+        """Of the whole image, float64, for each style layer and region."""
         if not self._preset.style_layers:
             return []
-        requests = ((tile.crop(image), tile) for tile in tiles)
+        requests = ((tile.crop(image), tile, _owned(roots, tile, self._preset)) for tile in tiles)
         parts = list(self._pool.map(TileWorker.style_sums, requests))
-        return [self._style.merged(of_layer) for of_layer in zip(*parts, strict=True)]
+        return [
+            [self._style.merged(of_region) for of_region in zip(*of_layer, strict=True)]
+            for of_layer in zip(*parts, strict=True)
+        ]
 
     def _make_content_targets(self, content: np.ndarray | None) -> list["_DiskArrays"]:
         """For each content layer one array a tile, on disk: together they take much memory."""
@@ -163,25 +195,48 @@ class TiledObjective:
         return stores
 
     def _make_style_targets(
-        self, styles: Sequence[np.ndarray], blend: Sequence[float] | None
-    ) -> list[Any]:
-        """The blend's target for each style layer, as the statistic's `target` returns it."""
+        self, styles: Sequence[np.ndarray], blend: Sequence[float] | None, regions: Sequence[Region]
+    ) -> list[list[Any]]:
+        """For each style layer the target of each region, as the statistic's `target` returns it."""
         if self._preset.style_layers and not styles:
             raise ValueError(
                 f"The style layers {self._preset.style_layers} take a style image or more."
             )
         sums, positions = [], []
-        for style in styles:
+        for index, style in enumerate(styles):
             height, width = style.shape[1:3]
-            sums.append(self._style_sums(style, self._plan(height, width)))
+            roots = self._roots_of([region.styles[index] for region in regions], height, width)
+            sums.append(self._style_sums(style, self._plan(height, width), roots))
             positions.append(TileScales.of(self._preset, height, width).positions)
+        blends = [region.blend for region in regions] or [blend or (1.0,) * len(styles)]
         # From layers by style to styles by layer.
         return [
-            self._style.target(of_layer, counts, blend)
+            [
+                self._style.target(*_with_weight(of_region, counts, weights))
+                for of_region, weights in zip(zip(*of_layer, strict=True), blends, strict=True)
+            ]
             for of_layer, counts in zip(
                 zip(*sums, strict=True), zip(*positions, strict=True), strict=True
             )
         ]
+
+
+# By style layer and region.
+_Roots = list[list[np.ndarray]]
+
+
+def _owned(roots: _Roots, tile: Tile, preset: Preset) -> _Roots:
+    return [
+        [root[tile.place(find_layer(name).stride)] for root in of_layer]
+        for name, of_layer in zip(preset.style_layers, roots, strict=True)
+    ]
+
+
+def _with_weight(sums: Sequence, positions: Sequence, blend: Sequence[float]) -> tuple:
+    """What `target` takes, of the styles that have a part in the blend."""
+    return tuple(
+        zip(*(each for each in zip(sums, positions, blend, strict=True) if each[2]), strict=True)
+    )
 
 
 class _DiskArrays:

@@ -10,7 +10,16 @@ from tensorflow.python.eager import record  # There is no public API for `record
 from tf_style.errors import InputError
 from tf_style.ops.library import KernelInfo, custom_ops, kernel_info
 
-__all__ = ["KernelInfo", "checked", "flat", "gram_gradient", "gram_loss", "gram_matrix", "kernel_info"]
+__all__ = [
+    "KernelInfo",
+    "checked",
+    "flat",
+    "gram_gradient",
+    "gram_loss",
+    "gram_matrix",
+    "guided",
+    "kernel_info",
+]
 
 
 @tf.autograph.experimental.do_not_convert
@@ -169,6 +178,11 @@ def _first_order_only(gradient: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.PreventGradient(
         input=gradient, message="gram_loss has a first derivative only; its second was asked for."
     )
+
+
+def guided(features: tf.Tensor, root: tf.Tensor | None) -> tf.Tensor:
+    """Features [batch, ..., channels], each position times a guide [1 or batch, ..., 1]; None for 1."""
+    return features if root is None else features * tf.cast(root, features.dtype)
 
 
 def flat(features: tf.Tensor) -> tf.Tensor:

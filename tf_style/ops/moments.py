@@ -4,16 +4,21 @@ import types
 
 import tensorflow as tf
 
-from tf_style.ops.gram import checked, flat, gram_gradient, gram_matrix
+from tf_style.ops.gram import checked, flat, gram_gradient, gram_matrix, guided
 from tf_style.ops.library import custom_ops, used_device_type
 
 
 @tf.autograph.experimental.do_not_convert
-def moments(features: tf.Tensor, *, kernel: str = "auto") -> tuple[tf.Tensor, tf.Tensor]:
+def moments(
+    features: tf.Tensor, root: tf.Tensor | None = None, *, kernel: str = "auto"
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The mean m of features F [M, N] and the products (F - m)^T (F - m), differentiable once.
+
+    With the roots t of weights: the weighted mean, and the products of t (F - m).
 
     Args:
       features: float32 or bfloat16 [batch, height, width, channels] or [batch, positions, channels].
+      root: t, float32 [1 or batch, height, width, 1], or likewise [..., positions, 1]; None for 1.
       kernel: As for `gram_matrix`. On a GPU the differences are made by TensorFlow.
 
     Returns:
@@ -23,30 +28,49 @@ def moments(features: tf.Tensor, *, kernel: str = "auto") -> tuple[tf.Tensor, tf
       InputError: As `gram_matrix` does.
     """
     features = checked(features)
-    if ops := _ops(kernel):
+    if root is None and (ops := _ops(kernel)):
         return tuple(ops.tf_style_moments(features=features))
     positions = flat(features)
-    mean = tf.reduce_mean(tf.cast(positions, tf.float32), axis=1)
+    if root is None:
+        mean = tf.reduce_mean(tf.cast(positions, tf.float32), axis=1)
+    else:
+        root = flat(root)
+        weights = tf.square(root)
+        total = tf.reduce_sum(weights, axis=1)
+        # In the features' dtype a product would round its sums.
+        weighted = tf.reduce_sum(tf.cast(positions, tf.float32) * weights, axis=1)
+        mean = tf.math.divide_no_nan(weighted, total)
     # The products' derivative with respect to the mean is 0, for the differences' sum is.
     centred = positions - tf.cast(tf.stop_gradient(mean), features.dtype)[:, tf.newaxis]
-    return gram_matrix(centred, kernel=kernel), mean
+    return gram_matrix(guided(centred, root), kernel=kernel), mean
 
 
 def moments_gradient(
-    features: tf.Tensor, mean: tf.Tensor, matrix: tf.Tensor, row: tf.Tensor, *, kernel: str = "auto"
+    features: tf.Tensor,
+    mean: tf.Tensor,
+    matrix: tf.Tensor,
+    row: tf.Tensor,
+    root: tf.Tensor | None = None,
+    *,
+    kernel: str = "auto",
 ) -> tf.Tensor:
-    """(F - m) D + r at each position.
+    """(F - m) D + r at each position, times t**2.
 
     Args:
       features: F, as for `moments`.
       mean: m, float32 [batch, channels].
       matrix: D, float32 [batch, channels, channels], symmetric.
       row: r, float32 [batch, channels].
+      root: As for `moments`.
       kernel: As for `gram_matrix`.
 
     Returns:
       Of the features' shape and dtype.
     """
+    if root is not None:
+        return tf.cast(tf.square(root), features.dtype) * moments_gradient(
+            features, mean, matrix, row, kernel=kernel
+        )
     if not _ops(kernel):
         # A product of bfloat16 is rounded before anything is added to it.
         mean = tf.reshape(mean, [-1, *[1] * (features.shape.rank - 2), features.shape[-1]])
