@@ -20,16 +20,18 @@ SIDE = 320
 PAIRS = (("chelsea", "style"), ("chelsea", "mosaic"), ("coffee", "strokes"), ("coffee", "woodcut"))
 STRENGTHS = (0.2, 0.5, 0.8)
 PRESETS = ("painterly", "gatys2016", "gatys-original", "pastiche")
+COLOURS = ("luminance", "match", "histogram")
 
 
 def main() -> None:
-    """Renders the three rows."""
+    """Renders the rows."""
     GALLERY.mkdir(parents=True, exist_ok=True)
     for content, style in PAIRS:
         pictures = [load(content), load(style), render(content, style)]
         save(pictures, f"{content}-{style}")
     save([render("chelsea", "washes", strength=strength) for strength in STRENGTHS], "strengths")
     save([render("chelsea", "style", preset=preset) for preset in PRESETS], "presets")
+    save([render("coffee", "style", keep_colors=way) for way in (None, *COLOURS)], "colours")
 
 
 def load(name: str) -> np.ndarray:
