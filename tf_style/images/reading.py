@@ -95,11 +95,7 @@ def read(
     data = _load(source, name, limits.max_bytes)
     with _decoding(name):
         image = _open(data, name)
-        if image.width * image.height > limits.max_pixels:
-            raise InputError(
-                f"{name} has {image.width} x {image.height} pixels. Expected at most "
-                f"{limits.max_pixels} in all: scale it down, or raise the limit"
-            )
+        _check_pixels(image, name, limits)
         # A camera's MPO holds previews of the same picture, which nobody misses.
         several = getattr(image, "is_animated", False) and image.format != "MPO"
         remarks = ["it has several frames or pages; only the first is used"] if several else []
@@ -115,6 +111,47 @@ def read(
     if remarks:
         warnings.warn(f"{name}: {'; '.join(remarks)}", UserWarning, stacklevel=2)
     return composite(pixels, found.alpha, background)
+
+
+def read_mask(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Picture:
+    """Reads a mask: its samples as they lie in the file, whatever names their colours.
+
+    Args:
+      source: As for `read`.
+      limits: As for `read`.
+
+    Returns:
+      A picture of the samples, turned upright by its EXIF; grey ones three times.
+
+    Raises:
+      InputError: As `read` does, and if the mask has transparency, or samples that are not grey or red,
+        green and blue.
+    """
+    name = _name(source)
+    data = _load(source, name, limits.max_bytes)
+    with _decoding(name):
+        image = _open(data, name)
+        _check_pixels(image, name, limits)
+        found, _ = samples.load(image, data, lambda: _open(data, name))
+        orientation, _ = _orientation(image)
+        found = found.turned(orientation)
+    if found.alpha is not None and not np.all(found.alpha == 1):
+        raise InputError(f"{name} has transparency. A mask is opaque: grey, white where it counts")
+    if found.space not in ("GRAY", "RGB"):
+        raise InputError(f"{name} is of {found.space}. A mask is grey, or red, green and blue")
+    return from_array(samples.scaled(found.values))
+
+
+def _check_pixels(image: ImageFile, name: str, limits: Limits) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise InputError(
+            f"{name} has {image.width} x {image.height} pixels. Expected at most "
+            f"{limits.max_pixels} in all: scale it down, or raise the limit"
+        )
 
 
 def _name(source: object) -> str:
@@ -235,3 +272,12 @@ def as_picture(source: ImageSource) -> Picture:
     if isinstance(source, np.ndarray):
         return from_array(source)
     return read(source)
+
+
+def as_mask(source: ImageSource) -> Picture:
+    """Reads or takes over a mask, whatever form it has; an array may be of True and False too."""
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, np.ndarray):
+        return from_array(source.astype(np.float32) if source.dtype == bool else source)
+    return read_mask(source)

@@ -200,12 +200,12 @@ _STYLE_TRANSFER_PYTORCH = Preset(
 PRESETS: dict[str, Preset] = {
     "painterly": dataclasses.replace(
         _STYLE_TRANSFER_PYTORCH,
-        source="This package's own: style-transfer-pytorch's with a bolder style, the same on every pair",
-        # Chosen by eye on six pairs of 256 pixels, which benchmarks/quality.py names: at 0.35 a cat keeps
+        source="This package's own: style-transfer-pytorch's, bolder and as much so on every pair",
+        # Chosen by eye on the six pairs of 256 pixels in benchmarks/RESULTS.md: at 0.35 a cat keeps
         # more of its photograph's colours than its painting's, at 0.2 a rocket is lost in its sky.
         # Departure: max pooling, as the network was trained. With average pooling, its output doubled,
-        # the pictures are as near to the photograph and 10 to 20 percent farther from the painting, and
-        # have a frame and, where they are flat, a grid.
+        # pictures as near to the photograph are 10 to 20 percent farther from the painting, and have a
+        # frame and, where they are flat, a grid.
         content_weight=0.28,
         content_unit="relative",
         # Measured: a 512-pixel picture takes the time of 94 iterations at its full size, tracing

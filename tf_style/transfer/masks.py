@@ -1,0 +1,210 @@
+"""Which style goes where, by masks of the photograph and of the styles."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tf_style.errors import InputError
+from tf_style.images.picture import Picture
+from tf_style.images.reading import ImageSource
+
+FloatArray = NDArray[np.float32]
+# In a label image. More are a photograph's, or the noise of a lossy file.
+MAX_LABELS = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Masks:
+    """Where the styles of a transfer go, and which part of each is meant.
+
+    Either one grey mask of the content for each style, in their order, white where it goes; masks may
+    overlap, and what none covers keeps the photograph. Or one label image of the content, a colour (or,
+    beside several styles, a grey) for each region: a style goes where its own mask has the same colour,
+    and one without a mask where no other does.
+
+    Attributes:
+      content: The content's masks.
+      styles: One for each style, in their order: grey, white where its statistics are taken, or a
+        label image; None for the whole. Empty for None for each.
+    """
+
+    content: tuple[ImageSource, ...]
+    styles: tuple[ImageSource | None, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegionMasks:
+    """One region, in each picture's own size.
+
+    Attributes:
+      name: For messages.
+      content: Where it is, [height, width] in 0..1.
+      styles: Of each style that is there: where its statistics are taken, None for the whole of it, by
+        the style's index.
+      is_soft: Whether a smaller size has means of it; labels stay 0 and 1.
+    """
+
+    name: str
+    content: FloatArray
+    styles: dict[int, FloatArray | None]
+    is_soft: bool
+
+
+def regions(
+    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+) -> list[RegionMasks]:
+    """The regions that masks mean.
+
+    Args:
+      content: The content's masks.
+      styles: One for each style, or none at all.
+      is_style: Of each style whether there is one; without it its region keeps the photograph.
+
+    Returns:
+      Those that have a style.
+
+    Raises:
+      InputError: If they do not fit together, or one would have no effect.
+    """
+    styles = styles or [None] * len(is_style)
+    if len(styles) != len(is_style):
+        raise InputError(
+            "There is one style mask for each style, 'none' for the whole of it. "
+            f"Received: {len(styles)} masks for {len(is_style)} styles"
+        )
+    is_labelled = len(content) == 1 and (len(is_style) > 1 or _has_colours(content[0]))
+    if not is_labelled and len(content) != len(is_style):
+        raise InputError(
+            "There is one content mask for each style, or one label image for all. "
+            f"Received: {len(content)} masks for {len(is_style)} styles"
+        )
+    made = (_labelled if is_labelled else _soft)(content, styles, is_style)
+    if not made:
+        raise InputError("No region has a style: nothing would be painted.")
+    return made
+
+
+def _soft(
+    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+) -> list[RegionMasks]:
+    found = []
+    for index, (mask, of_style, has_style) in enumerate(zip(content, styles, is_style, strict=True)):
+        name = f"the region of style {index + 1}"
+        where = _grey(mask, f"content mask {index + 1}")
+        if not has_style:
+            if of_style is not None:
+                raise InputError(f"style mask {index + 1} would have no effect: its style is 'none'.")
+            continue
+        own = None if of_style is None else _grey(of_style, f"style mask {index + 1}")
+        found.append(RegionMasks(name, where, {index: own}, is_soft=True))
+    return found
+
+
+def _labelled(
+    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+) -> list[RegionMasks]:
+    labels, where = _labels(content[0], "the content mask")
+    own = [
+        None if mask is None else _labels(mask, f"style mask {index + 1}")
+        for index, mask in enumerate(styles)
+    ]
+    others = {index for index, each in enumerate(own) if each is None}
+    for index, each in enumerate(own):
+        if each is not None and not set(each[0]) & set(labels):
+            raise InputError(
+                f"style mask {index + 1} has no colour of the content mask: "
+                f"{_listed(each[0])}, and not {_listed(labels)}."
+            )
+    found = []
+    rest = []
+    for number, label in enumerate(labels):
+        by_label = {
+            index: np.float32(each[1] == each[0].index(label))
+            for index, each in enumerate(own)
+            if each is not None and label in each[0]
+        }
+        here = where == number
+        if not by_label:
+            rest.append((label, here))
+            continue
+        by_label = {index: mask for index, mask in by_label.items() if is_style[index]}
+        if by_label:
+            name = f"the region {_listed([label])}"
+            found.append(RegionMasks(name, np.float32(here), by_label, is_soft=False))
+    if rest and not others:
+        raise InputError(
+            f"No style mask has {_listed([label for label, _ in rest])} of the content mask: a style "
+            "without a mask goes there, or 'none' keeps the photograph there."
+        )
+    if others and not rest:
+        raise InputError(
+            f"Style {min(others) + 1} would have no effect: it has no mask, and others have every "
+            "colour of the content mask."
+        )
+    whole = {index: None for index in sorted(others) if is_style[index]}
+    if whole:
+        union = np.logical_or.reduce([here for _, here in rest])
+        found.append(RegionMasks("the rest", np.float32(union), whole, is_soft=False))
+    return found
+
+
+def check_proportions(mask: Picture, picture: Picture, name: str) -> None:
+    """Refuses a mask that is not of its picture's shape, but for rounding.
+
+    Raises:
+      InputError: It says both sizes.
+    """
+    # A side of either may be off by a half, which the other's size enlarges.
+    slack = max(1.0, picture.height / mask.height, picture.width / mask.width)
+    expected = mask.height * picture.width / picture.height
+    if abs(mask.width - expected) > max(1.0, slack * mask.width / picture.width):
+        raise InputError(
+            f"{name} of {mask.width} x {mask.height} pixels has other proportions than its picture of "
+            f"{picture.width} x {picture.height}."
+        )
+
+
+def resized(mask: FloatArray, height: int, width: int, *, is_soft: bool) -> FloatArray:
+    """A mask [height, width] at another size: means of what it had, or the nearest."""
+    if mask.shape == (height, width):
+        return mask
+    is_smaller = height * width < mask.size
+    soft = Image.Resampling.BOX if is_smaller else Image.Resampling.BILINEAR
+    method = soft if is_soft else Image.Resampling.NEAREST
+    made = Image.fromarray(np.ascontiguousarray(mask, np.float32)).resize((width, height), method)
+    return np.asarray(made)
+
+
+def _has_colours(mask: Picture) -> bool:
+    return bool(np.any(mask.pixels != mask.pixels[..., :1]))
+
+
+def _grey(mask: Picture, name: str) -> FloatArray:
+    if _has_colours(mask):
+        raise InputError(
+            f"{name} has colours. Expected grey, one for each style, or one label image of the content"
+        )
+    if not mask.pixels.any():
+        raise InputError(f"{name} is black everywhere: its style would have no effect.")
+    return mask.pixels[..., 0]
+
+
+def _labels(mask: Picture, name: str) -> tuple[list[tuple[int, ...]], NDArray[np.intp]]:
+    """The colours, in 8 bits, and the index of each pixel's [height, width]."""
+    colours = np.uint32(np.rint(255 * mask.pixels))
+    codes = colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
+    found, where = np.unique(codes, return_inverse=True)
+    if len(found) > MAX_LABELS:
+        raise InputError(
+            f"{name} has {len(found)} colours, and a label image at most {MAX_LABELS}: save it without "
+            "smooth edges, and as PNG, for JPEG changes colours."
+        )
+    labels = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
+    return labels, where.reshape(codes.shape)
+
+
+def _listed(labels: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join("#{:02x}{:02x}{:02x}".format(*label) for label in labels)
