@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.optimize.status import Status
     from tf_style.serve.export import export_saved_model
     from tf_style.transfer.evaluation_log import EvaluationLog
+    from tf_style.transfer.masks import Masks
     from tf_style.transfer.prepare import PreparedInputs, prepare
     from tf_style.transfer.prepare import PreparedInputs as Inputs
     from tf_style.transfer.result import Evaluation, Progress, StylizeResult
@@ -48,6 +49,7 @@ _PLACES = {
     "KernelInfo": "ops.gram.KernelInfo",
     "Lbfgs": "optimize.lbfgs.Lbfgs",
     "Limits": "images.reading.Limits",
+    "Masks": "transfer.masks.Masks",
     "Objective": "objective.objective.Objective",
     "PRESETS": "objective.presets.PRESETS",
     "PreparedInputs": "transfer.prepare.PreparedInputs",
@@ -88,6 +90,7 @@ __all__ = [
     "KernelInfo",
     "Lbfgs",
     "Limits",
+    "Masks",
     "Objective",
     "PerceptualLoss",
     "Picture",

@@ -183,7 +183,10 @@ class Objective:
           pictures: With the styles' targets.
         """
         at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
-        unit = relative_content(self._preset, self._style_loss(activations, pictures), at_zero)
+        own_style = self._style_loss(activations, pictures)
+        if self._regions:  # What is painted would else have less of a content loss.
+            own_style /= tf.add_n([tf.convert_to_tensor(each.guide.share) for each in self._regions])
+        unit = relative_content(self._preset, own_style, at_zero)
         one = tf.ones_like(unit)
         factors = tf.stack([unit, one, one], axis=1)
         return factors if self._factors is None else factors * self._factors

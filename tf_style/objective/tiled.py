@@ -71,6 +71,7 @@ class TiledObjective:
         self._content_targets = self._make_content_targets(content)
         self._roots = self._roots_of([region.guide for region in regions], height, width)
         shares = [region.shares(preset) for region in regions]
+        self._share = sum(float(region.guide.share[0]) for region in regions) or 1.0
         # By style layer and region.
         self._shares = [[float(each[name][0]) for each in shares] for name in preset.style_layers]
         self._style_targets = self._make_style_targets(styles, blend, regions)
@@ -153,7 +154,7 @@ class TiledObjective:
             for index in range(len(self._tiles))
         )
         style, _ = self._style_loss_and_derivatives(content)
-        unit = relative_content(self._preset, style, at_zero)
+        unit = relative_content(self._preset, style / self._share, at_zero)
         return dataclasses.replace(
             self._scales, content=tuple(unit * scale for scale in self._scales.content)
         )

@@ -11,11 +11,13 @@ import numpy as np
 from tf_style.errors import InputError
 from tf_style.images import reading
 from tf_style.images.picture import Picture, resize, working_size
-from tf_style.images.reading import ImageSource, as_picture
+from tf_style.images.reading import ImageSource, as_mask, as_picture
 from tf_style.network.architecture import MEAN_RGB, check_size
 from tf_style.network.weights import Weights, load_for
 from tf_style.objective.presets import Preset
-from tf_style.transfer import kept_colours, pyramid
+from tf_style.objective.regions import Region
+from tf_style.transfer import kept_colours, placing, pyramid
+from tf_style.transfer.masks import Masks, RegionMasks
 from tf_style.transfer.settings import Settings, is_file_name
 
 # Noise starts as in the first author's released code, a standard normal about the mean pixel. White
@@ -31,11 +33,13 @@ class LevelInputs:
       level: The size, the objective and the iterations.
       content: float32 [height, width, 3], RGB, 0..255, or None.
       styles: Each float32 [any height, any width, 3].
+      regions: Which of them are compared where; none for all of them with the whole picture.
     """
 
     level: pyramid.Level
     content: np.ndarray | None
     styles: tuple[np.ndarray, ...]
+    regions: tuple[Region, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +53,9 @@ class PreparedInputs:
       alpha: The content's opacity at that size, float32 [height, width], 0..1, or None where it is
         opaque.
       photograph: The content at that size in its own colours, float32 [height, width, 3], RGB, 0..255,
-        where they are put back at the end, or None.
+        where something of it is put back at the end, or None.
+      painted: Where a style goes, float32 [height, width], 0..1; None for everywhere. Elsewhere the
+        photograph is put back.
       initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
         optimisation starts.
       weights: Of the layers that the objective needs.
@@ -60,6 +66,7 @@ class PreparedInputs:
     levels: tuple[LevelInputs, ...]
     alpha: np.ndarray | None
     photograph: np.ndarray | None
+    painted: np.ndarray | None
     initial: np.ndarray
     weights: Weights
 
@@ -76,20 +83,25 @@ class PreparedInputs:
 
 def prepare(
     content: ImageSource | None,
-    styles: Sequence[ImageSource],
+    styles: Sequence[ImageSource | None],
     settings: Settings,
     *,
+    masks: Masks | None = None,
     objective: Preset | None = None,
     read: Callable[[ImageSource], Picture] | None = None,
+    read_mask: Callable[[ImageSource], Picture] = as_mask,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
     Args:
       content: The content image, or None for texture synthesis.
-      styles: The style images; none for a reconstruction of the content.
+      styles: The style images; none for a reconstruction of the content. With masks, None for one
+        keeps the photograph where it would go.
       settings: The transfer's settings.
+      masks: Where each style goes; None for all of them everywhere.
       objective: What they meant for these images when they were stored; None for what they mean now.
       read: Turns each source into a picture; None for `as_picture`.
+      read_mask: Turns each mask's source into a picture.
 
     Returns:
       The inputs.
@@ -97,10 +109,13 @@ def prepare(
     Raises:
       InputError: If something cannot be read, is too small or too large, or contradicts itself.
     """
-    preset = objective or settings.resolve(has_content=content is not None, num_styles=len(styles))
+    is_style = [style is not None for style in styles]
+    preset = objective or settings.resolve(has_content=content is not None, num_styles=sum(is_style))
     read = read or as_picture
     content_picture = None if content is None else read(content)
-    style_pictures = [read(style) for style in styles]
+    all_styles = [None if style is None else read(style) for style in styles]
+    where = placing.read(masks, content_picture, all_styles, read_mask, settings)
+    style_pictures = [style for style in all_styles if style is not None]
     for picture in (content_picture, *style_pictures):
         if picture is not None:
             _check_size(picture.height, picture.width, preset, "An image")
@@ -118,10 +133,12 @@ def prepare(
     )
     keep = settings.keep_colors
     levels = tuple(
-        _level_inputs(level, content_picture, style_pictures, preset, settings) for level in plan
+        _level_inputs(level, content_picture, style_pictures, where, preset, settings) for level in plan
     )
+    placing.check(where, levels[-1].regions, preset, height, width)
     alpha = photograph = None
-    if content_picture is not None and keep == "luminance":
+    painted = placing.painted(where, height, width)
+    if content_picture is not None and (keep == "luminance" or painted is not None):
         photograph = _resize(content_picture, plan[-1])
     if content_picture is not None and content_picture.alpha is not None:
         alpha = resize(content_picture.alpha, height, width)
@@ -141,6 +158,7 @@ def prepare(
         levels=levels,
         alpha=alpha,
         photograph=photograph,
+        painted=painted,
         initial=np.array(initial, np.float32),
         weights=load_for(preset, settings.weights),
     )
@@ -163,6 +181,7 @@ def _level_inputs(
     level: pyramid.Level,
     content: Picture | None,
     styles: Sequence[Picture],
+    where: Sequence[RegionMasks],
     preset: Preset,
     settings: Settings,
 ) -> LevelInputs:
@@ -177,6 +196,9 @@ def _level_inputs(
         level=level,
         content=kept_colours.of_photograph(keep, photograph),
         styles=tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
+        regions=tuple(
+            placing.at_size(each, photograph.shape[:2], fitted, preset, settings) for each in where
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from tf_style.transfer import kept_colours, memory
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
+from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
@@ -168,11 +169,17 @@ class StyleTransfer:
         """
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
-        picture = resize(picture, self.inputs.height, self.inputs.width)
-        if self.inputs.photograph is None:
+        inputs = self.inputs
+        picture = resize(picture, inputs.height, inputs.width)
+        if inputs.photograph is None:
             return picture
-        keep = self.inputs.settings.keep_colors
-        return kept_colours.of_result(keep, 255 * picture, self.inputs.photograph) / np.float32(255)
+        keep = inputs.settings.keep_colors
+        picture = kept_colours.of_result(keep, 255 * picture, inputs.photograph)
+        if inputs.painted is not None:
+            picture = inputs.photograph + inputs.painted[..., np.newaxis] * (
+                picture - inputs.photograph
+            )
+        return np.clip(picture / np.float32(255), 0.0, 1.0)
 
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
@@ -216,6 +223,7 @@ class StyleTransfer:
                 content=None if pictures.content is None else _batch(pictures.content),
                 styles=[_batch(style) for style in pictures.styles],
                 blend=blend,
+                regions=pictures.regions,
                 factors=tf.constant(level.factors, tf.float32),
                 any_size=self._any_size is None,
             )
@@ -226,10 +234,11 @@ class StyleTransfer:
             content=None if pictures.content is None else pictures.content[np.newaxis],
             styles=[style[np.newaxis] for style in pictures.styles],
             blend=blend,
+            regions=pictures.regions,
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
-            pool=self._make_pool(preset),
+            pool=self._make_pool(preset, len(pictures.regions)),
         )
 
     def _is_tiled(self, level: Level) -> bool:
@@ -237,10 +246,10 @@ class StyleTransfer:
             return False
         return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
 
-    def _make_pool(self, preset: Preset) -> TilePool:
+    def _make_pool(self, preset: Preset, num_guides: int) -> TilePool:
         if self.inputs.settings.ray is None:
-            return LocalPool(TileWorker(self.features, preset), self.device)
-        return ray_pool.RayPool(preset, self.inputs.weights, self.precision)
+            return LocalPool(TileWorker(self.features, preset, num_guides), self.device)
+        return ray_pool.RayPool(preset, self.inputs.weights, self.precision, num_guides)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""
@@ -303,8 +312,9 @@ class StyleTransfer:
 
 def stylize(
     content: ImageSource | None,
-    styles: ImageSource | Sequence[ImageSource],
+    styles: ImageSource | Sequence[ImageSource | None],
     *,
+    masks: Masks | None = None,
     callback: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     **settings,
@@ -314,7 +324,9 @@ def stylize(
     Args:
       content: A path, the bytes of an image file, an open one, or an array [height, width, 3] of uint8,
         uint16 or floats in 0..1; None to synthesise the style's texture.
-      styles: One such image or several; an empty list to reconstruct the content from its layer.
+      styles: One such image or several; an empty list to reconstruct the content from its layer. With
+        masks, None for one keeps the photograph where it would go.
+      masks: Where each style goes; None for all of them everywhere.
       callback: Called about twice a second with a `Progress`.
       should_stop: Asked as often; when true the run ends with what it has.
       **settings: The fields of `Settings`.
@@ -328,7 +340,7 @@ def stylize(
     Reference:
       Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
     """
-    inputs = prepare(content, as_sources(styles), Settings(**settings))
+    inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
     return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
 
 
