@@ -226,6 +226,11 @@ REQUESTS = {
         save_every=4,
         deterministic=True,
     ),
+    "masks": Request.make(
+        *("c.png", ["s.png", None, "t.png"], "o.png", Settings(style_blend=(1.0, 2.0))),
+        content_mask=["m.png"],
+        style_mask=["n.png", "n.png", None],
+    ),
     "texture": Request.make(None, ["s.png"], "o.png", Settings(preset="pastiche", seed=4)),
     "reconstruction": Request.make("c.png", [], "o.png", Settings(optimizer="adam")),
     "strong": Request.make("c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=0.75)),
@@ -254,20 +259,22 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
         request.objective, **source
     )
     assert through_json(records.as_dict(again)) == record
-    for value in ("content", "styles", "output", "bit_depth", "trace", "save_every", "deterministic"):
+    for value in ("content", "styles", "content_mask", "style_mask", "output", "bit_depth", "trace", "save_every", "deterministic"):
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
 
 
 def test_a_record_of_format_2_weighs_its_content_as_it_did():
     record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 2}
-    del record["objective"]["content_unit"], record["keep_colors"]
+    del record["objective"]["content_unit"]
+    del record["keep_colors"], record["content_mask"], record["style_mask"]
     assert records.read_request(record, "it").objective.content_unit == "absolute"
 
 
 def test_a_record_of_format_3_keeps_the_styles_colours():
     record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 3}
-    del record["keep_colors"]
+    del record["keep_colors"], record["content_mask"], record["style_mask"]
     assert records.read_request(record, "it").settings.keep_colors is None
+    assert records.read_request(record, "it").masks is None
 
 
 def test_a_strength_is_applied_once_however_often_it_is_read():

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from typing import Any
 
 from tf_style import files
 from tf_style.commands import records, stylize_run
+from tf_style.commands.pairs import Pair
 from tf_style.commands.request import Request, absolute_files
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
@@ -31,7 +33,7 @@ MAX_STEM_BYTES = 80
 
 
 def make_jobs(
-    pairs: Iterable[tuple[str, str]],
+    pairs: Iterable[Sequence[str | None]],
     folder: str | os.PathLike,
     settings: Settings,
     *,
@@ -40,7 +42,7 @@ def make_jobs(
     """The jobs of pairs of images.
 
     Args:
-      pairs: Paths of content and style.
+      pairs: Each as for `Pair`.
       folder: Where the pictures go.
       settings: Of all of them.
       given: As for `Request.make`.
@@ -56,16 +58,23 @@ def make_jobs(
     digest = functools.cache(_digest)
     settings = absolute_files(settings)
     jobs = {}
-    for content, style in pairs:
-        paths = os.path.abspath(content), os.path.abspath(style)
-        job = Request.make(paths[0], [paths[1]], "", settings, given=given)
+    for pair in itertools.starmap(Pair, pairs):
+        content, style, *masks = (None if path is None else os.path.abspath(path) for path in pair)
+        masks = [[] if mask is None else [mask] for mask in masks]
+        job = Request.make(
+            *(content, [style], "", settings),
+            content_mask=masks[0],
+            style_mask=masks[1],
+            given=given,
+        )
         what = records.as_dict(job)
         del what["format"]  # Another form of the same request makes the same picture.
-        what |= {"content": digest(content), "style": [digest(style)]}
+        what["content"] = digest(content)
+        what |= {name: [digest(path) for path in what[name]] for name in records.LISTS}
         # Files of the settings count by what is in them.
         what |= {name: digest(what[name]) for name in fields_with_files(what)}
         hashed = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-        name = f"{_stem(content)}--{_stem(style)}--{hashed}.png"
+        name = f"{_stem(pair.content)}--{_stem(pair.style)}--{hashed}.png"
         jobs[name] = dataclasses.replace(job, output=os.path.abspath(os.path.join(folder, name)))
     return list(jobs.values())
 

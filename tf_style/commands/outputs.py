@@ -67,6 +67,8 @@ def inputs(request: Request) -> list[tuple[str, str | None]]:
     return [
         ("--content", request.content),
         *(("--style", style) for style in request.styles),
+        *(("--content-mask", mask) for mask in request.content_mask),
+        *(("--style-mask", mask) for mask in request.style_mask),
         *((f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)),
     ]
 

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
@@ -80,10 +80,27 @@ def _matches(names: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return fnmatch.fnmatch(names[0], wanted[0]) and _matches(names[1:], wanted[1:])
 
 
-def read_manifest(path: str) -> list[tuple[str, str]]:
+class Pair(NamedTuple):
+    """What one picture is made from.
+
+    Attributes:
+      content: Path of the photograph.
+      style: Path of the painting.
+      content_mask: Path of a mask of either, or None.
+      style_mask: Likewise.
+    """
+
+    content: str
+    style: str
+    content_mask: str | None = None
+    style_mask: str | None = None
+
+
+def read_manifest(path: str) -> list[Pair]:
     """Pairs from a CSV file with the columns content and style, or JSON lines with these keys.
 
-    Rows without either are passed over: spreadsheets leave some at the end.
+    There may be content_mask and style_mask too, empty where there is none. Rows without content and
+    style are passed over: spreadsheets leave some at the end.
 
     Raises:
       InputError: If it is neither.
@@ -95,19 +112,27 @@ def read_manifest(path: str) -> list[tuple[str, str]]:
                 rows = list(csv.DictReader(file))
             else:
                 rows = [json.loads(line) for line in file if line.strip()]
-        pairs = [(row["content"], row["style"]) for row in rows]
+        pairs = [
+            Pair(row["content"], row["style"], row.get("content_mask"), row.get("style_mask"))
+            for row in rows
+        ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         reason = f"a row has no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(
             f"{shown(path)} is no manifest: {reason}. Expected a .csv file with the columns "
             "content and style, or JSON lines with these keys"
         ) from error
-    pairs = [pair for pair in pairs if not all(map(_is_empty, pair))]
+    pairs = [
+        Pair(*pair[:2], *(None if _is_empty(mask) else mask for mask in pair[2:]))
+        for pair in pairs
+        if not all(map(_is_empty, pair))
+    ]
     for pair in pairs:
-        if not all(isinstance(each, str) for each in pair) or any(map(_is_empty, pair)):
+        is_named = all(isinstance(each, str) and not _is_empty(each) for each in pair[:2])
+        if not is_named or not all(isinstance(mask, str | None) for mask in pair[2:]):
             raise InputError(
                 f"{shown(path)} has a row that names no pair of files. Received: "
-                f"content={pair[0]!r}, style={pair[1]!r}"
+                f"content={pair.content!r}, style={pair.style!r}"
             )
     if not pairs:
         raise InputError(f"{shown(path)} names no pairs of files.")

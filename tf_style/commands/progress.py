@@ -159,6 +159,8 @@ def print_plan(transfer: StyleTransfer, outputs: str, *, has_checkpoint: bool = 
         f"level {index}: {level.width} x {level.height} pixels, {level.iterations} iterations"
         for index, level in enumerate(levels)
     ]
+    if regions := transfer.inputs.levels[-1].regions:
+        lines.append(f"regions: {len(regions)} with a style")
     lines += [
         f"memory: about {memory_bytes / 2**30:.1f} GiB at most"
         + ("" if transfer.tile_px is None else f", by tiles of {transfer.tile_px} pixels"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tf_style import files
 from tf_style._version import NUMERICS, __version__
-from tf_style.commands.records import as_dict, read_request
+from tf_style.commands.records import LISTS, as_dict, read_request
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
@@ -76,7 +76,8 @@ def describe(request: Request) -> str:
     for name in ("content", "output", *fields_with_files(record)):
         if name in record:
             record[name] = pathlib.Path(record[name]).name
-    record["style"] = [pathlib.Path(style).name for style in request.styles]
+    for name in LISTS:
+        record[name] = [None if path is None else pathlib.Path(path).name for path in record[name]]
     return json.dumps({"made_by": f"tf_style {__version__}", **record})
 
 
@@ -95,7 +96,7 @@ def fingerprint(request: Request, inputs: PreparedInputs) -> dict[str, Any]:
 
 def _pictures(request: Request) -> list[str]:
     """The absolute paths of what a run reads but for the weights, in the order of their parts."""
-    paths = [request.content, *request.styles]
+    paths = [request.content, *request.styles, *request.content_mask, *request.style_mask]
     if is_file_name(request.objective.init):
         paths.append(request.objective.init)
     return [os.path.abspath(path) for path in paths if path is not None]

@@ -7,7 +7,7 @@ that a later change of a default or of a preset does not change what the record 
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tf_style.commands.request import Request
@@ -21,7 +21,7 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # that they were made with.
 FORMAT = 4
 _ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
-_ADDED_IN_4 = {"keep_colors": None}
+_ADDED_IN_4 = {"keep_colors": None, "content_mask": (), "style_mask": ()}
 _PATHS = ("content", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
@@ -36,8 +36,10 @@ _OWN = {
     "save_every": int | None,
     "deterministic": bool,
 }
+# Lists of paths by the names in a record, and the fields of `Request`. None in one stands for "none".
+LISTS = {"style": "styles", "content_mask": "content_mask", "style_mask": "style_mask"}
 # What a user can ask for, by the names in a record.
-NAMES = SETTING_NAMES | _OWN.keys() | {"style"}
+NAMES = SETTING_NAMES | _OWN.keys() | LISTS.keys()
 # The settings for which None is a value of its own; a record has the value of all others.
 _OPEN = {"strength", "style_blend", "keep_colors", "levels", "device", "memory", "ray"}
 _PRESET = frozenset(Preset.__dataclass_fields__)
@@ -60,11 +62,11 @@ def as_dict(request: Request) -> dict[str, Any]:
     settings, objective = request.settings, dataclasses.asdict(request.objective)
     return {
         "format": FORMAT,
-        "style": list(request.styles),
+        **{name: list(getattr(request, field)) for name, field in LISTS.items()},
         **{name: getattr(request, name) for name in _OWN},
         **dataclasses.asdict(settings),
         "style_scale": settings.style_scale or 1.0,
-        "style_blend": settings.style_blend or (1.0,) * len(request.styles) or None,
+        "style_blend": settings.style_blend or (1.0,) * request.num_styles or None,
         "seed": settings.seed or 0,
         "history": settings.num_pairs,
         **{name: objective[name] for name in sorted(_OVERRIDES)},
@@ -76,7 +78,7 @@ def absolute_paths(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record, as from `as_dict`, that can be repeated from another folder."""
     names = [name for name in _PATHS if record[name] is not None] + fields_with_files(record)
     full = {name: os.path.abspath(record[name]) for name in names}
-    return {**record, **full, "style": [os.path.abspath(path) for path in record["style"]]}
+    return {**record, **full, **{name: _absolute(record[name]) for name in LISTS}}
 
 
 def read_request(record: Any, source: str, **known: Any) -> Request:
@@ -159,10 +161,11 @@ def _request(values: Mapping[str, Any], settings: Settings, objective: Preset) -
     own: dict[str, Any] = {"content": None} | {name: values[name] for name in _OWN if name in values}
     if not all(isinstance(value, _OWN[name]) for name, value in own.items()):
         raise TypeError
-    styles = values["style"]
-    if not isinstance(styles, tuple) or not all(isinstance(path, str) for path in styles):
-        raise TypeError
-    return Request(styles=styles, settings=settings, objective=objective, **own)
+    lists = {field: values.get(name, ()) for name, field in LISTS.items()}
+    for paths in lists.values():
+        if not isinstance(paths, tuple) or not all(isinstance(path, str | None) for path in paths):
+            raise TypeError
+    return Request(settings=settings, objective=objective, **own, **lists)
 
 
 def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Request:
@@ -192,24 +195,28 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
     if "init" in given:
         objective = dataclasses.replace(stored.objective, init=given["init"])
         stored = dataclasses.replace(stored, objective=objective)
-    if "style" in given:
-        stored = dataclasses.replace(stored, styles=tuple(given["style"]))
+    lists = {LISTS[name]: tuple(given[name]) for name in LISTS.keys() & given.keys()}
+    stored = dataclasses.replace(stored, **lists)
     own = {"content", "output", "trace"} & given.keys()
     return dataclasses.replace(stored, **{name: given[name] for name in own})
 
 
+def _absolute(paths: Iterable[str | None]) -> list[str | None]:
+    return [None if path is None else os.path.abspath(path) for path in paths]
+
+
 def _are_files(name: str, value: Any, held: Any) -> bool:
     """Whether both are names of files that a run reads."""
-    if name == "style":
-        return len(value) == len(held)
+    if name in LISTS:
+        return [path is None for path in value] == [path is None for path in held]
     if name == "content":
         return held is not None
     return bool(fields_with_files({name: value}) and fields_with_files({name: held}))
 
 
 def _comparable(name: str, value: Any) -> Any:
-    if name == "style":
-        return [os.path.abspath(path) for path in value]
+    if name in LISTS:
+        return _absolute(value)
     if isinstance(value, list | tuple):
         return list(value)
     is_path = name in _PATHS or (name in ("init", "weights") and os.path.exists(value))

@@ -9,7 +9,9 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tf_style.objective.presets import Preset
+from tf_style.errors import InputError
+from tf_style.objective.presets import PRESETS, Preset
+from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings, fields_with_files
 
 CHECKPOINT_EVERY_SECONDS = 60.0
@@ -21,11 +23,14 @@ class Request:
 
     Attributes:
       content: Path of the content image, or None to synthesise the style's texture.
-      styles: Paths of the style images; none to reconstruct the content.
+      styles: Paths of the style images; none to reconstruct the content. With masks None for one keeps
+        the photograph in its region.
       output: Path of the picture to write.
       settings: The transfer's settings.
       objective: What they mean for these images. It is part of the request because a stored request
         keeps its objective even if a preset or a default has changed since.
+      content_mask: Paths of the content's masks, as of `Masks`.
+      style_mask: Paths of the styles' masks, None for the whole of one, as of `Masks`.
       bit_depth: Of the picture, 8 or 16.
       trace: Path of a JSON file for every evaluation's loss, or None.
       save_every: Iterations between two snapshots, or None for no snapshots.
@@ -37,10 +42,12 @@ class Request:
     """
 
     content: str | None
-    styles: tuple[str, ...]
+    styles: tuple[str | None, ...]
     output: str
     settings: Settings
     objective: Preset
+    content_mask: tuple[str, ...] = ()
+    style_mask: tuple[str | None, ...] = ()
     bit_depth: int = 8
     trace: str | None = None
     save_every: int | None = None
@@ -54,10 +61,12 @@ class Request:
     def make(
         cls,
         content: str | None,
-        styles: Sequence[str],
+        styles: Sequence[str | None],
         output: str,
         settings: Settings,
         *,
+        content_mask: Sequence[str] = (),
+        style_mask: Sequence[str | None] = (),
         given: Collection[str] | None = None,
         **others: Any,
     ) -> "Request":
@@ -68,6 +77,8 @@ class Request:
           styles: As the attribute.
           output: As the attribute.
           settings: As the attribute.
+          content_mask: As the attribute.
+          style_mask: As the attribute.
           given: The names of the settings that were asked for; None for those that are not the default.
           **others: The attributes after `objective`.
 
@@ -75,10 +86,34 @@ class Request:
           InputError: If the images and the settings contradict each other, or a setting would have no
             effect.
         """
-        objective = settings.resolve(
-            has_content=content is not None, num_styles=len(styles), given=given
+        request = cls(
+            content,
+            tuple(styles),
+            output,
+            settings,
+            PRESETS[settings.preset],
+            tuple(content_mask),
+            tuple(style_mask),
+            **others,
         )
-        return cls(content, tuple(styles), output, settings, objective, **others)
+        if None in request.styles and not request.content_mask:
+            raise InputError("A style of 'none' keeps the photograph in its region: it takes masks.")
+        if request.style_mask and not request.content_mask:
+            raise InputError("style_mask would have no effect: there is no content mask.")
+        objective = settings.resolve(
+            has_content=content is not None, num_styles=request.num_styles, given=given
+        )
+        return dataclasses.replace(request, objective=objective)
+
+    @property
+    def num_styles(self) -> int:
+        """How many style images there are."""
+        return sum(style is not None for style in self.styles)
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks, if there are any."""
+        return Masks(self.content_mask, self.style_mask) if self.content_mask else None
 
     def with_settings(self, **changes: Any) -> "Request":
         """The same request but for some settings; its objective stays."""

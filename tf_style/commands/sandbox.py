@@ -54,11 +54,20 @@ def read(source: str | os.PathLike | Picture) -> Picture:
     Raises:
       InputError: If it cannot be read, or if the decoder crashes or exceeds the limits.
     """
+    return _read("picture", source)
+
+
+def read_mask(source: str | os.PathLike | Picture) -> Picture:
+    """As `images.read_mask`, likewise."""
+    return _read("mask", source)
+
+
+def _read(kind: str, source: str | os.PathLike | Picture) -> Picture:
     if isinstance(source, Picture):
         return source
     if _is_pipe(source):
         raise InputError(f"{shown(source)} is a pipe. Expected a file, for it is read twice")
-    return _run("picture", os.fspath(source), PICTURE_SECONDS, _receive)
+    return _run(kind, os.fspath(source), PICTURE_SECONDS, _receive)
 
 
 def _is_pipe(source: str | os.PathLike) -> bool:
@@ -179,7 +188,7 @@ def main() -> None:
             with contextlib.suppress(InputError):
                 weights.load(path)
             return
-        picture = reading.read(path)
+        picture = reading.read_mask(path) if kind == "mask" else reading.read(path)
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(EXIT_INPUT_ERROR)

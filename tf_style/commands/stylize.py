@@ -44,6 +44,10 @@ def _on_memory(arguments: argparse.Namespace) -> str | None:
     return "it is not checked, and does not choose the tile"
 
 
+def _file_or_none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
 def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize",
@@ -58,7 +62,24 @@ def _parser() -> runner.Parser:
     files = parser.add_argument_group("files", argument_default=argparse.SUPPRESS)
     add_flag(files, "--content", always, metavar="FILE", help="the content image")
     add_flag(
-        *(files, "--style", always), metavar="FILE", action="append", help="a style image; repeatable"
+        *(files, "--style", always),
+        metavar="FILE|none",
+        action="append",
+        type=_file_or_none,
+        help="a style image; repeatable; with masks none keeps the photograph in its region",
+    )
+    add_flag(
+        *(files, "--content-mask", always),
+        metavar="FILE",
+        action="append",
+        help="where the style goes, white; one for each --style, or one label image for all",
+    )
+    add_flag(
+        *(files, "--style-mask", always),
+        metavar="FILE|none",
+        action="append",
+        type=_file_or_none,
+        help="the part of each style that is meant, in their order; none for the whole",
     )
     add_flag(files, "--output", always, metavar="FILE", help=".png, .jpg, .webp or .tif")
     add_flag(

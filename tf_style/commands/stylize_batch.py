@@ -18,6 +18,7 @@ from tf_style.files import reason_of, shown
 from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files, is_file_name
 
 if TYPE_CHECKING:
+    from tf_style.commands.pairs import Pair
     from tf_style.commands.request import Request
 
 
@@ -116,7 +117,7 @@ def _check_files(arguments: argparse.Namespace, planned: Sequence["Request"], re
         files.check_writable(report)
 
 
-def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+def _pairs(arguments: argparse.Namespace) -> list["Pair"]:
     from tf_style.commands import pairs
 
     if arguments.jobs is not None:
@@ -124,7 +125,7 @@ def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     if not (arguments.contents and arguments.styles):
         raise InputError("--contents and --styles, or --jobs, say what to make.")
     contents, styles = (pairs.find_images(each) for each in (arguments.contents, arguments.styles))
-    return list(itertools.product(contents, styles))
+    return [pairs.Pair(*pair) for pair in itertools.product(contents, styles)]
 
 
 class _Report:
@@ -181,7 +182,7 @@ def _parser() -> runner.Parser:
     add_flag(
         *(jobs, "--jobs", always),
         metavar="FILE",
-        help="instead: a .csv or .jsonl of content and style",
+        help="instead: a .csv or .jsonl of content and style, and perhaps content_mask and style_mask",
     )
     add_flag(
         *(jobs, "--output", always),

@@ -188,8 +188,10 @@ def prepare_inputs(request: Request) -> PreparedInputs:
         request.content,
         request.styles,
         request.settings,
+        masks=request.masks,
         objective=request.objective,
         read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
+        read_mask=sandbox.read_mask,  # pyright: ignore[reportArgumentType]
     )
     size = (inputs.height, inputs.width)
     writing.check_output(request.output, bit_depth=request.bit_depth, size=size)

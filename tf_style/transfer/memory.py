@@ -62,7 +62,9 @@ def estimate(
     layers = layers_up_to(preset.layers)
     # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward, and those
     # of moments are all there when going back begins. A few matrices [N, N], a MiB each, do not matter.
-    kept = _values_per_pixel(layers) + _values_per_pixel(map(find_layer, preset.style_layers))
+    of_style = _values_per_pixel(map(find_layer, preset.style_layers))
+    # Of each region the guided activations are there too.
+    kept = _values_per_pixel(layers) + of_style * (1 + len(inputs.levels[-1].regions))
     # Going back, a convolution holds the gradient at its output and at its input.
     moving = 2 * max(_values_per_pixel([layer]) for layer in layers)
     at_once = math.inf if tile_px is None else (tile_px + 2 * halo_px(preset.layers)) ** 2
