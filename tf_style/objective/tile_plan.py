@@ -56,11 +56,11 @@ class Tile:
 
     def place(self, stride: int) -> tuple[slice, slice, slice]:
         """What it owns of the whole image's activations at a layer of this stride."""
-        spans = zip((self.rows, self.columns), self.is_last, strict=True)
-        ends = (
-            slice(span.start // stride, None if last else span.end // stride) for span, last in spans
+        rows, columns = (
+            slice(span.start // stride, None if is_last else span.end // stride)
+            for span, is_last in zip((self.rows, self.columns), self.is_last, strict=True)
         )
-        return slice(None), *ends
+        return slice(None), rows, columns
 
     def owned(self, stride: int) -> tuple[slice, slice, slice]:
         """What it owns of the crop's activations at a layer of this stride."""
