@@ -4,8 +4,11 @@ import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tf_style import InputError, Masks, Settings, StyleTransfer, prepare, read_image, stylize
+from tf_style.commands import jobs, pairs
+from tf_style.commands import stylize as stylize_command
 from tf_style.images.picture import resize
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -119,3 +122,77 @@ def test_what_would_not_work_is_refused(styles, masks, settings, message):
 def test_masks_take_a_photograph():
     with pytest.raises(InputError, match="Masks would have no effect: there is no content image"):
         prepare(None, [MOSAIC], Settings(**RUN), masks=Masks((LEFT,)))
+
+
+def at_a_shell(folder: pathlib.Path) -> list[str]:
+    """Files of a photograph, two masks and a style, and the flags that name them."""
+    half = np.uint8(255 * LEFT)
+    for name, pixels in {"m.png": half, "n.png": 255 - half}.items():
+        Image.fromarray(pixels).save(folder / name)
+    for name, pixels in {"c.png": PHOTOGRAPH, "s.png": MOSAIC}.items():
+        Image.fromarray(np.uint8(np.rint(255 * pixels))).save(folder / name)
+    flags = ["--content", "c.png", "--style", "s.png", "--style", "none"]
+    flags += ["--content-mask", "m.png", "--content-mask", "n.png", "--style-mask", "n.png"]
+    return [*flags, "--style-mask", "none", "--size", "64", "--iterations", "3"]
+
+
+def test_masks_at_a_shell_and_from_a_trace(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = at_a_shell(tmp_path)
+    assert stylize_command.main([*flags, "--output", "o.png", "--dry-run"]) == 0
+    assert "regions: 1 with a style" in capsys.readouterr().out
+    assert stylize_command.main([*flags, "--output", "o.png", "--trace", "t.json"]) == 0
+    assert stylize_command.main(["--from-trace", "t.json", "--output", "again.png"]) == 0
+    made, again = (np.asarray(Image.open(name)) for name in ("o.png", "again.png"))
+    np.testing.assert_array_equal(made, again)
+    with Image.open("o.png") as image:
+        assert '"content_mask": ["m.png", "n.png"], "style_mask": ["n.png", null]' in str(image.info)
+    # A mask that has changed is not what it was.
+    Image.fromarray(np.uint8(255 * (1 - LEFT))).save("m.png")
+    assert stylize_command.main(["--from-trace", "t.json", "--output", "o.png"]) == 2
+    assert "m.png is not what it was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "m.png"], "--output and --content-mask name the same file"),
+        (["--output", "o.png", "--content-mask", "none.png"], "one content mask for each style"),
+        (["--output", "o.png", "--content-mask", "gone.png"], "gone.png does not exist"),
+    ],
+)
+def test_bad_masks_at_a_shell_are_one_line(tmp_path, monkeypatch, capsys, flags, message):
+    monkeypatch.chdir(tmp_path)
+    named = at_a_shell(tmp_path)
+    Image.fromarray(np.uint8(255 * LEFT)).save("none.png")
+    assert stylize_command.main([*named, *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--style-mask", "m.png"], "style_mask would have no effect: there is no content mask"),
+        (["--style", "none"], "it takes masks"),
+    ],
+)
+def test_flags_that_take_content_masks(tmp_path, monkeypatch, capsys, flags, message):
+    monkeypatch.chdir(tmp_path)
+    at_a_shell(tmp_path)
+    pair = ["--content", "c.png", "--style", "s.png", "--output", "o.png"]
+    assert stylize_command.main([*pair, *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_manifest_has_columns_for_masks(tmp_path):
+    table = tmp_path / "jobs.csv"
+    table.write_text("content,style,content_mask\nc.png,s.png,m.png\nc.png,s.png,\n")
+    first, second = pairs.read_manifest(str(table))
+    assert first == ("c.png", "s.png", "m.png", None)
+    assert second == ("c.png", "s.png", None, None)
+    planned = jobs.make_jobs([first, second], "made", Settings(size=32))
+    assert [len(job.content_mask) for job in planned] == [1, 0]
+    assert planned[0].masks == Masks((str(pathlib.Path("m.png").resolve()),), ())
+    assert planned[0].output != planned[1].output

@@ -259,7 +259,17 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
         request.objective, **source
     )
     assert through_json(records.as_dict(again)) == record
-    for value in ("content", "styles", "content_mask", "style_mask", "output", "bit_depth", "trace", "save_every", "deterministic"):
+    for value in (
+        "content",
+        "styles",
+        "content_mask",
+        "style_mask",
+        "output",
+        "bit_depth",
+        "trace",
+        "save_every",
+        "deterministic",
+    ):
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
 
 
@@ -279,7 +289,7 @@ def test_a_record_of_format_3_keeps_the_styles_colours():
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.28, 1.5, 1.5 * (1 / 255**2))
+    weights = (0.5 * 0.28, 1.5, 1.5 * (4 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))
