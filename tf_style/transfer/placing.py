@@ -90,12 +90,13 @@ def read(
         )
         for region in found
     ]
-    if settings.style_blend is not None:
-        if all(len(region.styles) == 1 for region in found):
-            raise InputError("style_blend would have no effect: no region has several styles.")
-        for region in found:
-            if not any(settings.style_blend[index] for index in region.styles):
-                raise InputError(f"style_blend is 0 for each style of {region.name}.")
+    blend = settings.style_blend or ()
+    # Equal weights are what a record says where none were given.
+    if len(set(blend)) > 1 and all(len(region.styles) == 1 for region in found):
+        raise InputError("style_blend would have no effect: no region has several styles.")
+    for region in found if blend else ():
+        if not any(blend[index] for index in region.styles):
+            raise InputError(f"style_blend is 0 for each style of {region.name}.")
     return [] if _is_everywhere(found, sum(is_style)) else found
 
 
