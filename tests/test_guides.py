@@ -16,7 +16,11 @@ from tf_style.objective.regions import Region
 
 LAYERS = ("conv1_1", "conv3_1", "conv4_2")
 PRESET = dataclasses.replace(
-    PRESETS["painterly"], content_layers=(), style_layers=LAYERS, style_layer_weights=(1.0, 3.0, 2.0)
+    PRESETS["painterly"],
+    pooling="average",
+    content_layers=(),
+    style_layers=LAYERS,
+    style_layer_weights=(1.0, 3.0, 2.0),
 )
 SHAPE = (1, 80, 96, 3)
 

@@ -84,7 +84,7 @@ def test_a_manifest_names_the_pairs(folder, suffix):
     else:
         text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in named)
     (folder / f"jobs.{suffix}").write_text(text)
-    assert pairs.read_manifest(f"jobs.{suffix}") == named
+    assert [pair[:2] for pair in pairs.read_manifest(f"jobs.{suffix}")] == named
     assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
     assert [record["status"] for record in records(folder)] == ["made", "error"]
 
@@ -373,17 +373,18 @@ def test_a_full_disk_costs_the_report_and_no_picture(capsys):
 
 def test_manifests_as_spreadsheets_write_them(folder):
     (folder / "bom.csv").write_text("\ufeffcontent,style\na.png,b.png\n")
-    assert pairs.read_manifest("bom.csv") == [("a.png", "b.png")]
+    pair = ("a.png", "b.png", None, None)
+    assert pairs.read_manifest("bom.csv") == [pair]
     (folder / "other.csv").write_text("picture,style\na.png,b.png\n")
     with pytest.raises(InputError, match="a row has no 'content'"):
         pairs.read_manifest("other.csv")
     # What ends in any case is a table, and rows that hold nothing are none.
     (folder / "PAIRS.CSV").write_text("content,style\n,\na.png,b.png\n , \n,\n")
-    assert pairs.read_manifest("PAIRS.CSV") == [("a.png", "b.png")]
+    assert pairs.read_manifest("PAIRS.CSV") == [pair]
     (folder / "pairs.jsonl").write_text(
         '{"content": "a.png", "style": "b.png"}\n\n{"content": "", "style": null}\n'
     )
-    assert pairs.read_manifest("pairs.jsonl") == [("a.png", "b.png")]
+    assert pairs.read_manifest("pairs.jsonl") == [pair]
     (folder / "half.csv").write_text("content,style\na.png,\n")
     with pytest.raises(InputError, match="Received: content='a.png', style=''"):
         pairs.read_manifest("half.csv")

@@ -89,9 +89,8 @@ def test_equals_numpy_with_average_pooling(photographs, padding):
 @pytest.mark.parametrize("gain", [2.0, 0.5])
 def test_a_pooling_gain_multiplies_each_poolings_output(photographs, gain):
     names = ("conv1_2", "conv2_1", "conv3_4", "conv4_2", "conv5_1")
-    spec = dataclasses.replace(
-        PRESETS["painterly"], content_layers=names, style_layers=(), pooling_gain=gain
-    )
+    options = {"pooling": "average", "pooling_gain": gain, "content_layers": names}
+    spec = dataclasses.replace(PRESETS["painterly"], style_layers=(), **options)
     images = photographs[:1, :48, :64]
     received = Features(spec, weights.load_for(spec, "embedded"))(images)
     x = preprocess(images, padding="replicate")

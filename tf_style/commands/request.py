@@ -7,12 +7,14 @@ reads nothing else and changes nothing in it.
 import dataclasses
 import os
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_style.errors import InputError
 from tf_style.objective.presets import PRESETS, Preset
-from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings, fields_with_files
+
+if TYPE_CHECKING:
+    from tf_style.transfer.masks import Masks
 
 CHECKPOINT_EVERY_SECONDS = 60.0
 
@@ -111,8 +113,10 @@ class Request:
         return sum(style is not None for style in self.styles)
 
     @property
-    def masks(self) -> Masks | None:
+    def masks(self) -> "Masks | None":
         """The masks, if there are any."""
+        from tf_style.transfer.masks import Masks  # It takes NumPy, which `--help` does without.
+
         return Masks(self.content_mask, self.style_mask) if self.content_mask else None
 
     def with_settings(self, **changes: Any) -> "Request":

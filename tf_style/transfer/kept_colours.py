@@ -12,11 +12,12 @@ Pictures are float32 [height, width, 3] on the 0..255 scale, NumPy's, or TensorF
 a style is given may leave that range: else its moments would not be the photograph's.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-KeepColors = Literal["luminance", "match", "histogram"]
+from tf_style.transfer.settings import KeepColors
+
 # Y' of ITU-R BT.601; the colour channels beside it, B - Y' and R - Y', are those of YCbCr and YUV.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Of a direction of colour. Rounding to whole levels gives a single colour 1 / 12, and to draw that out

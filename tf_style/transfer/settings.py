@@ -20,7 +20,6 @@ from tf_style.objective.presets import (
     strength_factors,
 )
 from tf_style.transfer import effects, setting_fields
-from tf_style.transfer.kept_colours import KeepColors
 from tf_style.transfer.setting_fields import (
     LAYERS,
     PATH,
@@ -35,6 +34,8 @@ from tf_style.transfer.setting_fields import (
     whole_number,
 )
 
+# What they mean `kept_colours.py` says.
+KeepColors = Literal["luminance", "match", "histogram"]
 MAX_LEVELS = 16
 # Former names of settings: still taken, and known in what earlier versions stored.
 ALIASES = {"pairs": "history"}
