@@ -201,18 +201,19 @@ PRESETS: dict[str, Preset] = {
     "painterly": dataclasses.replace(
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's, bolder and as much so on every pair",
-        # Chosen by eye on the six pairs of 256 pixels in benchmarks/RESULTS.md: at 0.35 a cat keeps
-        # more of its photograph's colours than its painting's, at 0.2 a rocket is lost in its sky.
+        # Chosen on the six pairs of 256 pixels in benchmarks/RESULTS.md, among 0.28 and 0.35: at 0.28
+        # edges still have a correlation of 0.4 with each photograph; the rocket's is 0.41.
         # Departure: max pooling, as the network was trained. With average pooling, its output doubled,
-        # pictures as near to the photograph are 10 to 20 percent farther from the painting, and have a
-        # frame and, where they are flat, a grid.
+        # pictures as near to the photograph are 10 to 20 percent farther from the painting on most of
+        # these pairs, though not on the mosaic.
         content_weight=0.28,
         content_unit="relative",
         # Four times the other tool's: strokes are whole where they were crumpled, with a quarter less
-        # noise, as near to photograph and painting. At ten times, small ones are blurred.
+        # noise, and as near to photograph and painting within a tenth. At ten times, small ones are
+        # blurred.
         tv_weight=4 / 255**2,
-        # Measured: a 512-pixel picture takes the time of 94 iterations at its full size, tracing
-        # included.
+        # Measured with average pooling: a 512-pixel picture takes the time of 94 iterations at its full
+        # size, tracing included.
         level_decay=0.85,
         pooling_gain=2.0,  # Where average pooling is asked for.
     ),
