@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -179,7 +180,13 @@ class Stylizer(tf.Module):
         keep = self.settings.keep_colors
         contents = kept_colours.of_photograph(keep, photographs, xp=tf)
 
-        def at_one_size(contents: tf.Tensor, start: tf.Tensor, iterations, of_size: Sequence) -> State:
+        def at_one_size(
+            contents: tf.Tensor,
+            start: tf.Tensor,
+            iterations: Any,
+            of_size: Sequence,
+            choose_unit: Callable[[tf.Tensor], tf.Tensor] = lambda own: own,
+        ) -> tuple[State, tf.Tensor | None]:
             objective = Objective(
                 features or self.features,
                 self.preset,
@@ -189,16 +196,19 @@ class Stylizer(tf.Module):
                 factors=tf.stack(factors) * tf.stack(of_size),
                 kernel=self._kernel,
             )
+            if objective.content_unit is not None:
+                objective = objective.with_content_unit(choose_unit(objective.content_unit))
 
             def evaluate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 parts, gradient = objective.parts_and_gradient(images)
                 return tf.reduce_sum(parts, axis=1), gradient
 
             h0 = fourier_preconditioner()
-            return minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
+            state = minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
+            return state, objective.content_unit
 
         if self._has_one_size(contents):
-            state = at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
+            state, _ = at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
         else:
             state = self._coarse_to_fine(contents, iterations, at_one_size)
         pictures = tf.clip_by_value(state.position, 0.0, 255.0)
@@ -208,7 +218,7 @@ class Stylizer(tf.Module):
         self,
         contents: tf.Tensor,
         iterations: int | tf.Tensor,
-        at_one_size: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Sequence], State],
+        at_one_size: Callable[..., tuple[State, tf.Tensor | None]],
     ) -> State:
         """Optimises at each size from where the one below has ended, in a loop that is traced once."""
         count, sides = self.sizes.levels(tf.shape(contents)[1:3], iterations)
@@ -216,7 +226,7 @@ class Stylizer(tf.Module):
         counts = tf.cast(pyramid.shares(iterations, count, self.preset, tf), tf.int32)
         count = tf.cast(count, tf.int32)
 
-        def go_on(index: tf.Tensor, state: State, below: tf.Tensor) -> tuple:
+        def go_on(index: tf.Tensor, state: State, below: tf.Tensor, unit: tf.Tensor) -> tuple:
             size = sides[:, count - 1 - index]
             here = tf.clip_by_value(_lanczos(contents, tf.cast(size, tf.int32)), 0.0, 255.0)
             start = tf.cond(
@@ -226,19 +236,23 @@ class Stylizer(tf.Module):
             )
             ratio = tf.cast(tf.reduce_prod(sides[:, 0]) / tf.reduce_prod(size), tf.float32)
             of_size = pyramid.size_factors(self.preset, ratio)
-            return index + 1, at_one_size(here, start, counts[index], of_size), here
+            # As in `StyleTransfer`, the first size's is that of all.
+            state, own = at_one_size(
+                *(here, start, counts[index], of_size), lambda own: tf.where(index == 0, own, unit)
+            )
+            return index + 1, state, here, unit if own is None else own
 
         # Stands for the state below the first size, and is never read.
         nothing = tf.zeros_like(contents[:, :1, :1])
         state = self._lbfgs(lambda images: (images[:, 0, 0, 0], images)).init(nothing)
         pictures = tf.TensorShape([contents.shape[0], None, None, 3])
-        _, state, _ = tf.while_loop(
+        begin = (tf.constant(0), state, nothing, tf.zeros_like(nothing[:, 0, 0, 0]))
+        _, state, _, _ = tf.while_loop(
             lambda index, *_: index < count,
             go_on,
-            (tf.constant(0), state, nothing),
+            begin,
             shape_invariants=tf.nest.map_structure(
-                lambda each: pictures if each.shape.rank == 4 else each.shape,
-                (tf.constant(0), state, nothing),
+                lambda each: pictures if each.shape.rank == 4 else each.shape, begin
             ),
             parallel_iterations=1,
         )

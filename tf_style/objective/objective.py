@@ -1,6 +1,7 @@
 """The objective: content loss, style loss and total variation of images, and their gradient."""
 
 import collections
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,13 +28,15 @@ class _OfPictures(NamedTuple):
       style: For each style layer what its activations are compared with, in each region.
       guides: For each style layer the guide of each region; none for the whole picture.
       shares: For each style layer what the loss of each region is multiplied by; none likewise.
-      factors: float32 [3] or [batch, 3], what the parts of the loss are multiplied by, or None.
+      content_unit: float32 [batch], what the content loss is multiplied by, or None.
+      factors: float32 [3], what the parts of the loss are multiplied by, or None.
     """
 
     content: Mapping[str, Any]
     style: Mapping[str, Sequence[Any]]
     guides: Mapping[str, Sequence[Any]]
     shares: Mapping[str, Sequence[Any]]
+    content_unit: Any
     factors: Any
 
 
@@ -56,6 +59,7 @@ class Objective:
         regions: Sequence[Region] = (),
         style_targets: Mapping[str, Sequence[Any]] | None = None,
         factors: tf.Tensor | None = None,
+        content_unit: tf.Tensor | None = None,
         kernel: str = "auto",
         any_size: bool = False,
     ):
@@ -74,6 +78,8 @@ class Objective:
           style_targets: Another objective's with the same regions, in place of styles.
           factors: What the parts of the loss are multiplied by, beside the preset's weights, where that
             is known only when the graph runs: float32 [3], in the order of `PARTS`.
+          content_unit: Another objective's, where the preset's is relative; None for that of these
+            pictures.
           kernel: For the Gram matrices, as in `gram_loss`.
           any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
             traces the network once: `take_over` goes on to the next. It takes factors.
@@ -94,14 +100,17 @@ class Objective:
             style=style_targets,
             guides={name: [_root(each.guide, name) for each in regions] for name in guided_layers},
             shares={name: [each[name] for each in shares] for name in guided_layers},
+            content_unit=None,
             factors=factors,
         )
         if content is not None and preset.content_layers:
             activations = features(content)
             targets = {name: activations[name] for name in preset.content_layers}
             if preset.content_unit == "relative" and preset.style_layers:
-                factors = self._relative_factors(activations, of_pictures)
-            of_pictures = of_pictures._replace(content=targets, factors=factors)
+                if content_unit is None:
+                    content_unit = self._relative_unit(activations, of_pictures)
+                of_pictures = of_pictures._replace(content_unit=content_unit)
+            of_pictures = of_pictures._replace(content=targets)
         self._of_pictures = of_pictures
         if any_size:
             self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
@@ -111,6 +120,18 @@ class Objective:
         """By style layer what each region is compared with, as the statistic's `target` returns it."""
         return self._of_pictures.style
 
+    @property
+    def content_unit(self) -> tf.Tensor | None:
+        """What the content loss of each image is multiplied by where that is relative, float32 [batch]."""
+        unit = self._of_pictures.content_unit
+        return None if unit is None else tf.convert_to_tensor(unit)
+
+    def with_content_unit(self, unit: tf.Tensor) -> "Objective":
+        """The same with another unit of the content loss, before it is used."""
+        other = copy.copy(self)
+        other._of_pictures = self._of_pictures._replace(content_unit=unit)
+        return other
+
     def take_over(self, other: "Objective") -> None:
         """Goes on with another's targets and factors, for images of its size.
 
@@ -118,7 +139,9 @@ class Objective:
           other: An objective of the same preset; this one was made for any size.
         """
         tf.nest.map_structure(
-            lambda variable, value: variable.assign(value), self._of_pictures, other._of_pictures
+            lambda variable, value: variable is None or variable.assign(value),
+            self._of_pictures,
+            other._of_pictures,
         )
 
     def with_content(self, content: tf.Tensor) -> "Objective":
@@ -145,6 +168,8 @@ class Objective:
         activations = self._features(images)
         nothing = tf.zeros_like(images[:, 0, 0, 0])
         content = nothing + self._content_loss(activations, self._of_pictures.content)
+        if self._of_pictures.content_unit is not None:
+            content *= self._of_pictures.content_unit
         style = nothing + self._style_loss(activations, self._of_pictures)
         parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
         factors = self._of_pictures.factors
@@ -173,10 +198,10 @@ class Objective:
                 loss += share * self._style.loss(layer, target, scale, guide)
         return loss
 
-    def _relative_factors(
+    def _relative_unit(
         self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures
     ) -> tf.Tensor:
-        """The factors with that of the content loss in its unit, [batch, 3].
+        """What the content loss is multiplied by, [batch].
 
         Args:
           activations: Of the content images.
@@ -186,10 +211,7 @@ class Objective:
         own_style = self._style_loss(activations, pictures)
         if self._regions:  # What is painted would else have less of a content loss.
             own_style /= tf.add_n([tf.convert_to_tensor(each.guide.share) for each in self._regions])
-        unit = relative_content(self._preset, own_style, at_zero)
-        one = tf.ones_like(unit)
-        factors = tf.stack([unit, one, one], axis=1)
-        return factors if self._factors is None else factors * self._factors
+        return relative_content(self._preset, own_style, at_zero)
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
@@ -250,6 +272,8 @@ def _at(scale: LossScale, layer: tf.Tensor) -> Any:
     return tf.cast(scale(layer.shape[-1], tf.cast(positions, tf.float64)), tf.float32)
 
 
-def _in_variable(value: Any) -> tf.Variable:
+def _in_variable(value: Any) -> tf.Variable | None:
+    if value is None:
+        return None
     shape = tf.TensorShape([value.shape[0], *(None for _ in value.shape[1:])])
     return tf.Variable(value, trainable=False, shape=shape)

@@ -39,6 +39,7 @@ class TiledObjective:
         styles: Sequence[np.ndarray] = (),
         blend: Sequence[float] | None = None,
         regions: Sequence[Region] = (),
+        content_unit: tf.Tensor | None = None,
         height: int,
         width: int,
         tile_px: int,
@@ -54,6 +55,7 @@ class TiledObjective:
           styles: Each float32 [1, any height, any width, 3].
           blend: As for `Objective`.
           regions: As for `Objective`; the pool's workers are made for as many guides.
+          content_unit: As for `Objective`.
           height: Of the image to come, in pixels.
           width: Of the image to come, in pixels.
           tile_px: A tile's side, without its halo.
@@ -75,8 +77,13 @@ class TiledObjective:
         # By style layer and region.
         self._shares = [[float(each[name][0]) for each in shares] for name in preset.style_layers]
         self._style_targets = self._make_style_targets(styles, blend, regions)
+        self.content_unit = content_unit
         if self._content_targets and preset.content_unit == "relative" and preset.style_layers:
-            self._scales = self._relative_scales(content)
+            if content_unit is None:
+                self.content_unit = self._relative_unit(content)
+            unit = float(self.content_unit[0])
+            scales = tuple(unit * scale for scale in self._scales.content)
+            self._scales = dataclasses.replace(self._scales, content=scales)
 
     def parts_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The three parts of the loss, and the gradient of their sum.
@@ -146,18 +153,15 @@ class TiledObjective:
                 derivatives[-1].append(derivative)
         return style, derivatives
 
-    def _relative_scales(self, content: np.ndarray) -> TileScales:
-        """The scales with the content loss in its unit."""
+    def _relative_unit(self, content: np.ndarray) -> tf.Tensor:
+        """What the content loss is multiplied by, float32 [1]."""
         at_zero = sum(
             scale * float(np.sum(np.square(target.read(index).astype(np.float32), dtype=np.float64)))
             for target, scale in zip(self._content_targets, self._scales.content, strict=True)
             for index in range(len(self._tiles))
         )
         style, _ = self._style_loss_and_derivatives(content)
-        unit = relative_content(self._preset, style / self._share, at_zero)
-        return dataclasses.replace(
-            self._scales, content=tuple(unit * scale for scale in self._scales.content)
-        )
+        return tf.constant([relative_content(self._preset, style / self._share, at_zero)], tf.float32)
 
     def _roots_of(self, guides: Sequence[Guide | None], height: int, width: int) -> "_Roots":
         """For each style layer the guide of each region, 1 where there is none."""

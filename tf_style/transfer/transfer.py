@@ -78,6 +78,9 @@ class StyleTransfer:
                 )
             ray_pool.connect(settings.ray)
         self._any_size: Objective | None = None
+        # Of the first level, and all others. Finer ones of a soft photograph see little of it, and
+        # would hold on to it the more.
+        self._content_unit: tf.Tensor | None = None
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -193,6 +196,7 @@ class StyleTransfer:
             return
         self._leave()
         self.objective = self._make_objective(pictures)
+        self._content_unit = self.objective.content_unit
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
@@ -224,6 +228,7 @@ class StyleTransfer:
                 styles=[_batch(style) for style in pictures.styles],
                 blend=blend,
                 regions=pictures.regions,
+                content_unit=self._content_unit,
                 factors=tf.constant(level.factors, tf.float32),
                 any_size=self._any_size is None,
             )
@@ -235,6 +240,7 @@ class StyleTransfer:
             styles=[style[np.newaxis] for style in pictures.styles],
             blend=blend,
             regions=pictures.regions,
+            content_unit=self._content_unit,
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
