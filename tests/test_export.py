@@ -116,6 +116,37 @@ def test_a_style_may_come_with_the_request(signatures, content):
     assert np.abs(difference).mean() < 2
 
 
+def test_a_mask_says_where_the_style_goes(signatures, content):
+    half = np.zeros(content.shape[:2], np.uint8)
+    half[:, :24] = 255
+    stylize, files = signatures["stylize_mask"], [encoded(content)]
+    white = call(stylize, image_bytes=files, mask_bytes=[[encoded(np.full_like(half, 255))]])
+    plain = call(signatures["serving_default"], image_bytes=files)
+    whole, other = (np.float32(decoded(each["stylized_bytes"][0])) for each in (white, plain))
+    # Sums of weights stand for counts of positions.
+    assert np.abs(whole - other).mean() < 1
+    # A mask of another size too.
+    masks = [[encoded(half)], [encoded(half.repeat(2, 0).repeat(2, 1))]]
+    made = call(stylize, image_bytes=files * 2, mask_bytes=masks)["stylized_bytes"]
+    for picture in map(decoded, made):
+        np.testing.assert_array_equal(picture[:, 24:], content[:, 24:])
+        assert np.abs(np.float32(picture) - content)[:, :24].mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((36, 40), np.uint8), "mask 0 of image 0 has other proportions than its picture"),
+        (np.uint8([[[255, 0, 0]]]).repeat(36, 0).repeat(48, 1), "mask 0 of image 0 has colours"),
+        (None, "mask 0 of image 0 is empty or cut short"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(signatures, content, mask, message):
+    data = b"" if mask is None else encoded(mask)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call(signatures["stylize_mask"], image_bytes=[encoded(content)], mask_bytes=[[data]])
+
+
 def test_iterations_are_an_input_with_a_bound(signatures, content):
     stylize, data = signatures["stylize_iterations"], encoded(content)
     pictures = [

@@ -34,8 +34,9 @@ VALUES = {
     "size": ("64", 64),
     "size_of": ("area", "area"),
     "style_fit": ("stretch", "stretch"),
-    "style_scale": ("0.5", 0.5),
+    "style_scale": ("0.5,2", (0.5, 2.0)),
     "style_blend": ("3,1", (3.0, 1.0)),
+    "style_part": ("fine,both", ("fine", "both")),
     "keep_colors": ("match", "match"),
     "init": ("photo.jpg", "photo.jpg"),
     "seed": ("7", 7),
@@ -62,6 +63,7 @@ def test_each_setting_is_a_flag_and_each_flag_a_setting(parser):
     Settings(**found)
     assert vars(parser.parse_args([])) == {}
     assert parser.parse_args(["--tile", "off"]).tile == "off"
+    assert parser.parse_args(["--style-scale", "2"]).style_scale == 2.0
 
 
 def test_the_help_has_choices_and_defaults(parser):
@@ -106,7 +108,8 @@ def test_what_is_not_given_is_left_to_a_stored_request():
 def test_the_batch_takes_the_same_settings():
     text = stylize_batch._parser().format_help()
     for name in Settings.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')} " in text or name == "normalize"
+        assert f"--{name.replace('_', '-')} " in text or name in ("normalize", "style_part")
+    assert "--coarse-style FILE" in text
     assert "--normalize" in text
 
 

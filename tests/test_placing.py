@@ -1,15 +1,16 @@
 """Regions of a transfer: at each working size, in the picture, and what is refused."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
 
 from tf_style import InputError, Masks, Settings, StyleTransfer, prepare, read_image, stylize
-from tf_style.commands import jobs, pairs
-from tf_style.commands import stylize as stylize_command
 from tf_style.images.picture import resize
+from tf_style.images.reading import as_mask, as_picture
+from tf_style.transfer import placing
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUN = {"iterations": 6, "precision": "float32", "pair_precision": "float32", "size": 96}
@@ -20,6 +21,7 @@ def picture(name: str, height: int = 64, width: int = 96) -> np.ndarray:
 
 
 PHOTOGRAPH, MOSAIC, STROKES = picture("coffee.jpg"), picture("mosaic.jpg"), picture("strokes.jpg")
+MOSAIC_ALONE = [MOSAIC]
 LEFT = np.zeros((64, 96), np.float32)
 LEFT[:, :48] = 1
 
@@ -74,6 +76,93 @@ def test_two_styles_are_each_in_their_half():
         assert np.abs(made[half] - near[half]).mean() < 0.7 * np.abs(made[half] - far[half]).mean()
 
 
+def test_an_even_strength_mask_is_a_lower_strength():
+    """Half of 0.5 is 0.25, but for the total variation, which knows no place."""
+    settings = Settings(tv_weight=0.0, **RUN)
+    half = Masks(strength=np.full_like(LEFT, 0.5))
+    masked = StyleTransfer(prepare(PHOTOGRAPH, MOSAIC_ALONE, settings, masks=half)).objective
+    lower = dataclasses.replace(settings, strength=0.25)
+    plain = StyleTransfer(prepare(PHOTOGRAPH, MOSAIC_ALONE, lower)).objective
+    image = tf.constant(255 * STROKES[np.newaxis])
+    for found, expected in zip(
+        masked.parts_and_gradient(image), plain.parts_and_gradient(image), strict=True
+    ):
+        # float32's rounding through a guide, as in test_guides.py.
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_strength_mask_keeps_the_photograph_where_it_is_black_and_more_of_it_where_it_is_grey():
+    mask = np.where(LEFT == 1, np.float32(1), np.float32(0.2))
+    mask[:16] = 0
+    made = stylize(PHOTOGRAPH, MOSAIC, masks=Masks(strength=mask), **RUN).image
+    np.testing.assert_allclose(made[:16], PHOTOGRAPH[:16], atol=1e-6)
+    changed = np.abs(made - PHOTOGRAPH)[24:].mean(axis=(0, 2))
+    assert 0 < 1.5 * changed[56:].mean() < changed[:40].mean()
+    white = Masks(strength=np.ones_like(LEFT))
+    np.testing.assert_array_equal(
+        stylize(PHOTOGRAPH, MOSAIC, masks=white, **RUN).image, stylize(PHOTOGRAPH, MOSAIC, **RUN).image
+    )
+
+
+def test_a_strength_mask_is_over_content_masks():
+    mask = np.full_like(LEFT, 0.5)
+    mask[:32] = 1
+    inputs = prepare(
+        *(PHOTOGRAPH, [MOSAIC, STROKES], Settings(**RUN)), masks=Masks((LEFT, 1 - LEFT), strength=mask)
+    )
+    shares = [float(region.guide.share[0]) for region in inputs.levels[-1].regions]
+    assert shares == pytest.approx([0.375, 0.375])
+    assert inputs.painted is None
+
+
+def test_styles_pass_into_each_other():
+    """By one mask, the second style has what is left of it; by two, each its share of both."""
+    ramp = np.broadcast_to(np.linspace(0, 1, 96, dtype=np.float32), LEFT.shape)
+    one = prepare(PHOTOGRAPH, [MOSAIC, STROKES], Settings(**RUN), masks=Masks(blend=(ramp,)))
+    two = prepare(
+        *(PHOTOGRAPH, [MOSAIC, STROKES], Settings(**RUN)),
+        masks=Masks(blend=(ramp / 2, (1 - ramp) / 2)),
+    )
+    assert one.painted is None
+    for first, second in zip(one.levels[-1].regions, two.levels[-1].regions, strict=True):
+        assert first.blend == second.blend
+        np.testing.assert_allclose(
+            first.guide.roots["conv1_1"], second.guide.roots["conv1_1"], atol=1e-5
+        )
+    assert [region.blend for region in one.levels[-1].regions] == [(1.0, 0.0), (0.0, 1.0)]
+    made = StyleTransfer(one).run().image
+    alone = [stylize(PHOTOGRAPH, style, **RUN).image for style in (STROKES, MOSAIC)]
+    for part, near, far in ((np.s_[:, :24], *alone), (np.s_[:, 72:], *alone[::-1])):
+        assert np.abs(made[part] - near[part]).mean() < 0.7 * np.abs(made[part] - far[part]).mean()
+
+
+def test_where_no_style_weighs_anything_each_has_as_much():
+    found = placing.read(
+        Masks(blend=(LEFT, np.zeros_like(LEFT) + LEFT)),
+        *(as_picture(PHOTOGRAPH), [as_picture(MOSAIC), as_picture(STROKES)]),
+        as_mask,
+        Settings(**RUN),
+    )
+    for region in found.regions:
+        np.testing.assert_array_equal(region.content, np.full_like(LEFT, 0.5))
+
+
+def test_tiles_have_the_strength_of_their_places(monkeypatch):
+    mask = np.linspace(0, 1, 96, dtype=np.float32)[np.newaxis].repeat(64, 0)
+    inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, Settings(levels=1, **RUN), masks=Masks(strength=mask))
+    whole = StyleTransfer(inputs)
+    monkeypatch.setattr("tf_style.transfer.memory.choose_tile", lambda *_: 32)
+    monkeypatch.setattr(StyleTransfer, "_is_tiled", lambda *_: True)
+    tiled = StyleTransfer(inputs)
+    image = tf.constant(255 * STROKES[np.newaxis])
+    parts, gradient = tiled.objective.parts_and_gradient(image)
+    expected, expected_gradient = whole.objective.parts_and_gradient(image)
+    # As in test_tiled.py.
+    np.testing.assert_allclose(parts, expected, rtol=1e-4)
+    difference = np.linalg.norm(gradient - expected_gradient) / np.linalg.norm(expected_gradient)
+    assert difference < 5e-4
+
+
 def dot(side: int) -> np.ndarray:
     mask = np.zeros((64, 96), np.float32)
     mask[:side, :side] = 1
@@ -122,78 +211,3 @@ def test_what_would_not_work_is_refused(styles, masks, settings, message):
 def test_masks_take_a_photograph():
     with pytest.raises(InputError, match="Masks would have no effect: there is no content image"):
         prepare(None, [MOSAIC], Settings(**RUN), masks=Masks((LEFT,)))
-
-
-def at_a_shell(folder: pathlib.Path) -> list[str]:
-    """Files of a photograph, two masks and a style, and the flags that name them."""
-    half = np.uint8(255 * LEFT)
-    for name, pixels in {"m.png": half, "n.png": 255 - half}.items():
-        Image.fromarray(pixels).save(folder / name)
-    for name, pixels in {"c.png": PHOTOGRAPH, "s.png": MOSAIC}.items():
-        Image.fromarray(np.uint8(np.rint(255 * pixels))).save(folder / name)
-    flags = ["--content", "c.png", "--style", "s.png", "--style", "none"]
-    flags += ["--content-mask", "m.png", "--content-mask", "n.png", "--style-mask", "n.png"]
-    return [*flags, "--style-mask", "none", "--size", "64", "--iterations", "3"]
-
-
-@pytest.mark.filterwarnings("ignore:the region of style 1 is too small for conv5_1")
-def test_masks_at_a_shell_and_from_a_trace(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    flags = at_a_shell(tmp_path)
-    assert stylize_command.main([*flags, "--output", "o.png", "--dry-run"]) == 0
-    assert "regions: 1 with a style" in capsys.readouterr().out
-    assert stylize_command.main([*flags, "--output", "o.png", "--trace", "t.json"]) == 0
-    assert stylize_command.main(["--from-trace", "t.json", "--output", "again.png"]) == 0
-    made, again = (np.asarray(Image.open(name)) for name in ("o.png", "again.png"))
-    np.testing.assert_array_equal(made, again)
-    with Image.open("o.png") as image:
-        assert '"content_mask": ["m.png", "n.png"], "style_mask": ["n.png", null]' in str(image.info)
-    # A mask that has changed is not what it was.
-    Image.fromarray(np.uint8(255 * (1 - LEFT))).save("m.png")
-    assert stylize_command.main(["--from-trace", "t.json", "--output", "o.png"]) == 2
-    assert "m.png is not what it was" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--output", "m.png"], "--output and --content-mask name the same file"),
-        (["--output", "o.png", "--content-mask", "none.png"], "one content mask for each style"),
-        (["--output", "o.png", "--content-mask", "gone.png"], "gone.png does not exist"),
-    ],
-)
-def test_bad_masks_at_a_shell_are_one_line(tmp_path, monkeypatch, capsys, flags, message):
-    monkeypatch.chdir(tmp_path)
-    named = at_a_shell(tmp_path)
-    Image.fromarray(np.uint8(255 * LEFT)).save("none.png")
-    assert stylize_command.main([*named, *flags]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--style-mask", "m.png"], "style_mask would have no effect: there is no content mask"),
-        (["--style", "none"], "it takes masks"),
-    ],
-)
-def test_flags_that_take_content_masks(tmp_path, monkeypatch, capsys, flags, message):
-    monkeypatch.chdir(tmp_path)
-    at_a_shell(tmp_path)
-    pair = ["--content", "c.png", "--style", "s.png", "--output", "o.png"]
-    assert stylize_command.main([*pair, *flags]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_manifest_has_columns_for_masks(tmp_path):
-    table = tmp_path / "jobs.csv"
-    table.write_text("content,style,content_mask\nc.png,s.png,m.png\nc.png,s.png,\n")
-    first, second = pairs.read_manifest(str(table))
-    assert first == ("c.png", "s.png", "m.png", None)
-    assert second == ("c.png", "s.png", None, None)
-    planned = jobs.make_jobs([first, second], "made", Settings(size=32))
-    assert [len(job.content_mask) for job in planned] == [1, 0]
-    assert planned[0].masks.content == (str(pathlib.Path("m.png").resolve()),)
-    assert planned[0].output != planned[1].output

@@ -231,6 +231,14 @@ REQUESTS = {
         content_mask=["m.png"],
         style_mask=["n.png", "n.png", None],
     ),
+    "places": Request.make(
+        "c.png",
+        ["s.png", "t.png"],
+        "o.png",
+        Settings(style_part=("coarse", "fine"), style_scale=(1.0, 0.5)),
+        strength_mask="m.png",
+    ),
+    "blend": Request.make("c.png", ["s.png", None], "o.png", Settings(), blend_mask=["m.png"]),
     "texture": Request.make(None, ["s.png"], "o.png", Settings(preset="pastiche", seed=4)),
     "reconstruction": Request.make("c.png", [], "o.png", Settings(optimizer="adam")),
     "strong": Request.make("c.png", ["s.png"], "o.png", Settings(preset="painterly", strength=0.75)),
@@ -248,9 +256,9 @@ REQUESTS = {
 def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, name):
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
-    assert record["format"] == 4
+    assert record["format"] == 5
     open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
-    open_ones |= {"strength", "keep_colors"}
+    open_ones |= {"strength", "keep_colors", "style_part", "strength_mask"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")
@@ -283,6 +291,8 @@ def test_a_record_of_format_2_weighs_its_content_as_it_did():
 def test_a_record_of_format_3_keeps_the_styles_colours():
     record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 3}
     del record["keep_colors"], record["content_mask"], record["style_mask"]
+    for name in ("style_part", "blend_mask", "strength_mask"):
+        del record[name]
     assert records.read_request(record, "it").settings.keep_colors is None
     assert records.read_request(record, "it").masks is None
 
@@ -436,7 +446,7 @@ def test_metadata_names_no_folder_and_all_values():
     request = dataclasses.replace(REQUESTS["all"], content="/secret/c.png", output="/secret/o.tif")
     described = json.loads(provenance.describe(request))
     assert "secret" not in json.dumps(described)
-    assert described["format"] == 4
+    assert described["format"] == 5
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40

@@ -394,7 +394,10 @@ def test_the_former_name_of_history_is_still_taken_and_read():
         ({"memory": math.inf}, "memory is a number of GiB above 0. Received: inf"),
         ({"memory": 0}, "memory is a number of GiB above 0. Received: 0"),
         ({"levels": 17}, "levels is a whole number from 1 to 16. Received: 17"),
-        ({"style_scale": 1000.5}, "style_scale is a number above 0 and at most 1000. "),
+        (
+            {"style_scale": 1000.5},
+            "style_scale is a number above 0 and at most 1000, or a tuple of such. ",
+        ),
         ({"content_weight": "5"}, "content_weight is a finite number, 0 or more. Received: '5'"),
         ({"strength": 2}, "strength is a number from 0 to 1. Received: 2"),
         ({"style_statistic": "mean"}, "style_statistic is one of gram, moments. Received: 'mean'"),

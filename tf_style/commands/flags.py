@@ -1,6 +1,8 @@
 """The flags that set a transfer's settings, as `Settings` states them."""
 
 import argparse
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tf_style.commands.runner import Effect, add_flag, always
@@ -12,7 +14,8 @@ _GROUPS = {
     "size": ("size", "size_of", "style_fit", "style_scale"),
     "objective": (
         *("preset", "strength", "content_weight", "style_weight", "tv_weight", "content_layers"),
-        *("style_layers", "style_layer_weights", "style_statistic", "style_blend", "keep_colors"),
+        *("style_layers", "style_layer_weights", "style_statistic", "style_blend", "style_part"),
+        "keep_colors",
     ),
     "network": (
         *("pooling", "padding", "weights", "normalize", "precision"),
@@ -24,18 +27,28 @@ _GROUPS = {
 }
 
 
-def add_settings(parser: argparse.ArgumentParser, **effects: Effect) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser,
+    *,
+    leave_out: Collection[str] = (),
+    options: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    **effects: Effect,
+) -> None:
     """Adds a flag for each field of `Settings`; those that are not given are not in the namespace.
 
     Args:
       parser: Where to.
+      leave_out: Names of settings that have no flag here.
+      options: For `add_setting`, by the settings' names.
       **effects: When some of them have an effect beside the command's other flags, by their names.
         What their effect depends on among themselves `Settings` says.
     """
     for title, names in _GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:
-            add_setting(group, name, effect=effects.get(name, always))
+            if name not in leave_out:
+                effect = effects.get(name, always)
+                add_setting(group, name, effect=effect, **options.get(name, {}))
 
 
 def add_setting(group: Any, name: str, *, effect: Effect = always, **options: Any) -> None:
@@ -83,6 +96,19 @@ def _numbers(text: str) -> tuple[float, ...]:
         ) from None
 
 
+def numbers_or_file(text: str) -> tuple[float, ...] | str:
+    """Numbers separated by commas, or else a path."""
+    try:
+        return _numbers(text)
+    except argparse.ArgumentTypeError:
+        return text
+
+
+def _number_or_numbers(text: str) -> float | tuple[float, ...]:
+    numbers = _numbers(text)
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def _word_or_whole(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
@@ -101,6 +127,8 @@ def _reading(name: str, metavar: str | None) -> dict[str, Any]:
     """The options by which argparse reads what the setting may be."""
     kinds, choices = allowed(Settings, name)
     options = dict(next((_READERS[kind] for kind in kinds if kind in _READERS), {}))
+    if {float, tuple[float, ...]} <= set(kinds):
+        options["type"] = _number_or_numbers
     if metavar is not None:
         options["metavar"] = metavar
     if not choices:

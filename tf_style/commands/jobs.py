@@ -59,22 +59,25 @@ def make_jobs(
     settings = absolute_files(settings)
     jobs = {}
     for pair in itertools.starmap(Pair, pairs):
-        content, style, *masks = (None if path is None else os.path.abspath(path) for path in pair)
-        masks = [[] if mask is None else [mask] for mask in masks]
+        part = {"style_part": pair.style_part} if pair.style_part else {}
         job = Request.make(
-            *(content, [style], "", settings),
-            content_mask=masks[0],
-            style_mask=masks[1],
-            given=given,
+            *(os.path.abspath(pair.content), _absolute(pair.styles), ""),
+            dataclasses.replace(settings, **part),
+            content_mask=_absolute(pair.content_mask),
+            style_mask=_absolute(pair.style_mask),
+            blend_mask=_absolute(pair.blend_mask),
+            strength_mask=_absolute([pair.strength_mask])[0],
+            given=None if given is None else {*given, *part},
         )
         what = records.as_dict(job)
         del what["format"]  # Another form of the same request makes the same picture.
-        what["content"] = digest(content)
+        what |= {name: digest(what[name]) for name in ("content", "strength_mask")}
         what |= {name: [digest(path) for path in what[name]] for name in records.LISTS}
         # Files of the settings count by what is in them.
         what |= {name: digest(what[name]) for name in fields_with_files(what)}
         hashed = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-        name = f"{_stem(pair.content)}--{_stem(pair.style)}--{hashed}.png"
+        stems = _stem(pair.content), "+".join(_stem(style) for style in pair.styles if style)
+        name = f"{'--'.join(map(_shortened, stems))}--{hashed}.png"
         jobs[name] = dataclasses.replace(job, output=os.path.abspath(os.path.join(folder, name)))
     return list(jobs.values())
 
@@ -235,7 +238,7 @@ def _record(
 ) -> dict[str, Any]:
     return {
         "content": job.content,
-        "style": job.styles[0],
+        "style": job.styles[0] if len(job.styles) == 1 else list(job.styles),
         "output": job.output,
         "status": status,
         "message": message,
@@ -245,13 +248,22 @@ def _record(
     }
 
 
+def _absolute(paths: Iterable[str | None]) -> list[str | None]:
+    return [None if path is None else os.path.abspath(path) for path in paths]
+
+
 def _stem(path: str) -> str:
-    stem = pathlib.Path(path).stem.encode(errors="replace")
-    return stem[:MAX_STEM_BYTES].decode(errors="ignore")
+    return pathlib.Path(path).stem
 
 
-def _digest(path: str) -> str:
+def _shortened(name: str) -> str:
+    return name.encode(errors="replace")[:MAX_STEM_BYTES].decode(errors="ignore")
+
+
+def _digest(path: str | None) -> str | None:
     """SHA-256 of a file's bytes; where there is no file that can be read, its path."""
+    if path is None:
+        return None
     try:
         return files.sha256(path) if os.path.isfile(path) else path  # A pipe would wait for a writer.
     except InputError:

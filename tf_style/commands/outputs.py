@@ -69,6 +69,8 @@ def inputs(request: Request) -> list[tuple[str, str | None]]:
         *(("--style", style) for style in request.styles),
         *(("--content-mask", mask) for mask in request.content_mask),
         *(("--style-mask", mask) for mask in request.style_mask),
+        *(("--style-blend", mask) for mask in request.blend_mask),
+        ("--strength-mask", request.strength_mask),
         *((f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)),
     ]
 

@@ -81,26 +81,47 @@ def _matches(names: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
 
 
 class Pair(NamedTuple):
-    """What one picture is made from.
+    """What one picture is made from; each is a path.
 
     Attributes:
-      content: Path of the photograph.
-      style: Path of the painting.
-      content_mask: Path of a mask of either, or None.
-      style_mask: Likewise.
+      content: The photograph.
+      style: The painting, or several; None among several for "none".
+      content_mask: Masks of the photograph, as of `Request`.
+      style_mask: Masks of the styles, likewise.
+      blend_mask: Likewise.
+      strength_mask: Likewise, or None.
+      style_part: Of each style what is meant, as of `Settings`; empty for both.
     """
 
     content: str
-    style: str
-    content_mask: str | None = None
-    style_mask: str | None = None
+    style: str | tuple[str | None, ...]
+    content_mask: tuple[str, ...] = ()
+    style_mask: tuple[str | None, ...] = ()
+    blend_mask: tuple[str, ...] = ()
+    strength_mask: str | None = None
+    style_part: tuple[str, ...] = ()
+
+    @property
+    def styles(self) -> tuple[str | None, ...]:
+        """The paintings."""
+        return (self.style,) if isinstance(self.style, str) else self.style
+
+
+# The columns of a manifest, and those among them that JSON may have lists in.
+_COLUMNS = (
+    *("content", "style", "coarse_style", "fine_style"),
+    *("content_mask", "style_mask", "style_blend", "strength_mask"),
+)
+_LISTS = {"style", "content_mask", "style_mask", "style_blend"}
 
 
 def read_manifest(path: str) -> list[Pair]:
     """Pairs from a CSV file with the columns content and style, or JSON lines with these keys.
 
-    There may be content_mask and style_mask too, empty where there is none. Rows without content and
-    style are passed over: spreadsheets leave some at the end.
+    In place of style there may be coarse_style and fine_style, and beside it content_mask, style_mask,
+    style_blend and strength_mask, empty where there is none. In JSON lines, a list has one for each of
+    several styles, null for "none". Rows without anything are passed over: spreadsheets leave some at
+    the end.
 
     Raises:
       InputError: If it is neither.
@@ -109,35 +130,61 @@ def read_manifest(path: str) -> list[Pair]:
         # Spreadsheets begin a file with a mark of its encoding.
         with open(path, newline="", encoding="utf-8-sig") as file:
             if path.lower().endswith(".csv"):
-                rows = list(csv.DictReader(file))
+                table = csv.DictReader(file)
+                rows = list(table)
+                columns = table.fieldnames or ()
             else:
                 rows = [json.loads(line) for line in file if line.strip()]
-        pairs = [
-            Pair(row["content"], row["style"], row.get("content_mask"), row.get("style_mask"))
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+                columns = {key for row in rows for key in row}
+        if "content" not in columns or not {"style", "coarse_style"} & {*columns}:
+            raise KeyError("content" if "content" not in columns else "style")
+        rows = [{name: row.get(name) for name in _COLUMNS} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"a row has no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(
             f"{shown(path)} is no manifest: {reason}. Expected a .csv file with the columns "
             "content and style, or JSON lines with these keys"
         ) from error
-    pairs = [
-        Pair(*pair[:2], *(None if _is_empty(mask) else mask for mask in pair[2:]))
-        for pair in pairs
-        if not all(map(_is_empty, pair))
-    ]
-    for pair in pairs:
-        is_named = all(isinstance(each, str) and not _is_empty(each) for each in pair[:2])
-        if not is_named or not all(isinstance(mask, str | None) for mask in pair[2:]):
-            raise InputError(
-                f"{shown(path)} has a row that names no pair of files. Received: "
-                f"content={pair.content!r}, style={pair.style!r}"
-            )
+    pairs = [_pair(row, path) for row in rows if not all(map(_is_empty, row.values()))]
     if not pairs:
         raise InputError(f"{shown(path)} names no pairs of files.")
     return pairs
 
 
+def _pair(row: dict[str, Any], path: str) -> Pair:
+    cells = {name: None if _is_empty(cell) else cell for name, cell in row.items()}
+    for name, cell in cells.items():
+        values = cell if name in _LISTS and isinstance(cell, list) else [cell]
+        if not all(isinstance(value, str | None) for value in values):
+            raise InputError(f"{shown(path)} has a row that names no files. Received: {name}={cell!r}")
+    parts = [part for part in ("coarse", "fine") if cells[f"{part}_style"]]
+    is_named = len(parts) == 2 and not cells["style"] if parts else bool(cells["style"])
+    if not cells["content"] or not is_named:
+        shown_cells = ", ".join(
+            f"{name}={row[name]!r}"
+            for name in ("content", "style", "coarse_style", "fine_style")
+            if name in ("content", "style") or cells[name]
+        )
+        raise InputError(
+            f"{shown(path)} has a row that names no pair of files. Received: {shown_cells}"
+        )
+    style = cells["style"]
+    if parts:
+        style = tuple(cells[f"{part}_style"] for part in parts)
+    return Pair(
+        cells["content"],
+        tuple(style) if isinstance(style, list) else style,
+        *(_listed(cells[name]) for name in ("content_mask", "style_mask", "style_blend")),
+        cells["strength_mask"],
+        tuple(parts),
+    )
+
+
+def _listed(cell: Any) -> tuple[str | None, ...]:
+    if cell is None:
+        return ()
+    return tuple(cell) if isinstance(cell, list) else (cell,)
+
+
 def _is_empty(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
+    return cell is None or cell == [] or (isinstance(cell, str) and not cell.strip())

@@ -73,7 +73,7 @@ def describe(request: Request) -> str:
     """How a picture was made, for its metadata: one line of JSON without the folders' names."""
     record = {name: value for name, value in as_dict(request).items() if value is not None}
     record.pop("trace", None)
-    for name in ("content", "output", *fields_with_files(record)):
+    for name in ("content", "strength_mask", "output", *fields_with_files(record)):
         if name in record:
             record[name] = pathlib.Path(record[name]).name
     for name in LISTS:
@@ -97,6 +97,7 @@ def fingerprint(request: Request, inputs: PreparedInputs) -> dict[str, Any]:
 def _pictures(request: Request) -> list[str]:
     """The absolute paths of what a run reads but for the weights, in the order of their parts."""
     paths = [request.content, *request.styles, *request.content_mask, *request.style_mask]
+    paths += [*request.blend_mask, request.strength_mask]
     if is_file_name(request.objective.init):
         paths.append(request.objective.init)
     return [os.path.abspath(path) for path in paths if path is not None]

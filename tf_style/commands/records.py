@@ -19,10 +19,11 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
 # `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
 # that they were made with.
-FORMAT = 4
+FORMAT = 5
 _ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
 _ADDED_IN_4 = {"keep_colors": None, "content_mask": (), "style_mask": ()}
-_PATHS = ("content", "output", "trace")
+_ADDED_IN_5 = {"style_part": None, "blend_mask": (), "strength_mask": None}
+_PATHS = ("content", "strength_mask", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
 # The settings among those that can differ in a name alone.
@@ -30,6 +31,7 @@ _OF_SETTINGS = {"ray", "init", "weights"}
 # The fields of `Request` that a record has under the same names, and their types.
 _OWN = {
     "content": str | None,
+    "strength_mask": str | None,
     "output": str,
     "trace": str | None,
     "bit_depth": int,
@@ -37,11 +39,16 @@ _OWN = {
     "deterministic": bool,
 }
 # Lists of paths by the names in a record, and the fields of `Request`. None in one stands for "none".
-LISTS = {"style": "styles", "content_mask": "content_mask", "style_mask": "style_mask"}
+LISTS = {
+    "style": "styles",
+    **{name: name for name in ("content_mask", "style_mask", "blend_mask")},
+}
 # What a user can ask for, by the names in a record.
 NAMES = SETTING_NAMES | _OWN.keys() | LISTS.keys()
 # The settings for which None is a value of its own; a record has the value of all others.
-_OPEN = {"strength", "style_blend", "keep_colors", "levels", "device", "memory", "ray"}
+_OPEN = {
+    *("strength", "style_blend", "style_part", "keep_colors", "levels", "device", "memory", "ray"),
+}
 _PRESET = frozenset(Preset.__dataclass_fields__)
 # The settings that replace a part of the preset. Its `style_scale` is another thing than the setting.
 _OVERRIDES = (SETTING_NAMES & _PRESET) - {"style_scale"}
@@ -103,7 +110,9 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
             values["objective"] = {**_ADDED_TO_OBJECTIVE_IN_3, **record["objective"]}
         if number in (2, 3):
             values |= _ADDED_IN_4
-        if number in (2, 3, FORMAT):
+        if number in (2, 3, 4):
+            values |= _ADDED_IN_5
+        if number in (2, 3, 4, FORMAT):
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error
@@ -158,7 +167,9 @@ def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
 
 
 def _request(values: Mapping[str, Any], settings: Settings, objective: Preset) -> Request:
-    own: dict[str, Any] = {"content": None} | {name: values[name] for name in _OWN if name in values}
+    own: dict[str, Any] = {"content": None, "strength_mask": None} | {
+        name: values[name] for name in _OWN if name in values
+    }
     if not all(isinstance(value, _OWN[name]) for name, value in own.items()):
         raise TypeError
     lists = {field: values.get(name, ()) for name, field in LISTS.items()}
@@ -197,7 +208,7 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
         stored = dataclasses.replace(stored, objective=objective)
     lists = {LISTS[name]: tuple(given[name]) for name in LISTS.keys() & given.keys()}
     stored = dataclasses.replace(stored, **lists)
-    own = {"content", "output", "trace"} & given.keys()
+    own = set(_PATHS) & given.keys()
     return dataclasses.replace(stored, **{name: given[name] for name in own})
 
 
@@ -209,7 +220,7 @@ def _are_files(name: str, value: Any, held: Any) -> bool:
     """Whether both are names of files that a run reads."""
     if name in LISTS:
         return [path is None for path in value] == [path is None for path in held]
-    if name == "content":
+    if name in ("content", "strength_mask"):
         return held is not None
     return bool(fields_with_files({name: value}) and fields_with_files({name: held}))
 

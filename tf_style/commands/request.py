@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tf_style.transfer.masks import Masks
 
 CHECKPOINT_EVERY_SECONDS = 60.0
+# The lists among the fields of `Request` that are masks.
+_MASKS = {"content_mask", "style_mask", "blend_mask"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Request:
         keeps its objective even if a preset or a default has changed since.
       content_mask: Paths of the content's masks, as of `Masks`.
       style_mask: Paths of the styles' masks, None for the whole of one, as of `Masks`.
+      blend_mask: Paths of masks of the content, what each style weighs there, as of `Masks`.
+      strength_mask: Path of a mask of the content, what the strength is multiplied by, or None.
       bit_depth: Of the picture, 8 or 16.
       trace: Path of a JSON file for every evaluation's loss, or None.
       save_every: Iterations between two snapshots, or None for no snapshots.
@@ -50,6 +54,8 @@ class Request:
     objective: Preset
     content_mask: tuple[str, ...] = ()
     style_mask: tuple[str | None, ...] = ()
+    blend_mask: tuple[str, ...] = ()
+    strength_mask: str | None = None
     bit_depth: int = 8
     trace: str | None = None
     save_every: int | None = None
@@ -67,8 +73,6 @@ class Request:
         output: str,
         settings: Settings,
         *,
-        content_mask: Sequence[str] = (),
-        style_mask: Sequence[str | None] = (),
         given: Collection[str] | None = None,
         **others: Any,
     ) -> "Request":
@@ -79,8 +83,6 @@ class Request:
           styles: As the attribute.
           output: As the attribute.
           settings: As the attribute.
-          content_mask: As the attribute.
-          style_mask: As the attribute.
           given: The names of the settings that were asked for; None for those that are not the default.
           **others: The attributes after `objective`.
 
@@ -88,22 +90,20 @@ class Request:
           InputError: If the images and the settings contradict each other, or a setting would have no
             effect.
         """
+        lists = {name: tuple(others.pop(name)) for name in _MASKS & others.keys()}
         request = cls(
-            content,
-            tuple(styles),
-            output,
-            settings,
-            PRESETS[settings.preset],
-            tuple(content_mask),
-            tuple(style_mask),
-            **others,
+            content, tuple(styles), output, settings, PRESETS[settings.preset], **lists, **others
         )
-        if None in request.styles and not request.content_mask:
+        has_places = bool(request.content_mask or request.blend_mask)
+        if None in request.styles and not has_places:
             raise InputError("A style of 'none' keeps the photograph in its region: it takes masks.")
-        if request.style_mask and not request.content_mask:
+        if request.style_mask and not has_places:
             raise InputError("style_mask would have no effect: there is no content mask.")
         objective = settings.resolve(
-            has_content=content is not None, num_styles=request.num_styles, given=given
+            has_content=content is not None,
+            num_styles=request.num_styles,
+            given=given,
+            has_strength_mask=request.strength_mask is not None,
         )
         return dataclasses.replace(request, objective=objective)
 
@@ -117,7 +117,8 @@ class Request:
         """The masks, if there are any."""
         from tf_style.transfer.masks import Masks  # It takes NumPy, which `--help` does without.
 
-        return Masks(self.content_mask, self.style_mask) if self.content_mask else None
+        masks = self.content_mask, self.style_mask, self.blend_mask, self.strength_mask
+        return Masks(*masks) if any(masks) else None
 
     def with_settings(self, **changes: Any) -> "Request":
         """The same request but for some settings; its objective stays."""

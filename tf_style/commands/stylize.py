@@ -81,6 +81,17 @@ def _parser() -> runner.Parser:
         type=_file_or_none,
         help="the part of each style that is meant, in their order; none for the whole",
     )
+    add_flag(
+        *(files, "--strength-mask", always),
+        metavar="FILE",
+        help="what --strength is multiplied by: white for 1, black keeps the photograph",
+    )
+    for part, what in (("coarse", "forms"), ("fine", "brushwork")):
+        add_flag(
+            *(files, f"--{part}-style", always),
+            metavar="FILE",
+            help=f"in place of --style: the {what} of this one, beside another's",
+        )
     add_flag(files, "--output", always, metavar="FILE", help=".png, .jpg, .webp or .tif")
     add_flag(
         *(files, "--bit-depth", always), type=int, choices=(8, 16), help="16: PNG only (default: 8)"
@@ -134,7 +145,17 @@ def _parser() -> runner.Parser:
         help="only print the sizes, the memory, the files and the time expected",
     )
 
-    flags.add_settings(parser, memory=_on_memory)
+    blend = {
+        "action": "append",
+        "type": flags.numbers_or_file,
+        "metavar": "W,...|FILE",
+        "help": "one weight for each style image, of any sum; or repeatable, a grey mask of the "
+        "photograph for each, or for each but the last, for styles that pass into each other",
+    }
+    # `stylize --help` has `--coarse-style` and `--fine-style` instead.
+    flags.add_settings(
+        parser, leave_out=("style_part",), options={"style_blend": blend}, memory=_on_memory
+    )
     amount = runner.add_messages(parser)
     runner.add_json(amount)
     return parser

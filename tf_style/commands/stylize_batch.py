@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tf_style.commands import runner
@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Here whole pictures go to the workers, not tiles.
     address = given.pop("ray", None)
     settings = Settings(**given)
-    _check(arguments, settings, given)
+    _check(arguments, settings)
     planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings, given=given)
     report_path = os.path.join(arguments.output, "report.jsonl")
     _check_files(arguments, planned, report_path)
@@ -68,7 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
                     emit(text, "warning")
                 told.add(text)
             if record["status"] == "error":
-                pair = f"{record['content']} in {record['style']}"
+                style = record["style"]
+                styles = [style] if isinstance(style, str) else [each or "none" for each in style]
+                pair = f"{record['content']} in {' and '.join(styles)}"
                 emit(f"{pair}: {record['message']}", "error", **record)
             advance()
     if not arguments.quiet:
@@ -77,12 +79,11 @@ def _run(arguments: argparse.Namespace) -> int:
     return stop.exit_code or (runner.EXIT_FAILED if counts["error"] else 0)
 
 
-def _check(arguments: argparse.Namespace, settings: Settings, given: Collection[str]) -> None:
+def _check(arguments: argparse.Namespace, settings: Settings) -> None:
     """Refuses what would fail for every job."""
     from tf_style.commands import sandbox
     from tf_style.network import weights
 
-    settings.resolve(has_content=True, num_styles=1, given=given)
     if arguments.workers is not None and arguments.workers < 1:
         raise InputError(f"--workers are 1 or more. Received: {arguments.workers}")
     if "weights" in fields_with_files(vars(settings)):
@@ -122,10 +123,18 @@ def _pairs(arguments: argparse.Namespace) -> list["Pair"]:
 
     if arguments.jobs is not None:
         return pairs.read_manifest(arguments.jobs)
-    if not (arguments.contents and arguments.styles):
-        raise InputError("--contents and --styles, or --jobs, say what to make.")
-    contents, styles = (pairs.find_images(each) for each in (arguments.contents, arguments.styles))
-    return [pairs.Pair(*pair) for pair in itertools.product(contents, styles)]
+    parts = arguments.coarse_style, arguments.fine_style
+    has_styles = bool(arguments.styles) != bool(all(parts)) and any(parts) == all(parts)
+    if not (arguments.contents and has_styles):
+        raise InputError(
+            "--contents and --styles, or --coarse-style and --fine-style, or --jobs, say what to make."
+        )
+    contents = pairs.find_images(arguments.contents)
+    if all(parts):
+        return [pairs.Pair(each, parts, style_part=("coarse", "fine")) for each in contents]
+    return [
+        pairs.Pair(*pair) for pair in itertools.product(contents, pairs.find_images(arguments.styles))
+    ]
 
 
 class _Report:
@@ -161,7 +170,9 @@ def _bar(total: int, *, is_hidden: bool) -> Iterator[Callable[[], None]]:
 
 def _on_pairs(arguments: argparse.Namespace) -> str | None:
     return (
-        None if arguments.jobs is None else "--jobs names the pairs, leave --contents and --styles out"
+        None
+        if arguments.jobs is None
+        else "--jobs names the pictures: leave --contents, --styles and the like out"
     )
 
 
@@ -179,10 +190,17 @@ def _parser() -> runner.Parser:
     jobs = parser.add_argument_group("jobs")
     add_flag(*(jobs, "--contents", _on_pairs), metavar="FOLDER|PATTERN", help="content images")
     add_flag(jobs, "--styles", _on_pairs, metavar="FOLDER|PATTERN", help="style images")
+    for part, what in (("coarse", "forms"), ("fine", "brushwork")):
+        add_flag(
+            *(jobs, f"--{part}-style", _on_pairs),
+            metavar="FILE",
+            help=f"in place of --styles: the {what} of this one, beside another's",
+        )
     add_flag(
         *(jobs, "--jobs", always),
         metavar="FILE",
-        help="instead: a .csv or .jsonl of content and style, and perhaps content_mask and style_mask",
+        help="instead: a .csv or .jsonl of content and style (or coarse_style and fine_style), and "
+        "perhaps content_mask, style_mask, style_blend and strength_mask",
     )
     add_flag(
         *(jobs, "--output", always),
@@ -196,6 +214,6 @@ def _parser() -> runner.Parser:
         metavar="N",
         help="processes; each uses all cores (default: 1)",
     )
-    add_settings(parser)
+    add_settings(parser, leave_out=("style_part",))
     runner.add_json(runner.add_messages(parser))
     return parser

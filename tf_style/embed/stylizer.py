@@ -18,6 +18,7 @@ from tf_style.network.features import Features
 from tf_style.network.weights import load_for
 from tf_style.objective.objective import Objective
 from tf_style.objective.presets import Preset, strength_factors
+from tf_style.objective.regions import Region
 from tf_style.optimize.lbfgs_state import State
 from tf_style.optimize.lbfgs_step import LbfgsUpdate, minimize
 from tf_style.optimize.preconditioner import fourier_preconditioner
@@ -37,6 +38,7 @@ _FIXED = {
     "tile": "auto",
     "memory": None,
     "ray": None,
+    "style_part": None,
 }
 
 
@@ -110,6 +112,7 @@ class Stylizer(tf.Module):
         *,
         iterations: int | tf.Tensor | None = None,
         strength: float | tf.Tensor | None = None,
+        masks: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Renders a batch.
 
@@ -120,6 +123,8 @@ class Stylizer(tf.Module):
           iterations: A scalar, of all sizes together; None for the settings'. With fewer iterations
             than sizes the coarsest ones are left out.
           strength: A scalar, 0..1; None for the settings'.
+          masks: Where each style goes: float32 [batch, height, width, styles] in 0..1, of the contents'
+            size. Elsewhere the photograph stays. None for all of them everywhere.
 
         Returns:
           float32 [batch, height, width, 3], RGB, 0..1, resized if the Stylizer has a size.
@@ -137,13 +142,15 @@ class Stylizer(tf.Module):
             size = self.sizes.of_picture(tf.shape(contents)[1:3])
             with tf.control_dependencies(require(self.sizes.requirements(size, (), 1))):
                 contents = tf.identity(contents)
+        if masks is not None:
+            masks = _checked_masks(masks, contents, len(self.own_styles if styles is None else styles))
         contents = 255.0 * self.resized(contents)
         if styles is None:
             styles = self.own_styles
         else:
             expected = "Styles are float32 [1 or batch, height, width, 3]"
             styles = [255.0 * _checked(style, expected) for style in styles]
-        state = self.optimize(contents, styles, iterations, strength=strength)
+        state = self.optimize(contents, styles, iterations, strength=strength, masks=masks)
         return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
     def optimize(
@@ -153,6 +160,7 @@ class Stylizer(tf.Module):
         iterations: int | tf.Tensor | None = None,
         features: Features | None = None,
         strength: float | tf.Tensor | None = None,
+        masks: tf.Tensor | None = None,
     ) -> State:
         """What `__call__` does between two conversions of pixels.
 
@@ -163,6 +171,7 @@ class Stylizer(tf.Module):
             settings'.
           features: In place of the Stylizer's own.
           strength: A scalar, 0..1; None for the settings'.
+          masks: As for `__call__`, of any size.
 
         Returns:
           The state at the end of the last size, with a loss and a status for each picture, and the
@@ -191,8 +200,9 @@ class Stylizer(tf.Module):
                 features or self.features,
                 self.preset,
                 content=contents,
-                styles=[self._fitted(style, contents) for style in styles],
+                styles=[self._fitted(style, contents, index) for index, style in enumerate(styles)],
                 blend=self.settings.style_blend,
+                regions=self._regions(masks, tf.shape(contents)[1:3]),
                 factors=tf.stack(factors) * tf.stack(of_size),
                 kernel=self._kernel,
             )
@@ -212,7 +222,27 @@ class Stylizer(tf.Module):
         else:
             state = self._coarse_to_fine(contents, iterations, at_one_size)
         pictures = tf.clip_by_value(state.position, 0.0, 255.0)
-        return state._replace(position=kept_colours.of_result(keep, pictures, photographs, xp=tf))
+        pictures = kept_colours.of_result(keep, pictures, photographs, xp=tf)
+        if masks is not None:
+            where = mask_at(tf.reduce_sum(masks, axis=-1, keepdims=True), tf.shape(pictures)[1:3])
+            pictures = photographs + tf.minimum(where, 1.0) * (pictures - photographs)
+        return state._replace(position=pictures)
+
+    def _regions(self, masks: tf.Tensor | None, size: tf.Tensor) -> list[Region]:
+        """One for each style, at a working size."""
+        if masks is None:
+            return []
+        count = masks.shape[-1]
+        return [
+            Region.of(
+                mask_at(masks[..., index : index + 1], size),
+                (None,) * count,
+                tuple(float(index == each) for each in range(count)),
+                self.preset.style_layers,
+                xp=tf,
+            )
+            for index in range(count)
+        ]
 
     def _coarse_to_fine(
         self,
@@ -284,12 +314,12 @@ class Stylizer(tf.Module):
         size = self.sizes.of_picture(tf.shape(contents)[1:3])
         return tf.clip_by_value(_lanczos(contents, size), 0.0, 1.0)
 
-    def _fitted(self, styles: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
+    def _fitted(self, styles: tf.Tensor, contents: tf.Tensor, index: int) -> tf.Tensor:
         """Style images at the size that the preset wants for the contents, in the colours to work with.
 
-        One for all of them, or one for each.
+        One for all of them, or one for each; of the style that has this place among several.
         """
-        size = self.sizes.of_style(tf.shape(styles)[1:3], tf.shape(contents)[1:3])
+        size = self.sizes.of_style(tf.shape(styles)[1:3], tf.shape(contents)[1:3], index)
         styles = tf.clip_by_value(_lanczos(styles, size), 0.0, 255.0)
         keep = self.settings.keep_colors
         if keep is None:
@@ -372,6 +402,36 @@ def _checked(pictures: tf.Tensor, expected: str) -> tf.Tensor:
         )
     with tf.control_dependencies(check_pictures(pictures)):
         return tf.identity(pictures)
+
+
+def _checked_masks(masks: tf.Tensor, contents: tf.Tensor, num_styles: int) -> tf.Tensor:
+    masks = tf.convert_to_tensor(masks)
+    expected = f"Masks are float32 [batch, height, width, {num_styles}] in 0..1, of the contents' size"
+    if masks.dtype != tf.float32 or not masks.shape.is_compatible_with(
+        [*contents.shape[:3], num_styles]
+    ):
+        raise InputError(f"{expected}. Received: dtype={masks.dtype.name}, shape={masks.shape}")
+    same = tf.reduce_all(tf.shape(masks)[:3] == tf.shape(contents)[:3])
+    inside = tf.reduce_all((masks >= 0.0) & (masks <= 1.0))
+    if tf.executing_eagerly():
+        if not (bool(same) and bool(inside)):
+            raise InputError(f"{expected}. Received: shape={masks.shape}")
+        return masks
+    check = tf.debugging.Assert(same & inside, [expected])
+    with tf.control_dependencies([check]):
+        return tf.identity(masks)
+
+
+def mask_at(masks: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Masks at another size: means of what they had, as in `transfer.masks.resized`."""
+    own = tf.shape(masks)[1:3]
+    method = tf.image.ResizeMethod
+    resized = tf.cond(
+        tf.reduce_prod(size) < tf.reduce_prod(own),
+        lambda: tf.image.resize(masks, size, method.AREA),
+        lambda: tf.image.resize(masks, size, method.BILINEAR),
+    )
+    return tf.ensure_shape(resized, [masks.shape[0], None, None, masks.shape[-1]])
 
 
 def _check_strength(strength: float | tf.Tensor | None) -> list[tf.Operation]:

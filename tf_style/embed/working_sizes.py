@@ -51,12 +51,12 @@ class WorkingSizes:
         }[self._settings.size_of]
         return _scaled(own, self._settings.size / side)
 
-    def of_style(self, own: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
-        """That of a style for a picture at a working size."""
+    def of_style(self, own: tf.Tensor, picture: tf.Tensor, index: int) -> tf.Tensor:
+        """That of a style, by its place among them, for a picture at a working size."""
         if self._preset.style_fit == "stretch":
             return picture
         height, width = tf.unstack(tf.cast(picture, tf.float32))
-        side = tf.round(tf.sqrt(height * width) * (self._settings.style_scale or 1.0))
+        side = tf.round(tf.sqrt(height * width) * self._settings.style_scale_of(index))
         height, width = tf.unstack(tf.cast(own, tf.float32))
         return _scaled(own, tf.maximum(1.0, side) / tf.sqrt(height * width))
 
@@ -95,10 +95,9 @@ class WorkingSizes:
         yield from self._requirements(0, picture, picture)
         count, sides = self.levels(picture, iterations)
         coarsest = tf.cast(sides[:, tf.cast(count, tf.int32) - 1], tf.int32)
-        for subject, own in enumerate(styles, start=1):
-            yield from self._requirements(
-                subject, self.of_style(own, coarsest), self.of_style(own, picture)
-            )
+        for index, own in enumerate(styles):
+            smallest, largest = (self.of_style(own, size, index) for size in (coarsest, picture))
+            yield from self._requirements(index + 1, smallest, largest)
 
     def _requirements(
         self, subject: int, smallest: tf.Tensor, largest: tf.Tensor

@@ -5,6 +5,7 @@ Recognition" (2014), table 1, column E.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Protocol
@@ -114,6 +115,15 @@ def layers_up_to(names: Sequence[str]) -> tuple[ConvLayer, ...]:
 def min_side_px(names: Sequence[str]) -> int:
     """The smallest height and width, in pixels, at which the deepest of `names` has a position."""
     return max(find_layer(name).stride for name in names)
+
+
+def receptive_field_px(name: str) -> int:
+    """The side, in pixels, of what a position of a layer sees."""
+    side = 1
+    for before, layer in itertools.pairwise((LAYERS[0], *layers_up_to([name]))):
+        # Two by two positions of the layer before, where it is pooled, then three by three.
+        side += (layer.stride - before.stride) + 2 * layer.stride
+    return side
 
 
 def check_size(names: Sequence[str], height: int, width: int, what: str) -> None:

@@ -10,7 +10,7 @@ Masks are [batch, height, width, 1] in 0..1, NumPy's, or TensorFlow's with `xp=t
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,15 +74,27 @@ def layer_weights(mask: Any, layers: Sequence[str], *, xp: Any = np) -> dict[str
     Returns:
       By each name as given [batch, height / stride, width / stride, 1].
     """
-    of_layer: dict[ConvLayer, Any] = {}
+    of_layer = {}
+    for layer, mean, square in _seen(mask, layers, xp):
+        weights = mean - (square - mean * mean) / xp.maximum(mean, 1 - mean)
+        of_layer[layer] = xp.maximum(weights, np.float32(0))
+    return {name: of_layer[find_layer(name)] for name in layers}
+
+
+def layer_means(mask: Any, layers: Sequence[str], *, xp: Any = np) -> dict[str, Any]:
+    """What a position of each layer sees of a mask on average; arguments and shapes as above."""
+    of_layer = {layer: mean for layer, mean, _ in _seen(mask, layers, xp)}
+    return {name: of_layer[find_layer(name)] for name in layers}
+
+
+def _seen(mask: Any, layers: Sequence[str], xp: Any) -> Iterator[tuple[ConvLayer, Any, Any]]:
+    """Each layer, with the mean of the mask and of its square in each position's receptive field."""
     mean, square, block = mask, mask * mask, 1
     for layer in layers_up_to(list(layers)):
         if layer.block > block:
             mean, square, block = _pooled(mean, xp), _pooled(square, xp), layer.block
         mean, square = _of_neighbours(mean, xp), _of_neighbours(square, xp)
-        weights = mean - (square - mean * mean) / xp.maximum(mean, 1 - mean)
-        of_layer[layer] = xp.maximum(weights, np.float32(0))
-    return {name: of_layer[find_layer(name)] for name in layers}
+        yield layer, mean, square
 
 
 def _of_neighbours(plane: Any, xp: Any) -> Any:

@@ -4,6 +4,7 @@ import collections
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tf_style.network.features import Features, num_positions
 from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
-from tf_style.objective.regions import Region
+from tf_style.objective.regions import Blend, Region, blend_at
 from tf_style.objective.scales import LossScale, content_scale, relative_content, style_scales
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
@@ -25,6 +26,7 @@ class _OfPictures(NamedTuple):
 
     Attributes:
       content: For each content layer its activations.
+      content_weights: For each content layer a weight of each position, or none.
       style: For each style layer what its activations are compared with, in each region.
       guides: For each style layer the guide of each region; none for the whole picture.
       shares: For each style layer what the loss of each region is multiplied by; none likewise.
@@ -33,6 +35,7 @@ class _OfPictures(NamedTuple):
     """
 
     content: Mapping[str, Any]
+    content_weights: Mapping[str, Any]
     style: Mapping[str, Sequence[Any]]
     guides: Mapping[str, Sequence[Any]]
     shares: Mapping[str, Sequence[Any]]
@@ -55,11 +58,12 @@ class Objective:
         *,
         content: tf.Tensor | None,
         styles: Sequence[tf.Tensor] = (),
-        blend: Sequence[float] | None = None,
+        blend: Blend | None = None,
         regions: Sequence[Region] = (),
         style_targets: Mapping[str, Sequence[Any]] | None = None,
         factors: tf.Tensor | None = None,
         content_unit: tf.Tensor | None = None,
+        content_weights: Mapping[str, Any] | None = None,
         kernel: str = "auto",
         any_size: bool = False,
     ):
@@ -72,7 +76,8 @@ class Objective:
           content: float32 [batch, height, width, 3], RGB, 0..255, of the size of the images to come,
             one for each; None where there are no content layers.
           styles: Likewise, each [1 or batch, any height, any width, 3]: one for all, or one for each.
-          blend: A weight for each style, to be divided by their sum; None for equal parts.
+          blend: A weight for each style, to be divided by their sum, or such by style layer; None for
+            equal parts.
           regions: Which styles are compared where, of the size of the images; none for all of them with
             the whole picture. Their own weights stand for `blend`.
           style_targets: Another objective's with the same regions, in place of styles.
@@ -80,6 +85,8 @@ class Objective:
             is known only when the graph runs: float32 [3], in the order of `PARTS`.
           content_unit: Another objective's, where the preset's is relative; None for that of these
             pictures.
+          content_weights: By content layer what the squares at each of its positions are multiplied by,
+            float32 [1 or batch, height / stride, width / stride, 1]; None for 1.
           kernel: For the Gram matrices, as in `gram_loss`.
           any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
             traces the network once: `take_over` goes on to the next. It takes factors.
@@ -91,12 +98,14 @@ class Objective:
         self._factors = factors
         self._style = style_statistic(preset, kernel)
         self._regions = tuple(regions)
+        self._content_weights = content_weights
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
         shares = [region.shares(preset, xp=tf) for region in self._regions]
         guided_layers = preset.style_layers if regions else ()
         of_pictures = _OfPictures(
             content={},
+            content_weights={},
             style=style_targets,
             guides={name: [_root(each.guide, name) for each in regions] for name in guided_layers},
             shares={name: [each[name] for each in shares] for name in guided_layers},
@@ -110,7 +119,11 @@ class Objective:
                 if content_unit is None:
                     content_unit = self._relative_unit(activations, of_pictures)
                 of_pictures = of_pictures._replace(content_unit=content_unit)
-            of_pictures = of_pictures._replace(content=targets)
+            weights = content_weights or {}
+            of_pictures = of_pictures._replace(
+                content=targets,
+                content_weights={name: tf.convert_to_tensor(each) for name, each in weights.items()},
+            )
         self._of_pictures = of_pictures
         if any_size:
             self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
@@ -122,7 +135,7 @@ class Objective:
 
     @property
     def content_unit(self) -> tf.Tensor | None:
-        """What the content loss of each image is multiplied by where that is relative, float32 [batch]."""
+        """Where it is relative, what each image's content loss is multiplied by, float32 [batch]."""
         unit = self._of_pictures.content_unit
         return None if unit is None else tf.convert_to_tensor(unit)
 
@@ -153,6 +166,7 @@ class Objective:
             regions=self._regions,
             style_targets=self.style_targets,
             factors=self._factors,
+            content_weights=self._content_weights,
             kernel=self._kernel,
         )
 
@@ -167,7 +181,9 @@ class Objective:
         """
         activations = self._features(images)
         nothing = tf.zeros_like(images[:, 0, 0, 0])
-        content = nothing + self._content_loss(activations, self._of_pictures.content)
+        content = nothing + self._content_loss(
+            activations, self._of_pictures.content, self._of_pictures.content_weights
+        )
         if self._of_pictures.content_unit is not None:
             content *= self._of_pictures.content_unit
         style = nothing + self._style_loss(activations, self._of_pictures)
@@ -175,13 +191,21 @@ class Objective:
         factors = self._of_pictures.factors
         return parts if factors is None else parts * factors
 
-    def _content_loss(self, activations: Mapping[str, tf.Tensor], targets: Mapping[str, Any]) -> Any:
+    def _content_loss(
+        self,
+        activations: Mapping[str, tf.Tensor],
+        targets: Mapping[str, Any],
+        weights: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
         loss = 0.0
         for name, target in targets.items():
             layer = activations[name]
             scale = _at(content_scale(self._preset), layer)
             difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
-            loss += scale * tf.reduce_sum(tf.square(difference), axis=[1, 2, 3])
+            squares = tf.square(difference)
+            if name in weights:
+                squares *= weights[name]
+            loss += scale * tf.reduce_sum(squares, axis=[1, 2, 3])
         return loss
 
     def _style_loss(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> Any:
@@ -198,9 +222,7 @@ class Objective:
                 loss += share * self._style.loss(layer, target, scale, guide)
         return loss
 
-    def _relative_unit(
-        self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures
-    ) -> tf.Tensor:
+    def _relative_unit(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> tf.Tensor:
         """What the content loss is multiplied by, [batch].
 
         Args:
@@ -235,7 +257,7 @@ class Objective:
         return parts, tape.gradient(loss, images)
 
     def _make_style_targets(
-        self, styles: Sequence[tf.Tensor], blend: Sequence[float] | None
+        self, styles: Sequence[tf.Tensor], blend: Blend | None
     ) -> dict[str, list[Any]]:
         """For each style layer the target of each region."""
         names = self._preset.style_layers
@@ -244,13 +266,13 @@ class Objective:
         if not styles:
             raise ValueError(f"The style layers {names} take one style or more.")
         blend = blend or (1.0,) * len(styles)
-        regions = self._regions or [Region(None, (None,) * len(styles), tuple(blend))]
+        regions = self._regions or [Region(None, (None,) * len(styles), blend)]
         parts = [collections.defaultdict(list) for _ in regions]
         for index, style in enumerate(styles):
             activations = self._features(style)
             for region, of_region in zip(regions, parts, strict=True):
-                if weight := region.blend[index]:
-                    for name in names:
+                for name in names:
+                    if weight := blend_at(region.blend, name)[index]:
                         root = _root(region.styles[index], name)
                         sums = self._style.sums(activations[name], root)
                         of_region[name].append((sums, num_positions(activations[name]), weight))

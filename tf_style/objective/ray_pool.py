@@ -98,7 +98,15 @@ class RayPool:
     free, one that joined later too, and gives it to another where one is lost.
     """
 
-    def __init__(self, preset: Preset, weights: Weights, precision: str, num_guides: int = 0):
+    def __init__(
+        self,
+        preset: Preset,
+        weights: Weights,
+        precision: str,
+        num_guides: int = 0,
+        *,
+        has_content_weights: bool = False,
+    ):
         """Sends out the weights, once.
 
         Args:
@@ -106,12 +114,13 @@ class RayPool:
           weights: Of the layers that it needs.
           precision: Of the network.
           num_guides: As for `TileWorker`.
+          has_content_weights: As for `TileWorker`.
         """
         import ray
 
         # On GPUs where the cluster has any, whatever this process runs on.
         self._call = remote(num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
-        self._spec = _WorkerSpec(preset, precision, num_guides, ray.put(weights))
+        self._spec = _WorkerSpec(preset, precision, num_guides, has_content_weights, ray.put(weights))
 
     def map(self, method: Callable[..., Result], requests: Iterable[tuple]) -> Iterable[Result]:
         """As in `TilePool`."""
@@ -136,6 +145,7 @@ class _WorkerSpec:
       preset: The objective.
       precision: Of the network.
       num_guides: As for `TileWorker`.
+      has_content_weights: As for `TileWorker`.
       weights: A reference to them. Were it an argument of the tasks itself, Ray would fetch the weights
         for each task; wrapped in an object it is passed on as it is, and `_compute` fetches them when
         it builds a network.
@@ -144,6 +154,7 @@ class _WorkerSpec:
     preset: Preset
     precision: str
     num_guides: int
+    has_content_weights: bool
     weights: Any
 
 
@@ -159,9 +170,17 @@ def _compute(spec: _WorkerSpec, method: Callable[..., Result], request: tuple) -
     from tf_style.objective.tile_worker import TileWorker
 
     # The reference's name and not itself, which would keep the weights on the cluster.
-    key = (spec.preset, spec.precision, spec.num_guides, spec.weights.hex())
+    key = (
+        *(spec.preset, spec.precision, spec.num_guides, spec.has_content_weights),
+        spec.weights.hex(),
+    )
     if key not in _worker:
         _worker.clear()
         features = Features(spec.preset, ray.get(spec.weights), precision=spec.precision)
-        _worker[key] = TileWorker(features, spec.preset, spec.num_guides)
+        _worker[key] = TileWorker(
+            features,
+            spec.preset,
+            spec.num_guides,
+            has_content_weights=spec.has_content_weights,
+        )
     return method(_worker[key], *request)

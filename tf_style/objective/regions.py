@@ -3,13 +3,21 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_style.objective.guides import Guide, guide
 from tf_style.objective.presets import Preset
+
+# What each style weighs against the others: at every style layer, or by the layer's name.
+Blend = Sequence[float] | Mapping[str, Sequence[float]]
+
+
+def blend_at(blend: Blend, name: str) -> Sequence[float]:
+    """The weights of the styles at a style layer."""
+    return blend[name] if isinstance(blend, Mapping) else blend
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,19 +27,20 @@ class Region:
     Attributes:
       guide: Where it is in the picture; None for the whole.
       styles: Of each style where its statistics are taken, None for the whole of it.
-      blend: Of each style the weight that it has in this region, 0 for those that have no part in it.
+      blend: Of each style the weight that it has in this region, 0 for those that have no part in it;
+        at each style layer one has more.
     """
 
     guide: Guide | None
     styles: tuple[Guide | None, ...]
-    blend: tuple[float, ...]
+    blend: Blend
 
     @classmethod
     def of(
         cls,
         mask: Any,
         style_masks: Sequence[Any],
-        blend: Sequence[float],
+        blend: Blend,
         layers: Sequence[str],
         *,
         xp: Any = np,
@@ -46,7 +55,7 @@ class Region:
           xp: NumPy or TensorFlow.
         """
         of_styles = (None if each is None else guide(each, layers, xp=xp) for each in style_masks)
-        return cls(guide(mask, layers, xp=xp), tuple(of_styles), tuple(blend))
+        return cls(guide(mask, layers, xp=xp), tuple(of_styles), blend)
 
     def shares(self, preset: Preset, *, xp: Any = np) -> dict[str, Any]:
         """What the loss of each style layer is multiplied by in this region, [batch].
@@ -60,12 +69,12 @@ class Region:
         """
         if self.guide is None:
             return {}
-        guides = [self.guide]
-        guides += [
-            each for each, weight in zip(self.styles, self.blend, strict=True) if each and weight
-        ]
         weights = dict(zip(preset.style_layers, preset.layer_weights(), strict=True))
-        has = {name: _product([each.has[name] for each in guides]) for name in weights}
+        has = {}
+        for name in weights:
+            blend = blend_at(self.blend, name)
+            guides = [each for each, share in zip(self.styles, blend, strict=True) if each and share]
+            has[name] = _product([each.has[name] for each in (self.guide, *guides)])
         kept = sum(weight * has[name] for name, weight in weights.items())
         least = np.float32(1e-6 * sum(weights.values()))
         gain = self.guide.share * sum(weights.values()) / xp.maximum(kept, least)

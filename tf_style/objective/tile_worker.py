@@ -22,13 +22,21 @@ _BOUNDS = tf.TensorSpec([None, 4], tf.int32)
 class TileWorker:
     """Sums and gradients of one tile after another, whose sizes may differ."""
 
-    def __init__(self, features: Features, preset: Preset, num_guides: int = 0):
+    def __init__(
+        self,
+        features: Features,
+        preset: Preset,
+        num_guides: int = 0,
+        *,
+        has_content_weights: bool = False,
+    ):
         """Prepares the functions; sizes may differ from call to call without another trace.
 
         Args:
           features: The network.
           preset: The layers, weights and scales.
           num_guides: How many regions have a guide each; 0 where the style is the whole image's.
+          has_content_weights: Whether a position of a content layer has a weight of its own.
         """
         self._features = features
         self._preset = preset
@@ -49,10 +57,13 @@ class TileWorker:
             [self._style.derivative_spec(find_layer(name).channels)] * (num_guides or 1)
             for name in preset.style_layers
         ]
+        weights = [tf.TensorSpec([1, None, None, 1])] * (len(targets) if has_content_weights else 0)
         content_scales, tv_scales = tf.TensorSpec([len(targets)]), tf.TensorSpec([2])
         self._gradient = tf.function(
             self._compute_gradient,
-            input_signature=[crops, _BOUNDS, targets, content_scales, tv_scales, derivatives, roots],
+            input_signature=[
+                *(crops, _BOUNDS, targets, weights, content_scales, tv_scales, derivatives, roots)
+            ],
         )
 
     def style_sums(
@@ -91,6 +102,7 @@ class TileWorker:
         crop: np.ndarray,
         tile: Tile,
         targets: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
         scales: TileScales,
         derivatives: Sequence[Sequence[np.ndarray]],
         roots: Sequence[Sequence[np.ndarray]],
@@ -101,6 +113,8 @@ class TileWorker:
           crop: As for `style_sums`.
           tile: Where it lies.
           targets: What `content` returned for this tile of the content image.
+          weights: For each content layer those of the positions that the tile owns, float32
+            [1, height, width, 1]; none for 1.
           scales: Of the whole image.
           derivatives: For each style layer and region the loss's derivative with respect to the whole
             image's sums, as the statistic gives it.
@@ -115,6 +129,7 @@ class TileWorker:
             tf.constant(crop),
             self._bounds(tile),
             [tf.constant(target) for target in targets],
+            [tf.constant(each, tf.float32) for each in weights],
             np.float32(scales.content),
             np.float32(scales.variation),
             _tensors(derivatives),
@@ -144,7 +159,9 @@ class TileWorker:
         activations = self._features(crop)
         return [self._owned(activations, name, bounds) for name in self._preset.content_layers]
 
-    def _compute_gradient(self, crop, bounds, targets, content_scales, tv_scales, derivatives, roots):
+    def _compute_gradient(
+        self, crop, bounds, targets, weights, content_scales, tv_scales, derivatives, roots
+    ):
         """Shapes are those of the input signature: see `__init__`."""
         with tf.GradientTape() as tape:
             tape.watch(crop)
@@ -155,7 +172,10 @@ class TileWorker:
             ):
                 owned = self._owned(activations, name, bounds)
                 difference = tf.cast(owned, tf.float32) - tf.cast(target, tf.float32)
-                content += content_scales[index] * tf.reduce_sum(tf.square(difference))
+                squares = tf.square(difference)
+                if weights:
+                    squares *= weights[index]
+                content += content_scales[index] * tf.reduce_sum(squares)
             variation = self._variation(crop, bounds, tv_scales)
             loss = content + variation
             sources = [activations[name] for name in self._preset.style_layers]

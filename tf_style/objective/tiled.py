@@ -9,7 +9,7 @@ through each tile with dL/dG held fixed, and adds the gradients at the tiles' pi
 import dataclasses
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from tf_style.network.architecture import find_layer
 from tf_style.network.features import Features
 from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
-from tf_style.objective.regions import Region
+from tf_style.objective.regions import Blend, Region, blend_at
 from tf_style.objective.scales import TileScales, relative_content
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.tile_plan import Tile, halo_px, plan_tiles
@@ -37,9 +37,10 @@ class TiledObjective:
         *,
         content: np.ndarray | None,
         styles: Sequence[np.ndarray] = (),
-        blend: Sequence[float] | None = None,
+        blend: Blend | None = None,
         regions: Sequence[Region] = (),
         content_unit: tf.Tensor | None = None,
+        content_weights: Mapping[str, np.ndarray] | None = None,
         height: int,
         width: int,
         tile_px: int,
@@ -56,6 +57,7 @@ class TiledObjective:
           blend: As for `Objective`.
           regions: As for `Objective`; the pool's workers are made for as many guides.
           content_unit: As for `Objective`.
+          content_weights: As for `Objective`, of one image; the pool's workers are made for them.
           height: Of the image to come, in pixels.
           width: Of the image to come, in pixels.
           tile_px: A tile's side, without its halo.
@@ -66,11 +68,14 @@ class TiledObjective:
         self._style = style_statistic(preset)
         self._halo = halo_px(preset.layers) if halo is None else halo
         self._tile_px = tile_px
-        self._pool = pool or LocalPool(TileWorker(features, preset, len(regions)))
+        self._pool = pool or LocalPool(
+            TileWorker(features, preset, len(regions), has_content_weights=bool(content_weights))
+        )
         self._shape = (1, height, width, 3)
         self._tiles = self._plan(height, width)
         self._scales = TileScales.of(preset, height, width)
         self._content_targets = self._make_content_targets(content)
+        self._content_weights = content_weights or {}
         self._roots = self._roots_of([region.guide for region in regions], height, width)
         shares = [region.shares(preset) for region in regions]
         self._share = sum(float(region.guide.share[0]) for region in regions) or 1.0
@@ -117,6 +122,11 @@ class TiledObjective:
                 tile.crop(image),
                 tile,
                 [target.read(index) for target in self._content_targets],
+                [
+                    self._content_weights[name][tile.place(find_layer(name).stride)]
+                    for name in self._preset.content_layers
+                    if self._content_weights
+                ],
                 scales,
                 derivatives,
                 _owned(self._roots, tile, self._preset),
@@ -200,7 +210,7 @@ class TiledObjective:
         return stores
 
     def _make_style_targets(
-        self, styles: Sequence[np.ndarray], blend: Sequence[float] | None, regions: Sequence[Region]
+        self, styles: Sequence[np.ndarray], blend: Blend | None, regions: Sequence[Region]
     ) -> list[list[Any]]:
         """For each style layer the target of each region, as the statistic's `target` returns it."""
         if self._preset.style_layers and not styles:
@@ -217,11 +227,14 @@ class TiledObjective:
         # From layers by style to styles by layer.
         return [
             [
-                self._style.target(*_with_weight(of_region, counts, weights))
+                self._style.target(*_with_weight(of_region, counts, blend_at(weights, name)))
                 for of_region, weights in zip(zip(*of_layer, strict=True), blends, strict=True)
             ]
-            for of_layer, counts in zip(
-                zip(*sums, strict=True), zip(*positions, strict=True), strict=True
+            for name, of_layer, counts in zip(
+                self._preset.style_layers,
+                zip(*sums, strict=True),
+                zip(*positions, strict=True),
+                strict=True,
             )
         ]
 

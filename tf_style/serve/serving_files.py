@@ -32,6 +32,7 @@ def write_all(
     strength = "" if stylizer.why_no_strength else _STRENGTH
     text = _README.format(
         strength=strength,
+        styles=len(stylizer.own_styles),
         name=name,
         version=__version__,
         size=stylizer.size,
@@ -96,12 +97,14 @@ TensorFlow's own operations only, so any TensorFlow 2 server runs it; the networ
 | `serving_default` | `image_bytes` | `stylized_bytes` |
 | `stylize_pair` | `content_bytes`, `style_bytes` | `stylized_bytes` |
 | `stylize_iterations` | `image_bytes`, `iterations` | `stylized_bytes` |
+| `stylize_mask` | `image_bytes`, `mask_bytes` | `stylized_bytes` |
 {strength}| `stylize_tensor` | `images` | `stylized` |
 
 What ends in `_bytes` is string [None], the bytes of JPEG or PNG files in, of PNG files out;
-`iterations` is int32 [None], 1 to {max_iterations}; `strength` is float32 [None], from 0, the
-photograph, to 1, the style alone; `images` and `stylized` are float32
-[None, None, None, 3], RGB, 0..1, worked on in their own size.
+`mask_bytes` is string [None, {styles}], for each picture a grey mask for each style, white where it
+goes, and elsewhere the photograph stays; `iterations` is int32 [None], 1 to {max_iterations};
+`strength` is float32 [None], from 0, the photograph, to 1, the style alone; `images` and `stylized`
+are float32 [None, None, None, 3], RGB, 0..1, worked on in their own size.
 
 ## To serve it
 

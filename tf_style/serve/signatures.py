@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_style.embed.stylizer import Stylizer
+from tf_style.embed.stylizer import Stylizer, mask_at
 from tf_style.optimize.status import Status
 from tf_style.serve import decode
 from tf_style.serve.packed_weights import PackedWeights
@@ -24,8 +24,9 @@ class Signatures:
         self._max_iterations = max_iterations
         self.stored = PackedWeights(stylizer)
         self._styles = [tf.constant(np.uint8(np.round(style.numpy()))) for style in stylizer.own_styles]
-        # By the batch, one or unknown, and the number of styles: what several signatures share.
-        self._traced: dict[tuple[int | None, int], tf.types.experimental.PolymorphicFunction] = {}
+        # By the batch, one or unknown, the number of styles, and whether there are masks: what several
+        # signatures share.
+        self._traced: dict[tuple[int | None, int, bool], tf.types.experimental.PolymorphicFunction] = {}
 
     def traced(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions by the names under which they are served."""
@@ -46,6 +47,10 @@ class Signatures:
             ),
             "stylize_tensor": concrete(self._stylize_tensor, images=pictures),
         }
+        number = len(self._styles)
+        made["stylize_mask"] = concrete(
+            self._stylize_mask, image_bytes=strings, mask_bytes=tf.TensorSpec([None, number], tf.string)
+        )
         if not self._stylizer.why_no_strength:
             made["stylize_strength"] = concrete(
                 self._stylize_strength, image_bytes=strings, strength=strengths
@@ -72,6 +77,12 @@ class Signatures:
         content_bytes = _paired(content_bytes, style_bytes, "one style for each content")
         return self._render(content_bytes, self._settings_iterations(content_bytes), style_bytes)
 
+    def _stylize_mask(self, image_bytes, mask_bytes):
+        text = f"{len(self._styles)} masks for each image, one for each style"
+        image_bytes = _paired(image_bytes, mask_bytes[:, 0], text)
+        iterations = self._settings_iterations(image_bytes)
+        return self._render(image_bytes, iterations, mask_bytes=mask_bytes)
+
     def _stylize_tensor(self, images):
         size = self._stylizer.settings.size
         most = MAX_TENSOR_PICTURES * size * size
@@ -94,14 +105,14 @@ class Signatures:
     def _settings_iterations(self, image_bytes: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(image_bytes), self._stylizer.settings.iterations)
 
-    def _render(self, image_bytes, iterations, style_bytes=None, *, strength=None):
+    def _render(self, image_bytes, iterations, style_bytes=None, *, strength=None, mask_bytes=None):
         """PNG files of the pictures, one after the other, for each may have a size of its own."""
         count = tf.shape(image_bytes)[0]
         check = _check(count <= MAX_IMAGES, f"a request holds at most {MAX_IMAGES} images")
         with tf.control_dependencies([check]):
             image_bytes = tf.identity(image_bytes)
         # All are looked at before the first is worked on.
-        image_bytes = self._workable(image_bytes, style_bytes, iterations)
+        image_bytes = self._workable(image_bytes, style_bytes, iterations, mask_bytes)
 
         def render(index):
             content = decode.decode(image_bytes[index], _name("image ", index))[tf.newaxis]
@@ -111,7 +122,13 @@ class Signatures:
                 style = decode.decode(style_bytes[index], _name("style ", index))[tf.newaxis]
                 styles = [255.0 * style]
             of_this = None if strength is None else strength[index]
-            return decode.encode(self.optimized(contents, styles, iterations[index], of_this)[0])
+            masks = None
+            if mask_bytes is not None:
+                size = tf.shape(contents)[1:3]
+                each = [mask_at(mask[tf.newaxis], size) for mask in self._masks(mask_bytes, index)]
+                masks = tf.concat(each, axis=-1)
+            made = self.optimized(contents, styles, iterations[index], of_this, masks)
+            return decode.encode(made[0])
 
         return {
             "stylized_bytes": tf.map_fn(
@@ -122,7 +139,18 @@ class Signatures:
             )
         }
 
-    def _workable(self, image_bytes, style_bytes, iterations):
+    def _masks(self, mask_bytes: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
+        """The masks of one picture, each [height, width, 1]."""
+        masks = []
+        for place in range(len(self._styles)):
+            name = _mask_name(index, place)
+            pixels = decode.decode(mask_bytes[index, place], name)
+            is_grey = tf.reduce_all(pixels == pixels[..., :1])
+            pixels = decode.require(pixels, (is_grey, name, " has colours: masks are grey"))
+            masks.append(pixels[..., :1])
+        return masks
+
+    def _workable(self, image_bytes, style_bytes, iterations, mask_bytes):
         """The pictures, once all are known to be ones that can be worked on, and the styles too."""
 
         def look(index):
@@ -141,6 +169,11 @@ class Signatures:
                 height, width = tf.unstack(tf.strings.as_string(at))
                 text = tf.strings.join([" at ", width, " x ", height, f" pixels {text}"])
                 index = decode.require(index, (holds, names[subject], text))
+            masks = [] if mask_bytes is None else self._masks(mask_bytes, index)
+            for place, mask in enumerate(masks):
+                fits = _has_proportions(tf.shape(mask)[:2], tf.shape(content)[:2])
+                text = " has other proportions than its picture"
+                index = decode.require(index, (fits, _mask_name(index, place), text))
             return index
 
         indices = tf.range(tf.shape(image_bytes)[0])
@@ -148,7 +181,7 @@ class Signatures:
         with tf.control_dependencies([looked]):
             return tf.identity(image_bytes)
 
-    def optimized(self, contents, styles, iterations, strength=None) -> tf.Tensor:
+    def optimized(self, contents, styles, iterations, strength=None, masks=None) -> tf.Tensor:
         """Makes pictures, by a function that is traced once for all that have as many styles.
 
         Args:
@@ -156,6 +189,7 @@ class Signatures:
           styles: Each likewise, [1, any height, any width, 3].
           iterations: A scalar.
           strength: A scalar, 0..1; None for the settings'.
+          masks: float32 [1, height, width, styles] in 0..1, or None.
 
         Returns:
           float32 [batch, height, width, 3] in 0..1.
@@ -164,8 +198,9 @@ class Signatures:
             strength = (
                 0.5 if self._stylizer.settings.strength is None else self._stylizer.settings.strength
             )
-        key = contents.shape[0], len(styles)
+        key = contents.shape[0], len(styles), masks is not None
         if key not in self._traced:
+            of_masks = [] if masks is None else [tf.TensorSpec([1, None, None, len(styles)])]
             self._traced[key] = tf.function(
                 self._optimize,
                 input_signature=[
@@ -173,16 +208,20 @@ class Signatures:
                     [tf.TensorSpec([1, None, None, 3])] * len(styles),
                     tf.TensorSpec([], tf.int32),
                     tf.TensorSpec([]),
+                    *of_masks,
                 ],
                 autograph=False,
             )
-        return self._traced[key](contents, styles, iterations, strength)
+        given = [] if masks is None else [masks]
+        return self._traced[key](contents, styles, iterations, strength, *given)
 
-    def _optimize(self, contents, styles, iterations, strength):
+    def _optimize(self, contents, styles, iterations, strength, masks=None):
         if self._stylizer.why_no_strength:
             strength = None
         features = self.stored.features()
-        state = self._stylizer.optimize(contents, styles, iterations, features, strength)
+        state = self._stylizer.optimize(
+            contents, styles, iterations, features, strength=strength, masks=masks
+        )
         check = _check(tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text)
         with tf.control_dependencies([check]):
             return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
@@ -194,6 +233,19 @@ def _check(condition: tf.Tensor, text: str) -> tf.Operation:
 
 def _name(kind: str, index: tf.Tensor) -> tf.Tensor:
     return tf.strings.join([kind, tf.strings.as_string(index)])
+
+
+def _mask_name(index: tf.Tensor, place: int) -> tf.Tensor:
+    return tf.strings.join([f"mask {place} of ", _name("image ", index)])
+
+
+def _has_proportions(mask: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
+    """Whether a mask is of its picture's shape, as `transfer.masks.check_proportions` has it."""
+    height, width = tf.unstack(tf.cast(mask, tf.float64))
+    of_height, of_width = tf.unstack(tf.cast(picture, tf.float64))
+    slack = tf.reduce_max([tf.ones_like(height), of_height / height, of_width / width])
+    expected = height * of_width / of_height
+    return tf.abs(width - expected) <= tf.maximum(tf.ones_like(width), slack * width / of_width)
 
 
 def _paired(image_bytes: tf.Tensor, others: tf.Tensor, text: str) -> tf.Tensor:

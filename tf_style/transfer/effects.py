@@ -100,6 +100,13 @@ def on_style_scale(run: Run) -> str | None:
     return "style_fit 'stretch' sets the style image's size" if is_stretched else None
 
 
+def on_style_part(run: Run) -> str | None:
+    """Needs several styles, and layers for either part."""
+    if reason := on_style_blend(run):
+        return reason
+    return "there is one style layer" if len(run.preset.style_layers) == 1 else None
+
+
 def on_style_blend(run: Run) -> str | None:
     """Needs several styles."""
     if reason := with_style_loss(run):

@@ -18,21 +18,27 @@ MAX_LABELS = 16
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Masks:
-    """Where the styles of a transfer go, and which part of each is meant.
+    """Where the styles of a transfer go, which part of each is meant, and how strongly it is painted.
 
-    Either one grey mask of the content for each style, in their order, white where it goes; masks may
-    overlap, and what none covers keeps the photograph. Or one label image of the content, a colour (or,
-    beside several styles, a grey) for each region: a style goes where its own mask has the same colour,
-    and one without a mask where no other does.
+    `content` is either one grey mask for each style, in their order, white where it goes; masks may
+    overlap, and what none covers keeps the photograph. Or it is one label image, a colour (or, beside
+    several styles, a grey) for each region: a style goes where its own mask has the same colour, and
+    one without a mask where no other does. In its place `blend` has the styles pass into each other.
 
     Attributes:
       content: The content's masks.
       styles: One for each style, in their order: grey, white where its statistics are taken, or a
         label image; None for the whole. Empty for None for each.
+      blend: Grey masks of the content, what each style weighs there against the others, in their
+        order; where there is one fewer than styles, the last style has what the others leave. Where
+        all are black, each has as much.
+      strength: A grey mask of the content: what the strength is multiplied by there. None for 1.
     """
 
-    content: tuple[ImageSource, ...]
+    content: tuple[ImageSource, ...] = ()
     styles: tuple[ImageSource | None, ...] = ()
+    blend: tuple[ImageSource, ...] = ()
+    strength: ImageSource | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,36 +75,67 @@ def regions(
     Raises:
       InputError: If they do not fit together, or one would have no effect.
     """
-    styles = styles or [None] * len(is_style)
-    if len(styles) != len(is_style):
-        raise InputError(
-            "There is one style mask for each style, 'none' for the whole of it. "
-            f"Received: {len(styles)} masks for {len(is_style)} styles"
-        )
+    styles = _one_each(styles, is_style)
     is_labelled = len(content) == 1 and (len(is_style) > 1 or _has_colours(content[0]))
     if not is_labelled and len(content) != len(is_style):
         raise InputError(
             "There is one content mask for each style, or one label image for all. "
             f"Received: {len(content)} masks for {len(is_style)} styles"
         )
-    made = (_labelled if is_labelled else _soft)(content, styles, is_style)
-    if not made:
+    if is_labelled:
+        return _with_one(_labelled(content, styles, is_style))
+    greys = [grey(mask, f"content mask {index}") for index, mask in enumerate(content, start=1)]
+    return _with_one(_soft(greys, styles, is_style))
+
+
+def blended(
+    blend: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+) -> list[RegionMasks]:
+    """The regions of styles that pass into each other; arguments as for `regions`, and its errors."""
+    missing = len(is_style) - len(blend)
+    if len(is_style) < 2 or missing not in (0, 1):
+        raise InputError(
+            "style_blend by masks takes two styles or more, and one mask for each, or for each but the "
+            f"last. Received: {len(blend)} masks for {len(is_style)} styles"
+        )
+    weights = [grey(mask, f"style_blend's mask {index}") for index, mask in enumerate(blend, start=1)]
+    weights = [resized(each, *weights[0].shape, is_soft=True) for each in weights]
+    if missing:
+        weights.append(np.maximum(1 - sum(weights), np.float32(0)))
+    total = sum(weights)
+    nowhere = np.float32(total == 0)
+    weights = [(each + nowhere) / (total + len(weights) * nowhere) for each in weights]
+    return _with_one(_soft(weights, _one_each(styles, is_style), is_style))
+
+
+def _one_each(styles: Sequence[Picture | None], is_style: Sequence[bool]) -> Sequence[Picture | None]:
+    """The styles' masks, one for each style."""
+    styles = styles or [None] * len(is_style)
+    if len(styles) != len(is_style):
+        raise InputError(
+            "There is one style mask for each style, 'none' for the whole of it. "
+            f"Received: {len(styles)} masks for {len(is_style)} styles"
+        )
+    return styles
+
+
+def _with_one(found: list[RegionMasks]) -> list[RegionMasks]:
+    if not found:
         raise InputError("No region has a style: nothing would be painted.")
-    return made
+    return found
 
 
 def _soft(
-    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+    content: Sequence[FloatArray], styles: Sequence[Picture | None], is_style: Sequence[bool]
 ) -> list[RegionMasks]:
     found = []
-    for index, (mask, of_style, has_style) in enumerate(zip(content, styles, is_style, strict=True)):
+    for index, (where, of_style, has_style) in enumerate(zip(content, styles, is_style, strict=True)):
         name = f"the region of style {index + 1}"
-        where = _grey(mask, f"content mask {index + 1}")
         if not has_style:
             if of_style is not None:
                 raise InputError(f"style mask {index + 1} would have no effect: its style is 'none'.")
             continue
-        own = None if of_style is None else _grey(of_style, f"style mask {index + 1}")
+        own = None if of_style is None else grey(of_style, f"style mask {index + 1}")
         found.append(RegionMasks(name, where, {index: own}, is_soft=True))
     return found
 
@@ -182,7 +219,12 @@ def _has_colours(mask: Picture) -> bool:
     return bool(np.any(mask.pixels != mask.pixels[..., :1]))
 
 
-def _grey(mask: Picture, name: str) -> FloatArray:
+def grey(mask: Picture, name: str) -> FloatArray:
+    """A mask's weights, [height, width] in 0..1.
+
+    Raises:
+      InputError: If it has colours, or is black everywhere.
+    """
     if _has_colours(mask):
         raise InputError(
             f"{name} has colours. Expected grey, one for each style, or one label image of the content"

@@ -4,7 +4,7 @@ All that can be wrong with a request is found here, before heavy work starts.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from tf_style.images.reading import ImageSource, as_mask, as_picture
 from tf_style.network.architecture import MEAN_RGB, check_size
 from tf_style.network.weights import Weights, load_for
 from tf_style.objective.presets import Preset
-from tf_style.objective.regions import Region
-from tf_style.transfer import kept_colours, placing, pyramid
-from tf_style.transfer.masks import Masks, RegionMasks
+from tf_style.objective.regions import Blend, Region
+from tf_style.transfer import kept_colours, placing, pyramid, style_blend
+from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings, is_file_name
 
 # Noise starts as in the first author's released code, a standard normal about the mean pixel. White
@@ -33,13 +33,17 @@ class LevelInputs:
       level: The size, the objective and the iterations.
       content: float32 [height, width, 3], RGB, 0..255, or None.
       styles: Each float32 [any height, any width, 3].
+      blend: What the styles weigh against each other.
       regions: Which of them are compared where; none for all of them with the whole picture.
+      content_weights: By content layer what the loss is multiplied by at its positions; None for 1.
     """
 
     level: pyramid.Level
     content: np.ndarray | None
     styles: tuple[np.ndarray, ...]
+    blend: Blend = ()
     regions: tuple[Region, ...] = ()
+    content_weights: Mapping[str, np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,7 +114,11 @@ def prepare(
       InputError: If something cannot be read, is too small or too large, or contradicts itself.
     """
     is_style = [style is not None for style in styles]
-    preset = objective or settings.resolve(has_content=content is not None, num_styles=sum(is_style))
+    preset = objective or settings.resolve(
+        has_content=content is not None,
+        num_styles=sum(is_style),
+        has_strength_mask=masks is not None and masks.strength is not None,
+    )
     read = read or as_picture
     content_picture = None if content is None else read(content)
     all_styles = [None if style is None else read(style) for style in styles]
@@ -137,7 +145,7 @@ def prepare(
     )
     placing.check(where, levels[-1].regions, preset, height, width)
     alpha = photograph = None
-    painted = placing.painted(where, height, width)
+    painted = where.painted(height, width)
     if content_picture is not None and (keep == "luminance" or painted is not None):
         photograph = _resize(content_picture, plan[-1])
     if content_picture is not None and content_picture.alpha is not None:
@@ -181,24 +189,27 @@ def _level_inputs(
     level: pyramid.Level,
     content: Picture | None,
     styles: Sequence[Picture],
-    where: Sequence[RegionMasks],
+    where: placing.Placing,
     preset: Preset,
     settings: Settings,
 ) -> LevelInputs:
     keep = settings.keep_colors
+    size = level.height, level.width
     fitted = [
-        _resize_style(style.pixels, level.height, level.width, preset, settings) for style in styles
+        _resize_style(style.pixels, *size, preset, settings.style_scale_of(index))
+        for index, style in enumerate(styles)
     ]
+    blend = style_blend.blend_at_size(settings, preset, len(styles), *size)
     if content is None:
-        return LevelInputs(level, None, tuple(fitted))
+        return LevelInputs(level, None, tuple(fitted), blend)
     photograph = _resize(content, level)
     return LevelInputs(
         level=level,
         content=kept_colours.of_photograph(keep, photograph),
         styles=tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
-        regions=tuple(
-            placing.at_size(each, photograph.shape[:2], fitted, preset, settings) for each in where
-        ),
+        blend=blend,
+        regions=where.at_size(size, fitted, preset, blend),
+        content_weights=where.content_weights(size, preset, settings),
     )
 
 
@@ -207,10 +218,9 @@ def _resize(picture: Picture, level: pyramid.Level) -> np.ndarray:
 
 
 def _resize_style(
-    pixels: np.ndarray, height: int, width: int, preset: Preset, settings: Settings
+    pixels: np.ndarray, height: int, width: int, preset: Preset, scale: float
 ) -> np.ndarray:
     if preset.style_fit == "area":
-        scale = settings.style_scale or 1.0
         side_px = max(1, round((height * width) ** 0.5 * scale))
         height, width = working_size(pixels.shape[0], pixels.shape[1], side_px, "area")
     _check_size(height, width, preset, "A style image")

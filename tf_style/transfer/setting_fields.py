@@ -45,6 +45,16 @@ def number_above_0(text: str, most: float = math.inf) -> Rule:
     )
 
 
+def each(rule: Rule) -> Rule:
+    """What one value has to be, for it or each of a tuple."""
+
+    def holds(value: Any) -> bool:
+        values = value if isinstance(value, tuple) else (value,)
+        return bool(values) and all(map(rule.holds, values))
+
+    return Rule(rule.text, holds)
+
+
 def _is_weight(value: Any) -> bool:
     return isinstance(value, Real) and 0 <= float(value) < math.inf
 

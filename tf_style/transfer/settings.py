@@ -29,6 +29,7 @@ from tf_style.transfer.setting_fields import (
     WEIGHT,
     WEIGHTS,
     Rule,
+    each,
     number_above_0,
     setting,
     whole_number,
@@ -36,6 +37,8 @@ from tf_style.transfer.setting_fields import (
 
 # What they mean `kept_colours.py` says.
 KeepColors = Literal["luminance", "match", "histogram"]
+# Likewise `style_blend.py`.
+PARTS = ("both", "coarse", "fine")
 MAX_LEVELS = 16
 # Former names of settings: still taken, and known in what earlier versions stored.
 ALIASES = {"pairs": "history"}
@@ -146,12 +149,12 @@ class Settings:
         "style image to the content's area, or stretched to its exact size, as in the paper",
         effect=effects.on_style_fit,
     )
-    style_scale: float | None = setting(
+    style_scale: float | tuple[float, ...] | None = setting(
         None,
-        "factor on the style image's sides",
-        rule=number_above_0("a number above 0 and at most 1000", 1000),
+        "factor on the style image's sides, one for all or one for each",
+        rule=each(number_above_0("a number above 0 and at most 1000, or a tuple of such", 1000)),
         unset=1.0,
-        metavar="FACTOR",
+        metavar="FACTOR,...",
         effect=effects.on_style_scale,
     )
     style_blend: tuple[float, ...] | None = setting(
@@ -160,6 +163,16 @@ class Settings:
         rule=WEIGHTS,
         unset="equal",
         effect=effects.on_style_blend,
+    )
+    style_part: tuple[str, ...] | None = setting(
+        None,
+        "of each style image its forms, its brushwork, or both",
+        rule=Rule(
+            f"a tuple of {', '.join(PARTS)}",
+            lambda value: isinstance(value, tuple) and 0 < len(value) and set(value) <= set(PARTS),
+        ),
+        unset="both",
+        effect=effects.on_style_part,
     )
     keep_colors: KeepColors | None = setting(
         None,
@@ -247,6 +260,17 @@ class Settings:
         """`history`, or its default."""
         return self.history or (DEFAULT_HISTORY if self.optimizer == "lbfgs" else TFP_HISTORY)
 
+    @property
+    def style_scales(self) -> tuple[float, ...]:
+        """`style_scale` as a tuple, of one for all styles or one for each."""
+        scale = 1.0 if self.style_scale is None else self.style_scale
+        return scale if isinstance(scale, tuple) else (scale,)
+
+    def style_scale_of(self, index: int) -> float:
+        """That of one style, by its place among them."""
+        scales = self.style_scales
+        return scales[index] if len(scales) > 1 else scales[0]
+
     def resolve(
         self,
         *,
@@ -254,6 +278,7 @@ class Settings:
         num_styles: int,
         presets: Mapping[str, Preset] = PRESETS,
         given: Collection[str] | None = None,
+        has_strength_mask: bool = False,
     ) -> Preset:
         """The objective that these settings mean for given inputs.
 
@@ -263,6 +288,7 @@ class Settings:
           num_styles: How many style images there are; with none the content is reconstructed.
           presets: The presets by name; other ones for a stored request, whose presets may have changed.
           given: The names of the fields that were asked for; None for those that are not the default.
+          has_strength_mask: Whether the strength is another from place to place.
 
         Returns:
           The preset with every field that was given in its place; `content_layers` or `style_layers`
@@ -303,6 +329,10 @@ class Settings:
         )
         setting_fields.check_effects(self, run, self._not_default() if given is None else given)
         self._check_inputs(whole, has_content, num_styles)
+        if has_strength_mask and (reason := effects.on_strength(run)):
+            raise InputError(f"strength_mask would have no effect: {reason}.")
+        if has_strength_mask and self.strength == 1:
+            raise InputError("A strength mask takes a strength below 1: 0.99 is nearly 1.")
         return preset
 
     def check_size_effects(self, preset: Preset, height: int, width: int) -> None:
@@ -366,6 +396,20 @@ class Settings:
                 "style_blend has one number for each style image. "
                 f"Received: {len(self.style_blend)} for {num_styles} images"
             )
+        if self.style_scale is not None and len(self.style_scales) not in (1, num_styles):
+            raise InputError(
+                "style_scale has one number for all style images, or one for each. "
+                f"Received: {len(self.style_scales)} for {num_styles} images"
+            )
+        if self.style_part is not None:
+            if len(self.style_part) != num_styles:
+                raise InputError(
+                    "style_part has one word for each style image. "
+                    f"Received: {len(self.style_part)} for {num_styles} images"
+                )
+            for part, other in (("coarse", "fine"), ("fine", "coarse")):
+                if not {"both", part} & set(self.style_part):
+                    raise InputError(f"A {other} style takes a {part} one beside it.")
         if len(preset.layer_weights()) != len(preset.style_layers):
             raise InputError(
                 "style_layer_weights has one number for each style layer. Received: "

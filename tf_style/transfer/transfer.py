@@ -218,17 +218,17 @@ class StyleTransfer:
         gc.collect()
 
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
-        level, blend = pictures.level, self.inputs.settings.style_blend
-        preset = self.inputs.preset
+        level, preset = pictures.level, self.inputs.preset
         if not self._is_tiled(level):
             return Objective(
                 self.features,
                 preset,
                 content=None if pictures.content is None else _batch(pictures.content),
                 styles=[_batch(style) for style in pictures.styles],
-                blend=blend,
+                blend=pictures.blend,
                 regions=pictures.regions,
                 content_unit=self._content_unit,
+                content_weights=pictures.content_weights,
                 factors=tf.constant(level.factors, tf.float32),
                 any_size=self._any_size is None,
             )
@@ -238,13 +238,16 @@ class StyleTransfer:
             preset,
             content=None if pictures.content is None else pictures.content[np.newaxis],
             styles=[style[np.newaxis] for style in pictures.styles],
-            blend=blend,
+            blend=pictures.blend,
             regions=pictures.regions,
             content_unit=self._content_unit,
+            content_weights=pictures.content_weights,
             height=level.height,
             width=level.width,
             tile_px=self.tile_px,
-            pool=self._make_pool(preset, len(pictures.regions)),
+            pool=self._make_pool(
+                preset, len(pictures.regions), has_content_weights=pictures.content_weights is not None
+            ),
         )
 
     def _is_tiled(self, level: Level) -> bool:
@@ -252,10 +255,11 @@ class StyleTransfer:
             return False
         return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
 
-    def _make_pool(self, preset: Preset, num_guides: int) -> TilePool:
+    def _make_pool(self, preset: Preset, num_guides: int, *, has_content_weights: bool) -> TilePool:
+        kind = {"num_guides": num_guides, "has_content_weights": has_content_weights}
         if self.inputs.settings.ray is None:
-            return LocalPool(TileWorker(self.features, preset, num_guides), self.device)
-        return ray_pool.RayPool(preset, self.inputs.weights, self.precision, num_guides)
+            return LocalPool(TileWorker(self.features, preset, **kind), self.device)
+        return ray_pool.RayPool(preset, self.inputs.weights, self.precision, **kind)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""
