@@ -18,6 +18,7 @@ from tf_style import (
     ContentLoss,
     Features,
     GramMatrix,
+    Guides,
     InputError,
     Objective,
     PerceptualLoss,
@@ -84,7 +85,7 @@ def test_a_pooling_gain_is_above_0():
             VggFeatures(("conv2_1",), pooling_gain=gain)
 
 
-@pytest.mark.parametrize("layer", [VggFeatures, GramMatrix])
+@pytest.mark.parametrize("layer", [VggFeatures, GramMatrix, Guides])
 def test_channels_first_is_refused_clearly(layer):
     with pytest.raises(InputError, match="channels_last"):
         layer(data_format="channels_first")
@@ -116,6 +117,55 @@ def test_a_model_of_the_layers_is_exported_in_stock_operations(tmp_path):
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert "Conv2D" in {node.op for node in nodes}
     assert not [node.op for node in nodes if "TfStyle" in node.op]
+
+
+def weighted_moments(activations, weights):
+    """Mean, covariance and Gram matrix over positions, float64."""
+    positions = np.float64(activations).reshape(-1, activations.shape[-1])
+    share = np.float64(weights).ravel() / np.sum(weights, dtype=np.float64)
+    mean = share @ positions
+    return mean, (share * (positions - mean).T) @ (positions - mean), (share * positions.T) @ positions
+
+
+@pytest.mark.parametrize("make", [lambda x: x, remade])
+def test_guides_say_where_a_style_is_taken(pictures, make):
+    layers = ("conv1_1", "conv2_1")
+    masks = np.float32(np.arange(48) < 24)[np.newaxis, np.newaxis, :, np.newaxis].repeat(32, 1)
+    guides = make(Guides(layers))(masks)
+    activations = VggFeatures(layers)(pictures[:1])
+    for name in layers:
+        weights = np.square(guides[name].numpy())
+        assert weights.mean() == pytest.approx(1, rel=1e-5)
+        mean, covariance, gram = weighted_moments(activations[name].numpy(), weights)
+        found = make(GramMatrix())(activations[name], guides[name])
+        # float32's sums of hundreds of products.
+        np.testing.assert_allclose(found[0], gram, atol=1e-5 * np.trace(gram))
+        # A style that is taken where the picture's is, is the same.
+        for statistic, scale in (("gram", np.sum(gram**2)), ("moments", 2 * np.trace(covariance))):
+            loss = make(StyleLoss(statistic=statistic))
+            itself = (activations[name], guides[name])
+            floor = float(loss(itself, itself)) * (len(gram) ** 2 if statistic == "gram" else len(gram))
+            assert floor < 1e-5 * scale
+            assert float(loss(itself, activations[name])) > 10 * float(loss(itself, itself))
+
+
+@pytest.mark.parametrize("preset", ["gatys2016", "painterly"])
+def test_a_perceptual_loss_takes_a_mask_beside_the_content(pictures, preset):
+    """White everywhere it is the loss without one, and black the content's part alone."""
+    loss = PerceptualLoss(STYLE, size=64, preset=preset, tv_weight=0.0)
+    pictures = tf.constant(pictures)
+    white, black = tf.ones_like(pictures[..., :1]), tf.zeros_like(pictures[..., :1])
+    changed = tf.reverse(pictures, [2])
+    plain = float(loss(pictures, changed))
+    assert float(loss(tf.concat([pictures, white], -1), changed)) == pytest.approx(plain, rel=1e-4)
+    masked = tf.concat([pictures, black], -1)
+    assert float(loss(masked, pictures)) == 0
+    half = tf.concat([pictures, tf.concat([white[:, :, :24], black[:, :, 24:]], 2)], -1)
+    with tf.GradientTape() as tape:
+        tape.watch(pictures)
+        value = loss(half, pictures)
+    gradient = tf.reduce_max(tf.abs(tape.gradient(value, pictures)), [0, 1, 3]).numpy()
+    assert gradient[44:].max() < 0.1 * gradient[:20].max()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])

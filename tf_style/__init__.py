@@ -14,7 +14,7 @@ from tf_style import forks as _forks  # noqa: F401  It has to know of forks from
 from tf_style._version import __version__
 
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
-    from tf_style.embed.layers import GramMatrix, VggFeatures
+    from tf_style.embed.layers import GramMatrix, Guides, VggFeatures
     from tf_style.embed.losses import ContentLoss, PerceptualLoss, StyleLoss
     from tf_style.embed.stylizer import Stylizer, stylize_dataset
     from tf_style.errors import InputError, TransferError
@@ -44,6 +44,7 @@ _PLACES = {
     "EvaluationLog": "transfer.evaluation_log.EvaluationLog",
     "Features": "network.features.Features",
     "GramMatrix": "embed.layers.GramMatrix",
+    "Guides": "embed.layers.Guides",
     "InputError": "errors.InputError",
     "Inputs": "transfer.prepare.PreparedInputs",  # Its former name.
     "KernelInfo": "ops.gram.KernelInfo",
@@ -85,6 +86,7 @@ __all__ = [
     "EvaluationLog",
     "Features",
     "GramMatrix",
+    "Guides",
     "InputError",
     "Inputs",
     "KernelInfo",

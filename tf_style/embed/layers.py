@@ -11,8 +11,11 @@ from tf_style.embed.pixel_range import check_scale
 from tf_style.embed.stored_config import StoredConfig
 from tf_style.errors import InputError
 from tf_style.keras_on_tensorflow import keras
+from tf_style.network.architecture import layers_up_to
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
+from tf_style.objective.gram_style import guided
+from tf_style.objective.guides import guide as make_guide
 from tf_style.objective.presets import STYLE_LAYERS
 from tf_style.ops.gram import gram_matrix
 from tf_style.transfer.settings import Settings
@@ -134,6 +137,52 @@ class _Spec:
 
 
 @keras.saving.register_keras_serializable("tf_style")
+class Guides(_Layer):
+    """Where in a picture a style is taken: a mask as weights over the positions of each layer.
+
+    A weight is the square root of what a position counts, of mean square 1; positions that see over the
+    mask's border count less. `GramMatrix` and `StyleLoss` take it.
+
+    Reference:
+      Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (CVPR 2017), section 4.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str] = STYLE_LAYERS,
+        *,
+        data_format: str = "channels_last",
+        **kwargs,
+    ):
+        """Prepares the layer.
+
+        Args:
+          layers: Names as for `VggFeatures`.
+          data_format: Only "channels_last".
+          **kwargs: As for `keras.Layer`.
+
+        Raises:
+          InputError: If a name is unknown.
+        """
+        super().__init__(data_format=data_format, **kwargs)
+        layers_up_to(list(layers))  # Refuses other names.
+        self._config = {"layers": tuple(layers), "data_format": data_format}
+
+    def call(self, masks: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Guides by layer.
+
+        Args:
+          masks: [batch, height, width, 1], floats in 0..1, of the pictures' size.
+
+        Returns:
+          For each name float32 [batch, height / stride, width / stride, 1]; 0 where a layer has no
+          position inside.
+        """
+        masks = tf.cast(masks, tf.float32)
+        return dict(make_guide(masks, self._config["layers"], xp=tf).roots)
+
+
+@keras.saving.register_keras_serializable("tf_style")
 class GramMatrix(_Layer):
     """The Gram matrix of each picture's activations, summed in float32."""
 
@@ -149,21 +198,24 @@ class GramMatrix(_Layer):
         super().__init__(data_format=data_format, **kwargs)
         self._config = {"normalize": normalize, "data_format": data_format}
 
-    def call(self, activations: tf.Tensor) -> tf.Tensor:
+    def call(self, activations: tf.Tensor, guide: tf.Tensor | None = None) -> tf.Tensor:
         """G, or G / M.
 
         Args:
           activations: [batch, height, width, channels], floats.
+          guide: Where it is taken, as `Guides` gives it for their layer; None for the whole.
 
         Returns:
           float32 [batch, channels, channels].
         """
         if activations.dtype not in self.DTYPES:
             activations = tf.cast(activations, tf.float32)
-        gram = gram_matrix(activations, kernel=self.KERNEL)
+        gram = gram_matrix(guided(activations, guide), kernel=self.KERNEL)
         return gram / num_positions(activations) if self._config["normalize"] else gram
 
-    def compute_output_spec(self, activations: keras.KerasTensor) -> keras.KerasTensor:
+    def compute_output_spec(
+        self, activations: keras.KerasTensor, guide: keras.KerasTensor | None = None
+    ) -> keras.KerasTensor:
         """Shape and dtype of the output."""
         batch, channels = activations.shape[0], activations.shape[-1]
         return keras.KerasTensor((batch, channels, channels), dtype="float32")

@@ -28,6 +28,7 @@ from tf_style.objective.presets import (
     StyleStatistic,
     read_preset,
 )
+from tf_style.objective.regions import Region
 from tf_style.objective.scales import LossScale
 from tf_style.objective.style_statistic import STATISTICS
 from tf_style.ops.process_settings import check_process_settings
@@ -133,7 +134,8 @@ class StyleLoss(_Loss):
         Args:
           y_true: The style's activations, [1 or batch, any height, any width, channels]; or, for Gram
             matrices, A / M as `GramMatrix` gives it, [1 or batch, channels, channels].
-          y_pred: The picture's activations, [batch, height, width, channels].
+          y_pred: The picture's activations, [batch, height, width, channels]. Either may be a pair of
+            activations and of where the style is taken of them, as `Guides` has it.
 
         Returns:
           [batch].
@@ -141,19 +143,19 @@ class StyleLoss(_Loss):
         Raises:
           InputError: If matrices are given for moments.
         """
-        y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
-        if self._config["statistic"] == "gram":
-            is_gram = y_true.shape.rank == 3
-            target = y_true if is_gram else self._style.sums(y_true) / num_positions(y_true)
+        (y_true, style_guide), (y_pred, guide) = _with_guide(y_true), _with_guide(y_pred)
+        if self._config["statistic"] == "gram" and y_true.shape.rank == 3:
+            target = y_true
         elif y_true.shape.rank == 4:
-            target = self._style.target([self._style.sums(y_true)], [num_positions(y_true)], None)
+            sums = self._style.sums(y_true, style_guide)
+            target = self._style.target([sums], [num_positions(y_true)], None)
         else:
             raise InputError(
                 "With statistic='moments' y_true is the style's activations, [1 or batch, height, "
                 f"width, channels]. Received: shape={y_true.shape}"
             )
         scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
-        return self._style.loss(y_pred, target, scale)
+        return self._style.loss(y_pred, target, scale, guide)
 
 
 @keras.saving.register_keras_serializable("tf_style")
@@ -211,13 +213,15 @@ class PerceptualLoss(_Loss):
         )
         style_batch = tf.constant(pixels[np.newaxis], tf.float32)
         self._objective = Objective(features, preset, content=None, styles=[style_batch])
+        self._style_layers = preset.style_layers
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """The loss of each picture.
 
         Args:
-          y_true: The contents, [batch, height, width, 3], RGB, 0..1.
-          y_pred: The pictures, of the same shape.
+          y_true: The contents, [batch, height, width, 3], RGB, 0..1; or [batch, height, width, 4], the
+            fourth a mask in 0..1, white where the style goes.
+          y_pred: The pictures, [batch, height, width, 3].
 
         Returns:
           [batch].
@@ -229,7 +233,11 @@ class PerceptualLoss(_Loss):
         y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
         for pictures in (y_true, y_pred):
             check_scale(pictures)
-        objective = self._objective.with_content(tf.stop_gradient(255.0 * y_true))
+        regions = []
+        if y_true.shape[-1] == 4:
+            regions = [Region.of(y_true[..., 3:], [None], (1.0,), self._style_layers, xp=tf)]
+        contents = tf.stop_gradient(255.0 * y_true[..., :3])
+        objective = self._objective.with_content(contents, regions)
         return tf.reduce_sum(objective.parts(255.0 * y_pred), axis=1)
 
     @classmethod
@@ -278,6 +286,11 @@ def _png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def _with_guide(activations: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+    activations, guide = activations if isinstance(activations, list | tuple) else (activations, None)
+    return tf.cast(activations, tf.float32), guide
 
 
 def _make_scale(weight: float, scale: Scale | dict[str, Any]) -> LossScale:

@@ -98,7 +98,6 @@ class Objective:
         self._factors = factors
         self._style = style_statistic(preset, kernel)
         self._regions = tuple(regions)
-        self._content_weights = content_weights
         if style_targets is None:
             style_targets = self._make_style_targets(styles, blend)
         shares = [region.shares(preset, xp=tf) for region in self._regions]
@@ -157,16 +156,20 @@ class Objective:
             other._of_pictures,
         )
 
-    def with_content(self, content: tf.Tensor) -> "Objective":
-        """The same styles with other content images, [batch, height, width, 3]."""
+    def with_content(self, content: tf.Tensor, regions: Sequence[Region] = ()) -> "Objective":
+        """The same styles with other content images, [batch, height, width, 3].
+
+        Args:
+          content: The images.
+          regions: Of these images, as many as this objective has targets, in place of its own.
+        """
         return Objective(
             self._features,
             self._preset,
             content=content,
-            regions=self._regions,
+            regions=regions or self._regions,
             style_targets=self.style_targets,
             factors=self._factors,
-            content_weights=self._content_weights,
             kernel=self._kernel,
         )
 
@@ -232,7 +235,8 @@ class Objective:
         at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
         own_style = self._style_loss(activations, pictures)
         if self._regions:  # What is painted would else have less of a content loss.
-            own_style /= tf.add_n([tf.convert_to_tensor(each.guide.share) for each in self._regions])
+            share = tf.add_n([tf.convert_to_tensor(each.guide.share) for each in self._regions])
+            own_style /= tf.maximum(share, 1e-12)  # Of masks that are black everywhere.
         return relative_content(self._preset, own_style, at_zero)
 
     @functools.cached_property
