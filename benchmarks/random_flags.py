@@ -56,11 +56,14 @@ FLAGS = {
     "--bit-depth": ("8", "16", "12"),
     "--checkpoint": ("run", "inputs", "old run", "inputs/photo.png", "../x/y"),
     "--checkpoint-every": ("0", "60", "-1", "nan"),
+    "--coarse-style": ("inputs/photo.png", "inputs/out-00002.png", "inputs/none.png"),
     "--content-layers": LAYERS,
+    "--content-mask": ("inputs/mask.png", "inputs/mask.png", "inputs/photo.png", "none.png"),
     "--content-weight": ("0", "1", "1e7", "-1", "inf"),
     "--deterministic": (None,),
     "--device": ("/CPU:0", "cpu", "/GPU:0", "toaster"),
     "--dry-run": (None,),
+    "--fine-style": ("inputs/out-00002.png", "hard.png", "inputs/text.png"),
     "--flagfile": ("flags.txt", "none.txt"),
     "--force": (None,),
     "--from-trace": ("old.json", "none.json", "inputs/photo.png"),
@@ -92,11 +95,13 @@ FLAGS = {
     "--size-of": ("long", "short", "area", "width"),
     "--stderrthreshold": ("error", "loud"),
     "--strength": ("0", "0.3", "1", "2"),
-    "--style-blend": ("1,2", "1", "0,0", "a"),
+    "--strength-mask": ("inputs/mask.png", "inputs/alpha.png", "none.png"),
+    "--style-blend": ("1,2", "inputs/mask.png", "1", "0,0", "a"),
     "--style-fit": ("area", "stretch"),
     "--style-layer-weights": ("1", "1,1,1,1,1", "1,2", "nan"),
     "--style-layers": LAYERS,
-    "--style-scale": ("0.5", "1.5", "0", "0.01"),
+    "--style-mask": ("none", "inputs/mask.png", "none.png"),
+    "--style-scale": ("0.5", "1,1.5", "1.5", "0", "0.01"),
     "--style-statistic": ("gram", "moments"),
     "--style-weight": ("0", "1e3", "x"),
     "--tile": ("auto", "off", "16", "64", "15"),
@@ -124,6 +129,8 @@ BATCH_FLAGS = {
 EXPORT_SETTINGS = ("--preset", "--strength", "--style-statistic", "--style-scale")
 PROGRAMS = ("stylize", "stylize-batch", "stylize-export")
 SUFFIXES = (".png", ".jpg", ".tif", ".webp", ".pb")
+# Each takes the other beside it.
+TOGETHER = {"--coarse-style": "--fine-style", "--fine-style": "--coarse-style"}
 PICTURES = ("inputs/photo.png", "inputs/out-00002.png", "inputs/alpha.png", "link.png", "hard.png")
 BAD_PICTURES = ("inputs/none.png", "inputs/text.png", "inputs", "")
 OUTPUTS = ("out.png", "out.jpg", "out.tif", "inputs/out.png", "./x/../out.webp")
@@ -201,6 +208,7 @@ def make_files(folder: pathlib.Path, programs: "Programs") -> None:
     ):
         photo.resize((60, 40)).save(folder / "inputs" / "photo.png")
         style.resize((50, 50)).save(folder / "inputs" / "out-00002.png")
+        Image.linear_gradient("L").resize((60, 40)).save(folder / "inputs" / "mask.png")
         transparent = photo.resize((40, 60))
         transparent.putalpha(Image.linear_gradient("L").resize((40, 60)))
         transparent.save(folder / "inputs" / "alpha.png")
@@ -240,11 +248,17 @@ def command_line(chosen: random.Random) -> list[str]:
 def _of_stylize(chosen: random.Random) -> list[str]:
     line = _flags(chosen, FLAGS)
     names = _names(line)
+    if chosen.random() < 0.7:
+        for one in names & TOGETHER.keys():
+            if TOGETHER[one] not in names:
+                line.append(f"{TOGETHER[one]}={FLAGS[TOGETHER[one]][0]}")
+        names = _names(line)
     is_stored = bool({"--resume", "--from-trace"} & names)
     if not is_stored or chosen.random() < 0.3:
         if chosen.random() < 0.92:
             line += ["--content", chosen.choice(PICTURES if chosen.random() < 0.93 else BAD_PICTURES)]
-        for _ in range(chosen.choice((0, 1, 1, 1, 1, 1, 1, 2))):
+        has_styles = TOGETHER.keys() <= names and chosen.random() < 0.8
+        for _ in range(0 if has_styles else chosen.choice((0, 1, 1, 1, 1, 1, 1, 2))):
             line += ["--style", chosen.choice(PICTURES if chosen.random() < 0.95 else BAD_PICTURES)]
         for name, value in (("--size", "48"), ("--iterations", "3")):
             if not {name, "--flagfile"} & names:
@@ -328,7 +342,8 @@ def _fault(
 def _replaced(line: list[str], before: dict[str, str]) -> set[str]:
     """The files that may be replaced: an output and its snapshots, if they are not read."""
     values = dict(itertools.pairwise(line)) | dict(each.split("=", 1) for each in line if "=" in each)
-    named = [values.get(name, "") for name in ("--content", "--init")]
+    readers = ("--content", "--init", "--coarse-style", "--fine-style", "--content-mask")
+    named = [values.get(name, "") for name in readers]
     named += [value for name, value in itertools.pairwise(line) if name == "--style"]
     read = {before.get("inputs/photo.png" if name == "link.png" else name) for name in named}
     name = os.path.normpath(values.get("--output", ""))

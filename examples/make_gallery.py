@@ -32,6 +32,31 @@ def main() -> None:
     save([render("chelsea", "washes", strength=strength) for strength in STRENGTHS], "strengths")
     save([render("chelsea", "style", preset=preset) for preset in PRESETS], "presets")
     save([render("coffee", "style", keep_colors=way) for way in (None, *COLOURS)], "colours")
+    cup = tf_style.Masks((path("cup.png"), 1 - tf_style.read_image(path("cup.png")).pixels))
+    save(
+        [
+            render("coffee", "strokes", "mosaic", masks=cup),
+            render("coffee", "style", masks=tf_style.Masks((path("cup.png"),))),
+            render("coffee", "woodcut", "strokes", masks=tf_style.Masks(blend=(path("ramp.png"),))),
+            render("chelsea", "style", masks=tf_style.Masks(strength=path("face.png"))),
+        ],
+        "regions",
+    )
+    parts = {"style_part": ("coarse", "fine")}
+    save(
+        [
+            render("chelsea", "mosaic", "style", **parts),
+            render("chelsea", "style", "mosaic", **parts),
+            render("chelsea", "style", style_scale=0.5),
+            render("chelsea", "style", style_scale=2.0),
+        ],
+        "scales",
+    )
+
+
+def path(name: str) -> str:
+    """A file of this folder."""
+    return str(EXAMPLES / name)
 
 
 def load(name: str) -> np.ndarray:
@@ -39,10 +64,10 @@ def load(name: str) -> np.ndarray:
     return tf_style.read_image(EXAMPLES / f"{name}.jpg").pixels
 
 
-def render(content: str, style: str, **settings) -> np.ndarray:
+def render(content: str, *styles: str, **settings) -> np.ndarray:
     """One picture of the gallery."""
-    files = [str(EXAMPLES / f"{name}.jpg") for name in (content, style)]
-    return tf_style.stylize(*files, size=SIDE, **settings).image
+    paintings = [path(f"{style}.jpg") for style in styles]
+    return tf_style.stylize(path(f"{content}.jpg"), paintings, size=SIDE, **settings).image
 
 
 def save(pictures: list[np.ndarray], name: str) -> None:
@@ -55,13 +80,13 @@ def save(pictures: list[np.ndarray], name: str) -> None:
     for image, width in zip(images, widths, strict=True):
         row.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, 0))
         left += width + 8
-    path = GALLERY / f"{name}.jpg"
+    file = GALLERY / f"{name}.jpg"
     quality = 93
-    row.save(path, quality=quality, optimize=True)
-    while path.stat().st_size > MAX_BYTES:
+    row.save(file, quality=quality, optimize=True)
+    while file.stat().st_size > MAX_BYTES:
         quality -= 2
-        row.save(path, quality=quality, optimize=True)
-    print(f"{path.relative_to(ROOT)}: {row.width} x {row.height}, quality {quality}", flush=True)
+        row.save(file, quality=quality, optimize=True)
+    print(f"{file.relative_to(ROOT)}: {row.width} x {row.height}, quality {quality}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ their Gram matrices [N, N], or the squared Wasserstein-2 distance of their means
 
 and a preset is a choice of weights, layers and of k(N, M) = factor / (N**a * M**b). Pixels are on the
 0..255 scale. Where the content's unit is relative, its sum is also divided by what it is at F = 0 and
-multiplied by what the style's sum, without style_weight, is at F = P.
+multiplied by what the style's sum, without style_weight, is at F = P, both at the coarsest size.
 """
 
 import dataclasses
@@ -55,8 +55,9 @@ class Preset:
       style_weight: beta.
       content_scale: k_c.
       style_scale: k_s.
-      content_unit: "absolute", or "relative" to the pictures: then a content image of strong
-        activations does not weigh more, and one that is far from its style is not lost on the way.
+      content_unit: "absolute", or "relative" to the pictures at the coarsest size: then a content image
+        of strong activations does not weigh more, and one that is far from its style is not lost on
+        the way.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
       style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",
@@ -202,7 +203,7 @@ PRESETS: dict[str, Preset] = {
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's, bolder and as much so on every pair",
         # Chosen on the six pairs of 256 pixels in benchmarks/RESULTS.md, among 0.28 and 0.35: at 0.28
-        # edges still have a correlation of 0.4 with each photograph; the rocket's is 0.41.
+        # edges still have a correlation of 0.4 with each photograph; the least is 0.43.
         # Departure: max pooling, as the network was trained. With average pooling, its output doubled,
         # pictures as near to the photograph are 10 to 20 percent farther from the painting on most of
         # these pairs, though not on the mosaic.
