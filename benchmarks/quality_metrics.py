@@ -250,15 +250,22 @@ def moments_distance(ours: Sequence[Floats], theirs: Sequence[Floats]) -> float:
     """
     ratios = []
     for a, b in zip(ours, theirs, strict=True):
-        (mean, covariance), (target, wanted) = (_moments(f) for f in (a, b))
-        # The trace of (S C S)**(1/2) is the sum of the singular values of C**(1/2) S.
-        middle = np.linalg.svd(_square_root(covariance) @ _square_root(wanted), compute_uv=False)
-        square = ((mean - target) ** 2).sum() + np.trace(covariance + wanted) - 2 * middle.sum()
+        target, wanted = moments(b)
+        square = squared_distance(moments(a), (target, wanted))
         ratios.append(np.sqrt(max(square, 0.0) / ((target**2).sum() + np.trace(wanted))))
     return float(np.mean(ratios))
 
 
-def _moments(features: Floats) -> tuple[Floats, Floats]:
+def squared_distance(ours: tuple[Floats, Floats], theirs: tuple[Floats, Floats]) -> float:
+    """W**2 as above of two Gaussians, each its mean and covariance."""
+    (mean, covariance), (target, wanted) = ours, theirs
+    # The trace of (S C S)**(1/2) is the sum of the singular values of C**(1/2) S.
+    middle = np.linalg.svd(_square_root(covariance) @ _square_root(wanted), compute_uv=False)
+    return ((mean - target) ** 2).sum() + np.trace(covariance + wanted) - 2 * middle.sum()
+
+
+def moments(features: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of activations [positions, channels]."""
     features = features.astype(np.float64)
     mean = features.mean(0)
     return mean, (features - mean).T @ (features - mean) / len(features)

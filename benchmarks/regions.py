@@ -29,8 +29,8 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = [
         f"A photograph of {arguments.size} pixels in three styles, one for each third of it, over the",
-        "same in the three styles everywhere. Evaluation: median of interleaved calls. Run: its",
-        f"{arguments.iterations} iterations, tracing included, median of {arguments.repeats}, interleaved.",
+        "same in the three styles everywhere. Evaluation: median of interleaved calls. Run:",
+        f"{arguments.iterations} iterations, tracing included, median of {arguments.repeats}.",
         "",
         "| style statistic | evaluation s | with regions s | ratio | run s | with regions s | ratio |",
         f"|{'---|' * 7}",

@@ -15,6 +15,8 @@ from tf_style.images import reading
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
 from tf_style.objective import ray_pool
+from tf_style.objective.guides import layer_means
+from tf_style.objective.regions import Region
 from tf_style.objective.tile_pool import LocalPool
 from tf_style.objective.tile_worker import TileWorker
 
@@ -49,7 +51,7 @@ def pictures():
     return [np.float32(generator.uniform(0, 255, (1, HEIGHT, WIDTH, 3))) for _ in range(3)]
 
 
-def objective(pool, arrays, pictures, preset=PRESET):
+def objective(pool, arrays, pictures, preset=PRESET, **options):
     content, style, _ = pictures
     return TiledObjective(
         *(Features(preset, arrays), preset),
@@ -59,6 +61,7 @@ def objective(pool, arrays, pictures, preset=PRESET):
         width=WIDTH,
         tile_px=TILE_PX,
         pool=pool,
+        **options,
     )
 
 
@@ -103,6 +106,26 @@ def test_moments_have_the_same_bits(nodes, pictures):
     expected = objective(pool, arrays, pictures, preset).parts_and_gradient(image)
     pool = ray_pool.RayPool(preset, arrays, "float32")
     assert same(objective(pool, arrays, pictures, preset).parts_and_gradient(image), expected)
+
+
+def test_regions_and_weights_of_places_have_the_same_bits(nodes, pictures):
+    preset = PRESETS["painterly"]
+    arrays = weights.load_for(preset, "embedded")
+    left = np.zeros((1, HEIGHT, WIDTH, 1), np.float32)
+    left[:, :, :70] = 1
+    options = {
+        "regions": [Region.of(each, [None], (1.0,), preset.style_layers) for each in (left, 1 - left)],
+        "content_weights": {"conv4_2": layer_means(0.5 + left, ["conv4_2"])["conv4_2"]},
+    }
+    kind = {"num_guides": 2, "has_content_weights": True}
+    local = LocalPool(TileWorker(Features(preset, arrays), preset, **kind))
+    image = tf.constant(pictures[2])
+    expected = objective(local, arrays, pictures, preset, **options).parts_and_gradient(image)
+    pool = ray_pool.RayPool(preset, arrays, "float32", **kind)
+    found = objective(pool, arrays, pictures, preset, **options).parts_and_gradient(image)
+    assert same(found, expected)
+    plain = objective(None, arrays, pictures, preset).parts_and_gradient(image)
+    assert not np.allclose(plain[0], expected[0], rtol=1e-2)
 
 
 def worker_ids() -> list[int]:
