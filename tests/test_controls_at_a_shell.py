@@ -25,7 +25,8 @@ def folder(tmp_path, monkeypatch):
         Image.fromarray(blocks.repeat(8, 0).repeat(8, 1)).save(f"{name}.png")
     half = np.uint8(255 * LEFT)
     ramp = np.broadcast_to(np.linspace(0, 255, 96), (64, 96))
-    for name, pixels in {"m": half, "n": 255 - half, "ramp": np.uint8(ramp)}.items():
+    even = {"white": np.full_like(half, 255), "black": np.zeros_like(half)}
+    for name, pixels in {"m": half, "n": 255 - half, "ramp": np.uint8(ramp), **even}.items():
         Image.fromarray(pixels).save(f"{name}.png")
 
 
@@ -112,7 +113,13 @@ TWO = ["--style", "s.png", "--style", "t.png"]
             ["--style", "s.png", "--strength-mask", "m.png", "--strength", "1"],
             "A strength mask takes a strength below 1",
         ),
-        (["--strength-mask", "m.png"], "strength_mask would have no effect: there is no style image"),
+        (["--strength-mask", "m.png"], "Masks would have no effect: there is no style image"),
+        (
+            ["--style", "s.png", "--strength-mask", "m.png", "--strength", "0"],
+            "Masks would have no effect: strength is 0",
+        ),
+        ([*TWO, "--style-blend", "white.png"], "leave nothing to the last style"),
+        (["--style", "s.png", "--strength-mask", "black.png"], "black everywhere: nothing would be"),
         (["--coarse-style", "s.png"], "--coarse-style takes --fine-style beside it"),
         (["--fine-style", "s.png", "--style", "t.png"], "stands in place of --style"),
         ([*TWO, "--style-scale", "1,2,3"], "Received: 3 for 2 images"),
@@ -164,6 +171,8 @@ def test_a_manifest_has_columns_for_all_of_it():
         {"content": "c.png", "coarse_style": "s.png", "fine_style": "t.png", "style": "s.png"},
         {"content": "c.png", "style": "s.png", "strength_mask": ["m.png"]},
         {"content": "c.png", "style": "s.png", "content_mask": [5]},
+        {"content": "c.png", "style": [None], "content_mask": "m.png"},
+        {"content": "c.png", "style": ["s.png", ""]},
     ],
 )
 def test_a_row_that_cannot_be_meant_is_refused(row):
@@ -173,12 +182,15 @@ def test_a_row_that_cannot_be_meant_is_refused(row):
         pairs.read_manifest(str(lines))
 
 
-def test_a_batch_of_two_styles_each():
+def test_a_batch_of_two_styles_each(capsys):
     flags = ["--contents", "c.png", "--coarse-style", "s.png", "--fine-style", "t.png"]
     flags += ["--output", "made", "--size", "32", "--iterations", "2", "--quiet"]
     assert stylize_batch.main(flags) == 0
     (report,) = map(json.loads, pathlib.Path("made/report.jsonl").read_text().splitlines())
     assert [pathlib.Path(style).name for style in report["style"]] == ["s.png", "t.png"]
     assert pathlib.Path(report["output"]).is_file()
+    pathlib.Path("one.jsonl").write_text('{"content": "c.png", "style": ["s.png", null]}')
+    assert stylize_batch.main(["--jobs", "one.jsonl", "--output", "made"]) == 2
+    assert "c.png in s.png and none: A style of 'none' keeps" in capsys.readouterr().err
     for wrong in (["--coarse-style", "s.png"], ["--coarse-style", "s.png", "--styles", "s.png"]):
         assert stylize_batch.main(["--contents", "c.png", "--output", "made", *wrong]) == 2

@@ -138,6 +138,7 @@ def test_a_mask_says_where_the_style_goes(signatures, content):
     [
         (np.zeros((36, 40), np.uint8), "mask 0 of image 0 has other proportions than its picture"),
         (np.uint8([[[255, 0, 0]]]).repeat(36, 0).repeat(48, 1), "mask 0 of image 0 has colours"),
+        (np.full((36, 48, 4), 128, np.uint8), "mask 0 of image 0 has transparency"),
         (None, "mask 0 of image 0 is empty or cut short"),
     ],
 )

@@ -160,6 +160,7 @@ def test_a_perceptual_loss_takes_a_mask_beside_the_content(pictures, preset):
     assert float(loss(tf.concat([pictures, white], -1), changed)) == pytest.approx(plain, rel=1e-4)
     masked = tf.concat([pictures, black], -1)
     assert float(loss(masked, pictures)) == 0
+    assert float(loss(masked, changed)) > 0
     half = tf.concat([pictures, tf.concat([white[:, :, :24], black[:, :, 24:]], 2)], -1)
     with tf.GradientTape() as tape:
         tape.watch(pictures)

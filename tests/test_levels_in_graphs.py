@@ -246,6 +246,15 @@ def test_other_masks_are_refused(masked, masks):
         masked(CONTENT[np.newaxis], masks=masks)
 
 
+def test_blends_and_scales_that_a_call_cannot_have_are_refused():
+    blended = Stylizer([STYLE, CONTENT], style_blend=(3.0, 1.0), iterations=1)
+    with pytest.raises(InputError, match="style_blend would have no effect: masks say where"):
+        blended(CONTENT[np.newaxis], masks=np.ones((1, 72, 96, 2), np.float32))
+    scaled = Stylizer([STYLE, CONTENT], style_scale=(1.0, 0.5), iterations=1)
+    with pytest.raises(InputError, match="style_scale has one number .* 2 for 3 styles"):
+        scaled(CONTENT[np.newaxis], [CONTENT[np.newaxis]] * 3)
+
+
 def test_strength_without_a_meaning_is_refused():
     stylizer = Stylizer(STYLE, preset="painterly", content_weight=0.1, iterations=1)
     with pytest.raises(InputError, match="content_weight, which is given, says how much"):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_style import InputError, Masks, Settings, StyleTransfer, prepare, read_image, stylize
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_mask, as_picture
-from tf_style.transfer import placing
+from tf_style.transfer import memory, placing
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUN = {"iterations": 6, "precision": "float32", "pair_precision": "float32", "size": 96}
@@ -151,7 +151,7 @@ def test_tiles_have_the_strength_of_their_places(monkeypatch):
     mask = np.linspace(0, 1, 96, dtype=np.float32)[np.newaxis].repeat(64, 0)
     inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, Settings(levels=1, **RUN), masks=Masks(strength=mask))
     whole = StyleTransfer(inputs)
-    monkeypatch.setattr("tf_style.transfer.memory.choose_tile", lambda *_: 32)
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
     monkeypatch.setattr(StyleTransfer, "_is_tiled", lambda *_: True)
     tiled = StyleTransfer(inputs)
     image = tf.constant(255 * STROKES[np.newaxis])
@@ -161,6 +161,52 @@ def test_tiles_have_the_strength_of_their_places(monkeypatch):
     np.testing.assert_allclose(parts, expected, rtol=1e-4)
     difference = np.linalg.norm(gradient - expected_gradient) / np.linalg.norm(expected_gradient)
     assert difference < 5e-4
+
+
+def unit(transfer: StyleTransfer) -> float:
+    return float(transfer.objective.content_unit[0])
+
+
+def test_all_sizes_have_the_first_ones_unit_also_when_restored_and_by_tiles(monkeypatch):
+    settings = Settings(levels=2, **RUN)
+    inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, settings)
+    transfer = StyleTransfer(inputs)
+    first = unit(transfer)
+    transfer.run()
+    assert (transfer.level, unit(transfer)) == (1, first)
+    again = StyleTransfer(inputs)
+    again.restore(transfer.state())
+    assert (again.level, unit(again)) == (1, first)
+    # By itself the larger size's is another.
+    (above,) = prepare(PHOTOGRAPH, MOSAIC_ALONE, dataclasses.replace(settings, levels=1)).levels
+    alone = dataclasses.replace(inputs, levels=(above,))
+    assert abs(unit(StyleTransfer(alone)) / first - 1) > 0.02
+    before = dataclasses.replace(inputs.preset, content_unit="relative at each size")
+    earlier = StyleTransfer(dataclasses.replace(inputs, preset=before))
+    earlier.restore(transfer.state())
+    assert unit(earlier) == pytest.approx(unit(StyleTransfer(alone)))
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
+    monkeypatch.setattr(StyleTransfer, "_is_tiled", lambda self, level: level.width == 96)
+    tiled = StyleTransfer(inputs)
+    tiled.restore(transfer.state())
+    assert unit(tiled) == first
+
+
+@pytest.mark.filterwarnings("ignore:the region of style 1 is too small for")
+def test_a_region_that_the_first_size_does_not_see_has_the_next_ones_unit():
+    settings = Settings(levels=3, **(RUN | {"size": 192}))
+    mask = np.zeros((128, 192), np.float32)
+    mask[:3, :3] = 1
+    inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, settings, masks=Masks((mask,)))
+    counted = [float(level.regions[0].counted_share(inputs.preset)[0]) for level in inputs.levels]
+    assert counted[0] == 0 < counted[-1]
+    transfer = StyleTransfer(inputs)
+    assert unit(transfer) == 0
+    transfer.run()
+    assert unit(transfer) > 0
+    again = StyleTransfer(inputs)
+    again.restore(transfer.state())
+    assert unit(again) == unit(transfer)
 
 
 def dot(side: int) -> np.ndarray:

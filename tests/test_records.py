@@ -285,6 +285,8 @@ def test_a_record_of_format_2_weighs_its_content_as_it_did():
     record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 2}
     del record["objective"]["content_unit"]
     del record["keep_colors"], record["content_mask"], record["style_mask"]
+    for name in ("style_part", "blend_mask", "strength_mask"):
+        del record[name]
     assert records.read_request(record, "it").objective.content_unit == "absolute"
 
 
@@ -295,6 +297,18 @@ def test_a_record_of_format_3_keeps_the_styles_colours():
         del record[name]
     assert records.read_request(record, "it").settings.keep_colors is None
     assert records.read_request(record, "it").masks is None
+
+
+def test_a_record_of_format_4_weighs_its_content_at_each_size():
+    record = through_json(records.as_dict(REQUESTS["masks"])) | {"format": 4}
+    for name in ("style_part", "blend_mask", "strength_mask"):
+        del record[name]
+    request = records.read_request(record, "it")
+    assert request.objective.content_unit == "relative at each size"
+    # And so when it is stored anew.
+    again = records.read_request(through_json(records.as_dict(request)), "it")
+    assert again.objective.content_unit == "relative at each size"
+    assert REQUESTS["masks"].objective.content_unit == "relative"
 
 
 def test_a_strength_is_applied_once_however_often_it_is_read():

@@ -98,6 +98,10 @@ def test_each_size_of_a_run_has_its_own_layers():
             "style_part has one word for each style image. Received: 1 for 2",
         ),
         ({"style_part": ("fine", "fine")}, "A fine style takes a coarse one beside it"),
+        (
+            {"style_part": ("coarse", "fine"), "style_blend": (0.0, 1.0)},
+            "A fine style takes a coarse one beside it, with a weight above 0",
+        ),
         ({"style_part": ("both", "middle")}, "style_part is a tuple of both, coarse, fine. Received"),
         (
             {"style_part": ("coarse", "fine"), "style_layers": ("conv1_1",)},

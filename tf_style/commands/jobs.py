@@ -33,7 +33,7 @@ MAX_STEM_BYTES = 80
 
 
 def make_jobs(
-    pairs: Iterable[Sequence[str | None]],
+    pairs: Iterable[Sequence[Any]],
     folder: str | os.PathLike,
     settings: Settings,
     *,
@@ -60,15 +60,18 @@ def make_jobs(
     jobs = {}
     for pair in itertools.starmap(Pair, pairs):
         part = {"style_part": pair.style_part} if pair.style_part else {}
-        job = Request.make(
-            *(os.path.abspath(pair.content), _absolute(pair.styles), ""),
-            dataclasses.replace(settings, **part),
-            content_mask=_absolute(pair.content_mask),
-            style_mask=_absolute(pair.style_mask),
-            blend_mask=_absolute(pair.blend_mask),
-            strength_mask=_absolute([pair.strength_mask])[0],
-            given=None if given is None else {*given, *part},
-        )
+        try:
+            job = Request.make(
+                *(os.path.abspath(pair.content), records.absolute(pair.styles), ""),
+                dataclasses.replace(settings, **part),
+                content_mask=records.absolute(pair.content_mask),
+                style_mask=records.absolute(pair.style_mask),
+                blend_mask=records.absolute(pair.blend_mask),
+                strength_mask=records.absolute([pair.strength_mask])[0],
+                given=None if given is None else {*given, *part},
+            )
+        except InputError as error:
+            raise InputError(f"{pair.shown()}: {error}") from error
         what = records.as_dict(job)
         del what["format"]  # Another form of the same request makes the same picture.
         what |= {name: digest(what[name]) for name in ("content", "strength_mask")}
@@ -246,10 +249,6 @@ def _record(
         "worker": worker,
         "warnings": list(told),
     }
-
-
-def _absolute(paths: Iterable[str | None]) -> list[str | None]:
-    return [None if path is None else os.path.abspath(path) for path in paths]
 
 
 def _stem(path: str) -> str:

@@ -106,6 +106,10 @@ class Pair(NamedTuple):
         """The paintings."""
         return (self.style,) if isinstance(self.style, str) else self.style
 
+    def shown(self) -> str:
+        """What it is, for messages."""
+        return f"{self.content} in {' and '.join(style or 'none' for style in self.styles)}"
+
 
 # The columns of a manifest, and those among them that JSON may have lists in.
 _COLUMNS = (
@@ -154,8 +158,11 @@ def read_manifest(path: str) -> list[Pair]:
 def _pair(row: dict[str, Any], path: str) -> Pair:
     cells = {name: None if _is_empty(cell) else cell for name, cell in row.items()}
     for name, cell in cells.items():
-        values = cell if name in _LISTS and isinstance(cell, list) else [cell]
-        if not all(isinstance(value, str | None) for value in values):
+        is_list = name in _LISTS and isinstance(cell, list)
+        values = cell if is_list else [cell]
+        if not all(isinstance(value, str | None) and value != "" for value in values) or (
+            is_list and not any(values)
+        ):
             raise InputError(f"{shown(path)} has a row that names no files. Received: {name}={cell!r}")
     parts = [part for part in ("coarse", "fine") if cells[f"{part}_style"]]
     is_named = len(parts) == 2 and not cells["style"] if parts else bool(cells["style"])

@@ -7,12 +7,13 @@ that a later change of a default or of a preset does not change what the record 
 import dataclasses
 import math
 import os
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
-from tf_style.objective.presets import Preset, read_preset
+from tf_style.objective.presets import ContentUnit, Preset, read_preset
 from tf_style.transfer import format_1
 from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_with_files
 
@@ -22,6 +23,7 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 FORMAT = 5
 _ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
 _ADDED_IN_4 = {"keep_colors": None, "content_mask": (), "style_mask": ()}
+_MEANT_BEFORE_5 = {"content_unit": "relative at each size"}
 _ADDED_IN_5 = {"style_part": None, "blend_mask": (), "strength_mask": None}
 _PATHS = ("content", "strength_mask", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
@@ -85,7 +87,7 @@ def absolute_paths(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record, as from `as_dict`, that can be repeated from another folder."""
     names = [name for name in _PATHS if record[name] is not None] + fields_with_files(record)
     full = {name: os.path.abspath(record[name]) for name in names}
-    return {**record, **full, **{name: _absolute(record[name]) for name in LISTS}}
+    return {**record, **full, **{name: absolute(record[name]) for name in LISTS}}
 
 
 def read_request(record: Any, source: str, **known: Any) -> Request:
@@ -112,6 +114,8 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
             values |= _ADDED_IN_4
         if number in (2, 3, 4):
             values |= _ADDED_IN_5
+            if values["objective"]["content_unit"] == "relative":
+                values["objective"] = {**values["objective"], **_MEANT_BEFORE_5}
         if number in (2, 3, 4, FORMAT):
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
@@ -146,7 +150,7 @@ def _objective(fields: dict[str, Any]) -> Preset:
         and all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
         and fields["tv_exponent"] in (1, 2)
         and fields["tv_scale"] in ("sum", "mean")
-        and fields["content_unit"] in ("absolute", "relative")
+        and fields["content_unit"] in typing.get_args(ContentUnit)
     ):
         raise TypeError
     stored = {name: fields[name] for name in _OVERRIDES | _PRESET_ONLY}
@@ -199,8 +203,7 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
             continue
         if _comparable(name, value) != _comparable(name, held[name]):
             raise InputError(
-                f"--{name.replace('_', '-')} differs from what {source} holds, {held[name]!r}. "
-                f"Received: {value!r}"
+                f"{_flags(name)} differs from what {source} holds, {held[name]!r}. Received: {value!r}"
             )
     stored = stored.with_settings(**{name: given[name] for name in _OF_SETTINGS & given.keys()})
     if "init" in given:
@@ -212,7 +215,14 @@ def merge_stored(stored: Request, given: Mapping[str, Any], source: str) -> Requ
     return dataclasses.replace(stored, **{name: given[name] for name in own})
 
 
-def _absolute(paths: Iterable[str | None]) -> list[str | None]:
+def _flags(name: str) -> str:
+    """The flag by which something of a record is asked for."""
+    other = {"blend_mask": "--style-blend", "style_part": "--coarse-style and --fine-style"}
+    return other.get(name, f"--{name.replace('_', '-')}")
+
+
+def absolute(paths: Iterable[str | None]) -> list[str | None]:
+    """Absolute paths, and None for none."""
     return [None if path is None else os.path.abspath(path) for path in paths]
 
 
@@ -227,7 +237,7 @@ def _are_files(name: str, value: Any, held: Any) -> bool:
 
 def _comparable(name: str, value: Any) -> Any:
     if name in LISTS:
-        return _absolute(value)
+        return absolute(value)
     if isinstance(value, list | tuple):
         return list(value)
     is_path = name in _PATHS or (name in ("init", "weights") and os.path.exists(value))

@@ -103,6 +103,7 @@ class Request:
             has_content=content is not None,
             num_styles=request.num_styles,
             given=given,
+            has_masks=request.masks_are_given,
             has_strength_mask=request.strength_mask is not None,
         )
         return dataclasses.replace(request, objective=objective)
@@ -113,12 +114,17 @@ class Request:
         return sum(style is not None for style in self.styles)
 
     @property
+    def masks_are_given(self) -> bool:
+        """Whether there are masks."""
+        return bool(self.content_mask or self.style_mask or self.blend_mask or self.strength_mask)
+
+    @property
     def masks(self) -> "Masks | None":
         """The masks, if there are any."""
         from tf_style.transfer.masks import Masks  # It takes NumPy, which `--help` does without.
 
         masks = self.content_mask, self.style_mask, self.blend_mask, self.strength_mask
-        return Masks(*masks) if any(masks) else None
+        return Masks(*masks) if self.masks_are_given else None
 
     def with_settings(self, **changes: Any) -> "Request":
         """The same request but for some settings; its objective stays."""

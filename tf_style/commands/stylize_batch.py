@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from tf_style.commands import jobs
+    from tf_style.commands.pairs import Pair
 
     given = {name: value for name, value in vars(arguments).items() if name in SETTING_NAMES}
     # Here whole pictures go to the workers, not tiles.
@@ -69,9 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 told.add(text)
             if record["status"] == "error":
                 style = record["style"]
-                styles = [style] if isinstance(style, str) else [each or "none" for each in style]
-                pair = f"{record['content']} in {' and '.join(styles)}"
-                emit(f"{pair}: {record['message']}", "error", **record)
+                pair = Pair(record["content"], style if isinstance(style, str) else tuple(style))
+                emit(f"{pair.shown()}: {record['message']}", "error", **record)
             advance()
     if not arguments.quiet:
         text = f"{counts['made']} made, {counts['there']} there already, {counts['error']} failed"

@@ -14,10 +14,9 @@ from tf_style.keras_on_tensorflow import keras
 from tf_style.network.architecture import layers_up_to
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
-from tf_style.objective.gram_style import guided
 from tf_style.objective.guides import guide as make_guide
 from tf_style.objective.presets import STYLE_LAYERS
-from tf_style.ops.gram import gram_matrix
+from tf_style.ops.gram import gram_matrix, guided
 from tf_style.transfer.settings import Settings
 
 

@@ -141,19 +141,24 @@ class StyleLoss(_Loss):
           [batch].
 
         Raises:
-          InputError: If matrices are given for moments.
+          InputError: If matrices are given for moments, or with a guide.
         """
         (y_true, style_guide), (y_pred, guide) = _with_guide(y_true), _with_guide(y_pred)
-        if self._config["statistic"] == "gram" and y_true.shape.rank == 3:
-            target = y_true
-        elif y_true.shape.rank == 4:
-            sums = self._style.sums(y_true, style_guide)
-            target = self._style.target([sums], [num_positions(y_true)], None)
-        else:
+        is_gram = self._config["statistic"] == "gram"
+        if not is_gram and y_true.shape.rank != 4:
             raise InputError(
                 "With statistic='moments' y_true is the style's activations, [1 or batch, height, "
                 f"width, channels]. Received: shape={y_true.shape}"
             )
+        if is_gram and y_true.shape.rank == 3:
+            if style_guide is not None:
+                raise InputError(
+                    "A Gram matrix as y_true is of the whole: it takes no guide beside it."
+                )
+            target = y_true
+        else:
+            sums = self._style.sums(y_true, style_guide)
+            target = self._style.target([sums], [num_positions(y_true)], None)
         scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
         return self._style.loss(y_pred, target, scale, guide)
 
@@ -238,6 +243,9 @@ class PerceptualLoss(_Loss):
             regions = [Region.of(y_true[..., 3:], [None], (1.0,), self._style_layers, xp=tf)]
         contents = tf.stop_gradient(255.0 * y_true[..., :3])
         objective = self._objective.with_content(contents, regions)
+        if regions and (unit := objective.content_unit) is not None:
+            # Where no style goes, the content must count all the same.
+            objective = objective.with_content_unit(tf.where(unit > 0, unit, tf.ones_like(unit)))
         return tf.reduce_sum(objective.parts(255.0 * y_pred), axis=1)
 
     @classmethod

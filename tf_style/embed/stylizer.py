@@ -86,6 +86,8 @@ class Stylizer(tf.Module):
         # The strength is a factor of its own, which each call may bring.
         self.preset: Preset = dataclasses.replace(settings, strength=None).resolve(**inputs)
         self.why_no_strength = settings.why_no_strength(self.preset, **inputs)
+        is_blended = len(set(settings.style_blend or ())) > 1
+        self.why_no_masks = "masks say where each style goes" if is_blended else None
         if is_file_name(self.preset.init) or self.preset.init == "style":
             raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
         self._kernel = kernel
@@ -130,9 +132,9 @@ class Stylizer(tf.Module):
           float32 [batch, height, width, 3], RGB, 0..1, resized if the Stylizer has a size.
 
         Raises:
-          InputError: If the contents or styles have another rank or dtype, or strength would have no
-            effect. Eagerly also if pixels are on another scale or not finite, or if a picture or a
-            style is too small for the network, or too large.
+          InputError: If the contents, styles or masks have another rank or dtype, or strength, or
+            style_blend beside masks, would have no effect. Eagerly also if pixels are on another scale
+            or not finite, or if a picture or a style is too small for the network, or too large.
           tf.errors.InvalidArgumentError: In a graph if these do not hold when it runs; and if the
             strength is not in 0..1.
         """
@@ -182,6 +184,13 @@ class Stylizer(tf.Module):
             raise InputError(f"strength would have no effect: {self.why_no_strength}.")
         strength = self.settings.strength if strength is None else strength
         factors = (1.0, 1.0, 1.0) if strength is None else strength_factors(strength)
+        if 1 < len(self.settings.style_scales) < len(styles):
+            raise InputError(
+                "style_scale has one number for each style. Received: "
+                f"{len(self.settings.style_scales)} for {len(styles)} styles"
+            )
+        if masks is not None and self.why_no_masks:
+            raise InputError(f"style_blend would have no effect: {self.why_no_masks}.")
         sizes = [tf.shape(style)[1:3] for style in styles]
         requirements = self.sizes.requirements(tf.shape(contents)[1:3], sizes, iterations)
         with tf.control_dependencies([*require(requirements), *_check_strength(strength)]):
@@ -266,9 +275,9 @@ class Stylizer(tf.Module):
             )
             ratio = tf.cast(tf.reduce_prod(sides[:, 0]) / tf.reduce_prod(size), tf.float32)
             of_size = pyramid.size_factors(self.preset, ratio)
-            # As in `StyleTransfer`, the first size's is that of all.
+            # As in `StyleTransfer`, that of the first size that has one.
             state, own = at_one_size(
-                *(here, start, counts[index], of_size), lambda own: tf.where(index == 0, own, unit)
+                *(here, start, counts[index], of_size), lambda own: tf.where(unit > 0, unit, own)
             )
             return index + 1, state, here, unit if own is None else own
 
@@ -419,7 +428,7 @@ def _checked_masks(masks: tf.Tensor, contents: tf.Tensor, num_styles: int) -> tf
         return masks
     check = tf.debugging.Assert(same & inside, [expected])
     with tf.control_dependencies([check]):
-        return tf.identity(masks)
+        return tf.ensure_shape(masks, [*contents.shape[:3], num_styles])
 
 
 def mask_at(masks: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

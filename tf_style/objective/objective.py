@@ -114,7 +114,7 @@ class Objective:
         if content is not None and preset.content_layers:
             activations = features(content)
             targets = {name: activations[name] for name in preset.content_layers}
-            if preset.content_unit == "relative" and preset.style_layers:
+            if preset.content_unit != "absolute" and preset.style_layers:
                 if content_unit is None:
                     content_unit = self._relative_unit(activations, of_pictures)
                 of_pictures = of_pictures._replace(content_unit=content_unit)
@@ -226,7 +226,7 @@ class Objective:
         return loss
 
     def _relative_unit(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> tf.Tensor:
-        """What the content loss is multiplied by, [batch].
+        """What the content loss is multiplied by, [batch]; 0 where no style has a position.
 
         Args:
           activations: Of the content images.
@@ -235,8 +235,8 @@ class Objective:
         at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
         own_style = self._style_loss(activations, pictures)
         if self._regions:  # What is painted would else have less of a content loss.
-            share = tf.add_n([tf.convert_to_tensor(each.guide.share) for each in self._regions])
-            own_style /= tf.maximum(share, 1e-12)  # Of masks that are black everywhere.
+            share = tf.add_n([each.counted_share(self._preset, xp=tf) for each in self._regions])
+            own_style = tf.math.divide_no_nan(own_style, share)
         return relative_content(self._preset, own_style, at_zero)
 
     @functools.cached_property

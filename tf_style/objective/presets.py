@@ -21,7 +21,7 @@ Pooling = Literal["average", "max"]
 Padding = Literal["replicate", "zero"]
 StyleFit = Literal["area", "stretch"]
 StyleStatistic = Literal["gram", "moments"]
-ContentUnit = Literal["absolute", "relative"]
+ContentUnit = Literal["absolute", "relative", "relative at each size"]
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -57,7 +57,7 @@ class Preset:
       style_scale: k_s.
       content_unit: "absolute", or "relative" to the pictures at the coarsest size: then a content image
         of strong activations does not weigh more, and one that is far from its style is not lost on
-        the way.
+        the way. "relative at each size" is what stored runs of before mean by it.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
       style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",

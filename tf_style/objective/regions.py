@@ -80,6 +80,16 @@ class Region:
         gain = self.guide.share * sum(weights.values()) / xp.maximum(kept, least)
         return {name: gain * has[name] for name in weights}
 
+    def counted_share(self, preset: Preset, *, xp: Any = np) -> Any:
+        """Its share of the picture, [batch]; 0 where no layer has a position in it.
+
+        Args:
+          preset: As for `shares`.
+          xp: NumPy or TensorFlow.
+        """
+        has_some = sum(self.shares(preset, xp=xp).values()) > 0
+        return xp.where(has_some, self.guide.share, xp.zeros_like(self.guide.share))
+
 
 def _product(factors: Sequence[Any]) -> Any:
     return functools.reduce(operator.mul, factors)

@@ -78,12 +78,12 @@ class TiledObjective:
         self._content_weights = content_weights or {}
         self._roots = self._roots_of([region.guide for region in regions], height, width)
         shares = [region.shares(preset) for region in regions]
-        self._share = sum(float(region.guide.share[0]) for region in regions) or 1.0
+        self._share = sum(float(each.counted_share(preset)[0]) for each in regions) or 1.0
         # By style layer and region.
         self._shares = [[float(each[name][0]) for each in shares] for name in preset.style_layers]
         self._style_targets = self._make_style_targets(styles, blend, regions)
         self.content_unit = content_unit
-        if self._content_targets and preset.content_unit == "relative" and preset.style_layers:
+        if self._content_targets and preset.content_unit != "absolute" and preset.style_layers:
             if content_unit is None:
                 self.content_unit = self._relative_unit(content)
             unit = float(self.content_unit[0])

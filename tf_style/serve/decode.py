@@ -15,8 +15,11 @@ _HEADER_BYTES = 24
 _CMYK = 4
 
 
+_ONE_FILE = [tf.TensorSpec([], tf.string)] * 2
+
+
 # Traced once, and in an exported graph there once, however often it is called.
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2, autograph=False)
+@tf.function(input_signature=_ONE_FILE, autograph=False)
 def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
     """Decodes a picture, after its bytes and its pixels were found to be within the limits.
 
@@ -34,6 +37,32 @@ def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
       tf.errors.InvalidArgumentError: When run, if it is something else or too large; the message says
         which and why.
     """
+    pixels = _decode(data, name)
+    alpha = pixels[..., 3:]
+    return pixels[..., :3] * alpha + (1.0 - alpha)
+
+
+@tf.function(input_signature=_ONE_FILE, autograph=False)
+def decode_mask(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
+    """Decodes a mask; as `decode`, but that it must be grey and opaque.
+
+    Returns:
+      float32 [height, width, 1], 0..1, turned upright.
+    """
+    pixels = _decode(data, name)
+    is_grey = tf.reduce_all(pixels[..., :3] == pixels[..., :1])
+    is_opaque = tf.reduce_all(pixels[..., 3:] == 1.0)
+    pixels = require(
+        pixels,
+        (is_opaque, name, " has transparency: masks are opaque"),
+        (is_grey, name, " has colours: masks are grey"),
+    )
+    return pixels[..., :1]
+
+
+@tf.function(input_signature=_ONE_FILE, autograph=False)
+def _decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
+    """float32 [height, width, 4] of a file, RGB and alpha, 0..1, turned upright."""
     length = tf.strings.length(data)
     data = require(
         data,
@@ -57,9 +86,7 @@ def decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
     pixels, exif = tf.cond(is_png, lambda: _decode_png(data), lambda: _decode_jpeg(data, size[2]))
     pixels = require(pixels, (tf.size(pixels) > 0, name, " is damaged"))
     pixels = orientation.turn_upright(pixels, orientation.orientation(exif))
-    pixels = tf.cast(pixels, tf.float32) / 255.0
-    alpha = pixels[..., 3:]
-    return pixels[..., :3] * alpha + (1.0 - alpha)
+    return tf.cast(pixels, tf.float32) / 255.0
 
 
 def encode(pixels: tf.Tensor) -> tf.Tensor:

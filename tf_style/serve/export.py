@@ -43,6 +43,8 @@ def export_saved_model(
       stylize_iterations: `image_bytes` and `iterations`, int32 [None], to `stylized_bytes`.
       stylize_strength: `image_bytes` and `strength`, float32 [None], to `stylized_bytes`; it is there
         where `strength` would not be refused as a setting.
+      stylize_mask: `image_bytes` and `mask_bytes`, string [None, styles], grey masks of where each
+        style goes; it is there but with a `style_blend` of unequal weights.
       stylize_tensor: `images` float32 [None, None, None, 3] in 0..1, in their own size, to `stylized`,
         of the same shape.
 

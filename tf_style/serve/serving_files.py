@@ -32,6 +32,7 @@ def write_all(
     strength = "" if stylizer.why_no_strength else _STRENGTH
     text = _README.format(
         strength=strength,
+        masks="" if stylizer.why_no_masks else _MASKS,
         styles=len(stylizer.own_styles),
         name=name,
         version=__version__,
@@ -47,7 +48,7 @@ def write_all(
 
 
 def _warmup_records(name: str, side: int) -> Iterable[bytes]:
-    """One cheap request for each way through the graph: a small picture, or a single iteration."""
+    """One cheap request for each kind of pictures, in arrays and in files: what most requests take."""
     pixels = np.random.default_rng(0).random((1, side, side, 3), np.float32)
     png = [decode.encode(pixels[0]).numpy()]
     yield _prediction_log(name, "stylize_tensor", {"images": pixels})
@@ -83,6 +84,7 @@ def _varint(number: int) -> bytes:
     return bytes([*octets, number])
 
 
+_MASKS = "| `stylize_mask` | `image_bytes`, `mask_bytes` | `stylized_bytes` |\n"
 _STRENGTH = "| `stylize_strength` | `image_bytes`, `strength` | `stylized_bytes` |\n"
 _README = """# {name}: style transfer as a SavedModel
 
@@ -97,8 +99,7 @@ TensorFlow's own operations only, so any TensorFlow 2 server runs it; the networ
 | `serving_default` | `image_bytes` | `stylized_bytes` |
 | `stylize_pair` | `content_bytes`, `style_bytes` | `stylized_bytes` |
 | `stylize_iterations` | `image_bytes`, `iterations` | `stylized_bytes` |
-| `stylize_mask` | `image_bytes`, `mask_bytes` | `stylized_bytes` |
-{strength}| `stylize_tensor` | `images` | `stylized` |
+{masks}{strength}| `stylize_tensor` | `images` | `stylized` |
 
 What ends in `_bytes` is string [None], the bytes of JPEG or PNG files in, of PNG files out;
 `mask_bytes` is string [None, {styles}], for each picture a grey mask for each style, white where it

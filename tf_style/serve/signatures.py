@@ -47,10 +47,9 @@ class Signatures:
             ),
             "stylize_tensor": concrete(self._stylize_tensor, images=pictures),
         }
-        number = len(self._styles)
-        made["stylize_mask"] = concrete(
-            self._stylize_mask, image_bytes=strings, mask_bytes=tf.TensorSpec([None, number], tf.string)
-        )
+        if not self._stylizer.why_no_masks:
+            masks = tf.TensorSpec([None, len(self._styles)], tf.string)
+            made["stylize_mask"] = concrete(self._stylize_mask, image_bytes=strings, mask_bytes=masks)
         if not self._stylizer.why_no_strength:
             made["stylize_strength"] = concrete(
                 self._stylize_strength, image_bytes=strings, strength=strengths
@@ -143,11 +142,7 @@ class Signatures:
         """The masks of one picture, each [height, width, 1]."""
         masks = []
         for place in range(len(self._styles)):
-            name = _mask_name(index, place)
-            pixels = decode.decode(mask_bytes[index, place], name)
-            is_grey = tf.reduce_all(pixels == pixels[..., :1])
-            pixels = decode.require(pixels, (is_grey, name, " has colours: masks are grey"))
-            masks.append(pixels[..., :1])
+            masks.append(decode.decode_mask(mask_bytes[index, place], _mask_name(index, place)))
         return masks
 
     def _workable(self, image_bytes, style_bytes, iterations, mask_bytes):

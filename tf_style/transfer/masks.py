@@ -101,7 +101,10 @@ def blended(
     weights = [grey(mask, f"style_blend's mask {index}") for index, mask in enumerate(blend, start=1)]
     weights = [resized(each, *weights[0].shape, is_soft=True) for each in weights]
     if missing:
-        weights.append(np.maximum(1 - sum(weights), np.float32(0)))
+        rest = np.maximum(1 - sum(weights), np.float32(0))
+        if not rest.any():
+            raise InputError("style_blend's masks leave nothing to the last style.")
+        weights.append(rest)
     total = sum(weights)
     nowhere = np.float32(total == 0)
     weights = [(each + nowhere) / (total + len(weights) * nowhere) for each in weights]
@@ -219,18 +222,20 @@ def _has_colours(mask: Picture) -> bool:
     return bool(np.any(mask.pixels != mask.pixels[..., :1]))
 
 
-def grey(mask: Picture, name: str) -> FloatArray:
+def grey(
+    mask: Picture,
+    name: str,
+    expected: str = "grey, one for each style, or one label image of the content",
+) -> FloatArray:
     """A mask's weights, [height, width] in 0..1.
 
     Raises:
       InputError: If it has colours, or is black everywhere.
     """
     if _has_colours(mask):
-        raise InputError(
-            f"{name} has colours. Expected grey, one for each style, or one label image of the content"
-        )
+        raise InputError(f"{name} has colours. Expected {expected}")
     if not mask.pixels.any():
-        raise InputError(f"{name} is black everywhere: its style would have no effect.")
+        raise InputError(f"{name} is black everywhere: nothing would be painted by it.")
     return mask.pixels[..., 0]
 
 

@@ -164,12 +164,12 @@ def read(
             regions = []
     strength = None
     if masks.strength is not None:
-        strength = mask_files.grey(of_content(masks.strength, "strength_mask"), "strength_mask")
+        strength = mask_files.grey(of_content(masks.strength, "strength_mask"), "strength_mask", "grey")
         if strength.min() == 1:
             strength = None
     if strength is not None and not regions:
         everywhere = np.ones((1, 1), np.float32)
-        whole = dict.fromkeys(range(len(styles)))
+        whole = dict.fromkeys(range(sum(is_style)))
         regions = [RegionMasks("the picture", everywhere, whole, is_soft=True)]
     return Placing(tuple(regions), strength)
 

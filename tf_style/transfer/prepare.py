@@ -117,6 +117,7 @@ def prepare(
     preset = objective or settings.resolve(
         has_content=content is not None,
         num_styles=sum(is_style),
+        has_masks=masks is not None,
         has_strength_mask=masks is not None and masks.strength is not None,
     )
     read = read or as_picture

@@ -278,6 +278,7 @@ class Settings:
         num_styles: int,
         presets: Mapping[str, Preset] = PRESETS,
         given: Collection[str] | None = None,
+        has_masks: bool = False,
         has_strength_mask: bool = False,
     ) -> Preset:
         """The objective that these settings mean for given inputs.
@@ -288,6 +289,7 @@ class Settings:
           num_styles: How many style images there are; with none the content is reconstructed.
           presets: The presets by name; other ones for a stored request, whose presets may have changed.
           given: The names of the fields that were asked for; None for those that are not the default.
+          has_masks: Whether masks say where styles go, or how strongly.
           has_strength_mask: Whether the strength is another from place to place.
 
         Returns:
@@ -329,6 +331,9 @@ class Settings:
         )
         setting_fields.check_effects(self, run, self._not_default() if given is None else given)
         self._check_inputs(whole, has_content, num_styles)
+        if has_masks and not preset.style_layers:
+            reason = effects.with_style_loss(run) or "strength is 0"
+            raise InputError(f"Masks would have no effect: {reason}.")
         if has_strength_mask and (reason := effects.on_strength(run)):
             raise InputError(f"strength_mask would have no effect: {reason}.")
         if has_strength_mask and self.strength == 1:
@@ -408,8 +413,15 @@ class Settings:
                     f"Received: {len(self.style_part)} for {num_styles} images"
                 )
             for part, other in (("coarse", "fine"), ("fine", "coarse")):
-                if not {"both", part} & set(self.style_part):
-                    raise InputError(f"A {other} style takes a {part} one beside it.")
+                blend = self.style_blend or (1.0,) * num_styles
+                if not any(
+                    weight
+                    for weight, of_style in zip(blend, self.style_part, strict=True)
+                    if of_style in ("both", part)
+                ):
+                    raise InputError(
+                        f"A {other} style takes a {part} one beside it, with a weight above 0."
+                    )
         if len(preset.layer_weights()) != len(preset.style_layers):
             raise InputError(
                 "style_layer_weights has one number for each style layer. Received: "

@@ -78,8 +78,8 @@ class StyleTransfer:
                 )
             ray_pool.connect(settings.ray)
         self._any_size: Objective | None = None
-        # Of the first level, and all others. Finer ones of a soft photograph see little of it, and
-        # would hold on to it the more.
+        # Of the first level at which any style has a position, and of all above. Finer ones of a soft
+        # photograph see little of it, and would hold on to it the more.
         self._content_unit: tf.Tensor | None = None
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
@@ -155,9 +155,12 @@ class StyleTransfer:
         if not 0 <= level < len(self.inputs.levels):
             raise ValueError(f"The state is of level {level}, and there are {len(self.inputs.levels)}.")
         with tf.device(self.device):
+            if self.inputs.preset.content_unit == "relative" and self._content_unit is None:
+                # It may be known at one of those between.
+                for index in range(self.level + 1, level):
+                    self._enter(index, self._black(index))
             if level != self.level:
-                size = self.inputs.levels[level].level
-                self._enter(level, tf.zeros([1, size.height, size.width, 3]))
+                self._enter(level, self._black(level))
             self._minimizer.restore(of_minimizer)
         self._iterations_below = int(state["iterations_below"])
         self._evaluations = [
@@ -184,6 +187,10 @@ class StyleTransfer:
             )
         return np.clip(picture / np.float32(255), 0.0, 1.0)
 
+    def _black(self, index: int) -> tf.Tensor:
+        level = self.inputs.levels[index].level
+        return tf.zeros([1, level.height, level.width, 3])
+
     def _enter(self, index: int, start: tf.Tensor) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
@@ -196,7 +203,6 @@ class StyleTransfer:
             return
         self._leave()
         self.objective = self._make_objective(pictures)
-        self._content_unit = self.objective.content_unit
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
@@ -218,6 +224,13 @@ class StyleTransfer:
         gc.collect()
 
     def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
+        objective = self._objective_of(pictures)
+        unit = objective.content_unit
+        if self.inputs.preset.content_unit == "relative" and unit is not None and unit[0] > 0:
+            self._content_unit = unit
+        return objective
+
+    def _objective_of(self, pictures: LevelInputs) -> Objective | TiledObjective:
         level, preset = pictures.level, self.inputs.preset
         if not self._is_tiled(level):
             return Objective(
