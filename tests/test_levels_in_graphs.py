@@ -118,9 +118,8 @@ def test_a_picture_is_resized_to_its_sizes_as_a_transfer_does_it(function):
     expected = transferred(photo, STYLE, preset="painterly", **PRECISE)
     stylizer = Stylizer(STYLE, size=96, preset="painterly", iterations=ITERATIONS, **PRECISE)
     made = in_graph(stylizer)(photo[np.newaxis], ITERATIONS)[0]
-    # Measured: 3.5, and 1.6 with average pooling. The contents of the smaller sizes are made from those
-    # of the largest, not from the photo. Rounding alone, where one size is resized, comes to 0.6.
-    assert levels_apart(made, expected.image) < 5
+    # A bound that was asked for. Measured: 0.96; 3.5 where smaller sizes are made of the largest.
+    assert levels_apart(made, expected.image) < 2
 
 
 @pytest.mark.parametrize("init", ["content", "noise"])

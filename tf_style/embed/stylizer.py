@@ -146,13 +146,15 @@ class Stylizer(tf.Module):
                 contents = tf.identity(contents)
         if masks is not None:
             masks = _checked_masks(masks, contents, len(self.own_styles if styles is None else styles))
-        contents = 255.0 * self.resized(contents)
+        originals, contents = 255.0 * contents, 255.0 * self.resized(contents)
         if styles is None:
             styles = self.own_styles
         else:
             expected = "Styles are float32 [1 or batch, height, width, 3]"
             styles = [255.0 * _checked(style, expected) for style in styles]
-        state = self.optimize(contents, styles, iterations, strength=strength, masks=masks)
+        state = self.optimize(
+            contents, styles, iterations, strength=strength, masks=masks, originals=originals
+        )
         return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
     def optimize(
@@ -163,6 +165,7 @@ class Stylizer(tf.Module):
         features: Features | None = None,
         strength: float | tf.Tensor | None = None,
         masks: tf.Tensor | None = None,
+        originals: tf.Tensor | None = None,
     ) -> State:
         """What `__call__` does between two conversions of pixels.
 
@@ -174,6 +177,8 @@ class Stylizer(tf.Module):
           features: In place of the Stylizer's own.
           strength: A scalar, 0..1; None for the settings'.
           masks: As for `__call__`, of any size.
+          originals: The contents before they were resized, of which the smaller sizes are made; None
+            for the contents.
 
         Returns:
           The state at the end of the last size, with a loss and a status for each picture, and the
@@ -229,7 +234,8 @@ class Stylizer(tf.Module):
         if self._has_one_size(contents):
             state, _ = at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
         else:
-            state = self._coarse_to_fine(contents, iterations, at_one_size)
+            originals = photographs if originals is None else originals
+            state = self._coarse_to_fine(contents, originals, iterations, at_one_size)
         pictures = tf.clip_by_value(state.position, 0.0, 255.0)
         pictures = kept_colours.of_result(keep, pictures, photographs, xp=tf)
         if masks is not None:
@@ -256,6 +262,7 @@ class Stylizer(tf.Module):
     def _coarse_to_fine(
         self,
         contents: tf.Tensor,
+        originals: tf.Tensor,
         iterations: int | tf.Tensor,
         at_one_size: Callable[..., tuple[State, tf.Tensor | None]],
     ) -> State:
@@ -267,7 +274,8 @@ class Stylizer(tf.Module):
 
         def go_on(index: tf.Tensor, state: State, below: tf.Tensor, unit: tf.Tensor) -> tuple:
             size = sides[:, count - 1 - index]
-            here = tf.clip_by_value(_lanczos(contents, tf.cast(size, tf.int32)), 0.0, 255.0)
+            here = tf.clip_by_value(_lanczos(originals, tf.cast(size, tf.int32)), 0.0, 255.0)
+            here = kept_colours.of_photograph(self.settings.keep_colors, here, xp=tf)
             start = tf.cond(
                 index == 0,
                 lambda: self._start(here),

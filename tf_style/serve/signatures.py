@@ -115,7 +115,7 @@ class Signatures:
 
         def render(index):
             content = decode.decode(image_bytes[index], _name("image ", index))[tf.newaxis]
-            contents = 255.0 * self._stylizer.resized(content)
+            originals, contents = 255.0 * content, 255.0 * self._stylizer.resized(content)
             styles = self.own_styles()
             if style_bytes is not None:
                 style = decode.decode(style_bytes[index], _name("style ", index))[tf.newaxis]
@@ -126,7 +126,9 @@ class Signatures:
                 size = tf.shape(contents)[1:3]
                 each = [mask_at(mask[tf.newaxis], size) for mask in self._masks(mask_bytes, index)]
                 masks = tf.concat(each, axis=-1)
-            made = self.optimized(contents, styles, iterations[index], of_this, masks)
+            made = self.optimized(
+                contents, styles, iterations[index], of_this, masks, originals=originals
+            )
             return decode.encode(made[0])
 
         return {
@@ -176,7 +178,9 @@ class Signatures:
         with tf.control_dependencies([looked]):
             return tf.identity(image_bytes)
 
-    def optimized(self, contents, styles, iterations, strength=None, masks=None) -> tf.Tensor:
+    def optimized(
+        self, contents, styles, iterations, strength=None, masks=None, *, originals=None
+    ) -> tf.Tensor:
         """Makes pictures, by a function that is traced once for all that have as many styles.
 
         Args:
@@ -185,6 +189,7 @@ class Signatures:
           iterations: A scalar.
           strength: A scalar, 0..1; None for the settings'.
           masks: float32 [1, height, width, styles] in 0..1, or None.
+          originals: The contents before they were resized; None for the contents.
 
         Returns:
           float32 [batch, height, width, 3] in 0..1.
@@ -199,7 +204,7 @@ class Signatures:
             self._traced[key] = tf.function(
                 self._optimize,
                 input_signature=[
-                    tf.TensorSpec([key[0], None, None, 3]),
+                    *[tf.TensorSpec([key[0], None, None, 3])] * 2,
                     [tf.TensorSpec([1, None, None, 3])] * len(styles),
                     tf.TensorSpec([], tf.int32),
                     tf.TensorSpec([]),
@@ -208,14 +213,15 @@ class Signatures:
                 autograph=False,
             )
         given = [] if masks is None else [masks]
-        return self._traced[key](contents, styles, iterations, strength, *given)
+        originals = contents if originals is None else originals
+        return self._traced[key](contents, originals, styles, iterations, strength, *given)
 
-    def _optimize(self, contents, styles, iterations, strength, masks=None):
+    def _optimize(self, contents, originals, styles, iterations, strength, masks=None):
         if self._stylizer.why_no_strength:
             strength = None
         features = self.stored.features()
         state = self._stylizer.optimize(
-            contents, styles, iterations, features, strength=strength, masks=masks
+            *(contents, styles, iterations, features, strength, masks, originals)
         )
         check = _check(tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text)
         with tf.control_dependencies([check]):
