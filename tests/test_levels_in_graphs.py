@@ -221,16 +221,15 @@ def test_masks_place_the_styles_as_in_a_transfer(masked):
         input_signature=[ANY_SIZE, tf.TensorSpec([None, None, None, 2])],
     )
     made = render(np.stack([CONTENT, CONTENT]), places)
-    for picture, place in zip(made, places, strict=True):
-        settings = Settings(size=96, iterations=ITERATIONS, history=HISTORY, **PRECISE)
-        masks = Masks((place[..., 0], place[..., 1]))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "the region of style .* is too small for", UserWarning)
-            inputs = prepare(CONTENT, [STYLE, CONTENT[::-1]], settings, masks=masks)
-        expected = StyleTransfer(inputs).run().image
-        # The bound for pictures of a graph; masks are resized a little differently too.
-        assert levels_apart(picture, expected) < 2
-        assert levels_apart(expected, CONTENT) > 5
+    settings = Settings(size=96, iterations=ITERATIONS, history=HISTORY, **PRECISE)
+    masks = Masks((places[1, ..., 0], places[1, ..., 1]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the region of style .* is too small for", UserWarning)
+        inputs = prepare(CONTENT, [STYLE, CONTENT[::-1]], settings, masks=masks)
+    expected = StyleTransfer(inputs).run().image
+    # A bound that was asked for; masks are resized a little differently too.
+    assert levels_apart(made[1], expected) < 2
+    assert levels_apart(expected, CONTENT) > 5
     assert levels_apart(made[0], made[1]) > 5
     # Where no style goes the photograph stays; where none goes anywhere, all of it.
     nothing = np.zeros_like(places)
