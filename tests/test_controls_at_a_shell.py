@@ -175,6 +175,7 @@ def test_a_manifest_has_columns_for_all_of_it():
         {"content": "c.png", "style": "s.png", "content_mask": [5]},
         {"content": "c.png", "style": [None], "content_mask": "m.png"},
         {"content": "c.png", "style": ["s.png", ""]},
+        {"content": "c.png", "style": ["s.png", None], "content_mask": ["m.png", None]},
     ],
 )
 def test_a_row_that_cannot_be_meant_is_refused(row):
@@ -182,6 +183,13 @@ def test_a_row_that_cannot_be_meant_is_refused(row):
     lines.write_text(json.dumps(row))
     with pytest.raises(InputError, match="has a row that names no"):
         pairs.read_manifest(str(lines))
+
+
+def test_a_column_that_is_not_known_is_refused():
+    table = pathlib.Path("jobs.csv")
+    table.write_text("content,style,contentmask\nc.png,s.png,m.png\n")
+    with pytest.raises(InputError, match="contentmask is none of content, style, coarse_style"):
+        pairs.read_manifest(str(table))
 
 
 def test_a_batch_of_two_styles_each(monkeypatch, capsys):

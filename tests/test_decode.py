@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tf_style import read_image
-from tf_style.serve.decode import decode
+from tf_style.serve.decode import decode, decode_mask
 from tf_style.serve.orientation import ADOBE_SEGMENT
 
 # Blocks of JPEG's size, 2 by 3, of different colours.
@@ -115,3 +115,21 @@ def test_cmyk_without_adobes_marker_is_read_alike():
         plain = assert_read_alike(without)
     np.testing.assert_array_equal(marked, plain)
     assert np.abs(255 * plain - PIXELS).mean() < 10
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_pngs_of_few_bits_are_opaque(bits):
+    image = Image.fromarray(np.arange(2**bits, dtype=np.uint8)[np.newaxis].repeat(3, 0), "P")
+    image.putpalette([each for value in range(2**bits) for each in (255 - value, value, 9)])
+    file = io.BytesIO()
+    image.save(file, "PNG", bits=bits)
+    data = file.getvalue()
+    assert data[24] == bits
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / 255
+    np.testing.assert_allclose(decode(data, "it"), expected, atol=1e-6)
+
+
+def test_a_mask_is_read_opaque_or_not_at_all():
+    file = io.BytesIO()
+    Image.new("1", (4, 3), 1).save(file, "PNG")
+    np.testing.assert_array_equal(decode_mask(file.getvalue(), "it"), np.ones((3, 4, 1), np.float32))

@@ -133,6 +133,15 @@ def test_a_mask_says_where_the_style_goes(signatures, content):
         assert np.abs(np.float32(picture) - content)[:, :24].mean() > 5
 
 
+def test_as_many_masks_as_styles(signatures, content):
+    white = encoded(np.full(content.shape[:2], 255, np.uint8))
+    for masks in ([[white, white]], [[]]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="1 masks for each image"):
+            signatures["stylize_mask"](
+                image_bytes=tf.constant([encoded(content)]), mask_bytes=tf.constant(masks, tf.string)
+            )
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [

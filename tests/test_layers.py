@@ -149,6 +149,26 @@ def test_guides_say_where_a_style_is_taken(pictures, make):
             assert float(loss(itself, activations[name])) > 10 * float(loss(itself, itself))
 
 
+@pytest.mark.parametrize(
+    "masks", [np.full((1, 32, 48, 1), np.nan), np.full((1, 32, 48, 1), 255.0), np.zeros((1, 32, 48, 3))]
+)
+def test_masks_that_are_no_weights_are_refused(pictures, masks):
+    with pytest.raises(InputError, match=r"Masks are \[batch, height, width, 1\] and in 0..1"):
+        Guides(("conv1_1",))(np.float32(masks))
+    if masks.shape[-1] == 1:
+        loss, y_true = PerceptualLoss(STYLE, size=64), np.concatenate([pictures[:1], masks], axis=-1)
+        with pytest.raises(InputError, match="Masks are"):
+            loss(y_true, pictures[:1])
+
+
+def test_a_mask_of_unknown_channels_is_not_left_out(pictures):
+    loss = PerceptualLoss(STYLE, size=64)
+    traced = tf.function(loss.call, input_signature=[tf.TensorSpec([None] * 4)] * 2)
+    assert np.isfinite(traced(pictures, pictures)).all()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        traced(np.concatenate([pictures, pictures[..., :1]], axis=-1), pictures)
+
+
 @pytest.mark.parametrize("preset", ["gatys2016", "painterly"])
 def test_a_perceptual_loss_takes_a_mask_beside_the_content(pictures, preset):
     """White everywhere it is the loss without one, and black the content's part alone."""

@@ -72,6 +72,20 @@ def test_grey_masks_are_one_for_each_style():
     assert set(one.styles) == {0}
 
 
+def test_none_keeps_the_photograph_under_other_masks():
+    first, kept = grey([[255, 255, 102]]), grey([[0, 255, 204]])
+    (only,) = masks.regions([first, kept], [], [True, False])
+    np.testing.assert_allclose(only.content, [[1, 0, 0.2]], atol=1e-6)
+
+
+def test_one_mask_is_taken_as_one_and_transparency_refused():
+    mask = np.float32([[0, 1]])
+    assert masks.Masks(content=mask).content == (mask,)
+    assert masks.Masks(blend="a.png", styles="b.png").blend == ("a.png",)
+    with pytest.raises(InputError, match="has transparency. A mask is opaque"):
+        as_mask(np.zeros((2, 2, 4), np.uint8))
+
+
 def test_labels_say_which_style_goes_where():
     content = label_image([[RED, GREEN], [BLACK, BLACK]])
     sky, rest = label_image([[RED, BLACK]]), label_image([[GREEN, GREEN], [BLACK, RED]])
@@ -118,6 +132,14 @@ def test_greys_are_labels_beside_several_styles():
         ([[[RED, GREEN]]], [[[RED]]], [True], "No style mask has #008000 of the content mask"),
         ([[[RED]]], [[[RED]], None], [True, True], "Style 2 would have no effect"),
         ([[[9]], [[RED]]], [], [True, True], "content mask 2 has colours"),
+        ([[[RED, BLACK]]], [], [True], "A label image as content mask would have no effect"),
+        ([[[9, 0]]], [], [True, False], "A label image as content mask would have no effect"),
+        (
+            [[[RED, BLACK]]],
+            [[[RED]], None, None],
+            [True, True, False],
+            "Style 3, 'none', would have no effect",
+        ),
         (
             [[[(i, 0, 9) for i in range(17)]]],
             [None],

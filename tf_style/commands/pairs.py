@@ -117,6 +117,8 @@ _COLUMNS = (
     *("content_mask", "style_mask", "style_blend", "strength_mask"),
 )
 _LISTS = {"style", "content_mask", "style_mask", "style_blend"}
+# Of these, those in which null stands for "none".
+_WITH_NONE = {"style", "style_mask"}
 
 
 def read_manifest(path: str) -> list[Pair]:
@@ -142,6 +144,8 @@ def read_manifest(path: str) -> list[Pair]:
                 columns = {key for row in rows for key in row}
         if "content" not in columns or not {"style", "coarse_style"} & {*columns}:
             raise KeyError("content" if "content" not in columns else "style")
+        if unknown := [name for name in columns if name and name not in _COLUMNS]:
+            raise ValueError(f"{', '.join(unknown)} is none of {', '.join(_COLUMNS)}")
         rows = [{name: row.get(name) for name in _COLUMNS} for row in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"a row has no {error}" if isinstance(error, KeyError) else reason_of(error)
@@ -160,9 +164,9 @@ def _pair(row: dict[str, Any], path: str) -> Pair:
     for name, cell in cells.items():
         is_list = name in _LISTS and isinstance(cell, list)
         values = cell if is_list else [cell]
-        if not all(isinstance(value, str | None) and value != "" for value in values) or (
-            is_list and not any(values)
-        ):
+        kinds = str if is_list and name not in _WITH_NONE else str | None
+        are_names = all(isinstance(value, kinds) and value != "" for value in values)
+        if not are_names or (is_list and not any(values)):
             raise InputError(f"{shown(path)} has a row that names no files. Received: {name}={cell!r}")
     parts = [part for part in ("coarse", "fine") if cells[f"{part}_style"]]
     is_named = len(parts) == 2 and not cells["style"] if parts else bool(cells["style"])

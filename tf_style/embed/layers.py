@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_style.embed.pixel_range import check_scale
+from tf_style.embed.pixel_range import check_masks, check_scale
 from tf_style.embed.stored_config import StoredConfig
 from tf_style.errors import InputError
 from tf_style.keras_on_tensorflow import keras
@@ -176,8 +176,12 @@ class Guides(_Layer):
         Returns:
           For each name float32 [batch, height / stride, width / stride, 1]; 0 where a layer has no
           position inside.
+
+        Raises:
+          InputError: If the masks have another shape, or are known to be beyond 0..1.
         """
         masks = tf.cast(masks, tf.float32)
+        check_masks(masks)
         return dict(make_guide(masks, self._config["layers"], xp=tf).roots)
 
 

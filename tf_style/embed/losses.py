@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tf_style.embed.pixel_range import check_scale
+from tf_style.embed.pixel_range import check_masks, check_scale
 from tf_style.embed.stored_config import StoredConfig, stored_format
 from tf_style.errors import InputError
 from tf_style.images.picture import Picture, resize, working_size
@@ -232,14 +232,18 @@ class PerceptualLoss(_Loss):
           [batch].
 
         Raises:
-          InputError: If the values of either are known, and far beyond 0..1. In a graph pixels in
-            0..255 are taken as very bright ones, and the loss is huge.
+          InputError: If the values of either are known, and far beyond 0..1, or a mask's beyond it.
+            In a graph pixels in 0..255 are taken as very bright ones, and the loss is huge.
         """
         y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
-        for pictures in (y_true, y_pred):
+        has_mask = y_true.shape.rank == 4 and y_true.shape[-1] == 4
+        # Where it is not known how many channels there are, a mask would be left out in silence.
+        y_true = tf.ensure_shape(y_true, [None, None, None, 4 if has_mask else 3])
+        for pictures in (y_true[..., :3], y_pred):
             check_scale(pictures)
         regions = []
-        if y_true.shape[-1] == 4:
+        if has_mask:
+            check_masks(y_true[..., 3:])
             regions = [Region.of(y_true[..., 3:], [None], (1.0,), self._style_layers, xp=tf)]
         contents = tf.stop_gradient(255.0 * y_true[..., :3])
         objective = self._objective.with_content(contents, regions)

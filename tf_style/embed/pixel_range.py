@@ -33,6 +33,24 @@ def check_pictures(pictures: tf.Tensor) -> list[tf.Operation]:
     return []
 
 
+def check_masks(masks: tf.Tensor) -> None:
+    """Refuses masks that are no weights, where that can be known.
+
+    Args:
+      masks: float32 [batch, height, width, 1].
+
+    Raises:
+      InputError: If they have another shape, or eagerly if some are not in 0..1.
+    """
+    expected = "Masks are [batch, height, width, 1] and in 0..1."
+    if not masks.shape.is_compatible_with([None, None, None, 1]):
+        raise InputError(f"{expected} Received: shape={masks.shape}")
+    # NaN does not compare.
+    if tf.executing_eagerly() and not bool(tf.reduce_all((masks >= 0.0) & (masks <= 1.0))):
+        low, high = float(tf.reduce_min(masks)), float(tf.reduce_max(masks))
+        raise InputError(f"{expected} Received: values from {low:g} to {high:g}")
+
+
 def check_scale(pictures: tf.Tensor) -> None:
     """Refuses pixels in 0..255, where that can be known, to look at them or to train with them.
 

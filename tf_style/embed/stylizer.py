@@ -12,7 +12,7 @@ from tf_style.embed.pixel_range import check_pictures
 from tf_style.embed.working_sizes import WorkingSizes, require
 from tf_style.errors import InputError
 from tf_style.forks import check_not_forked
-from tf_style.images.reading import ImageSource, as_picture
+from tf_style.images.reading import ImageSource, as_picture, as_sources
 from tf_style.network.architecture import MEAN_RGB
 from tf_style.network.features import Features
 from tf_style.network.weights import load_for
@@ -25,7 +25,7 @@ from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer import kept_colours, pyramid
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
-from tf_style.transfer.prepare import NOISE_STDDEV, as_sources
+from tf_style.transfer.prepare import NOISE_STDDEV
 from tf_style.transfer.settings import Settings, is_file_name
 
 # Fewer than a `StyleTransfer` keeps: a loop in a graph holds the pairs twice.

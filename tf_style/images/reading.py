@@ -276,8 +276,26 @@ def as_picture(source: ImageSource) -> Picture:
 
 def as_mask(source: ImageSource) -> Picture:
     """Reads or takes over a mask, whatever form it has; an array may be of True and False too."""
-    if isinstance(source, Picture):
-        return source
-    if isinstance(source, np.ndarray):
-        return from_array(source.astype(np.float32) if source.dtype == bool else source)
-    return read_mask(source)
+    if not isinstance(source, Picture | np.ndarray):
+        return read_mask(source)
+    mask = source
+    if isinstance(mask, np.ndarray):
+        mask = from_array(mask.astype(np.float32) if mask.dtype == bool else mask)
+    if mask.alpha is not None and mask.alpha.min() < 1:
+        raise InputError(
+            "An array or a picture has transparency. A mask is opaque: grey, white where it counts"
+        )
+    return mask
+
+
+def as_sources(sources: "ImageSource | Sequence[ImageSource]") -> list["ImageSource"]:
+    """One image or several, as a list.
+
+    Args:
+      sources: A path, bytes, an open file, an array or a `Picture`; or a list or tuple of such.
+    """
+    # Bytes of each kind are sequences too.
+    is_one = isinstance(sources, str | bytes | bytearray | memoryview)
+    if isinstance(sources, Sequence) and not is_one:
+        return list(sources)  # pyright: ignore[reportReturnType]
+    return [sources]  # pyright: ignore[reportReturnType]

@@ -121,7 +121,13 @@ def require(value: tf.Tensor, *conditions: tuple[tf.Tensor, tf.Tensor, str]) -> 
 def _decode_png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Pixels uint8 [height, width, 4], none where it is damaged, and the EXIF data."""
     pixels = _attempt(lambda data: tf.io.decode_png(data, channels=4), data, 4)
-    return pixels, orientation.search_png(data).exif
+    # TensorFlow gives opaque pixels of 1, 2 and 4 bits the largest number of so many bits.
+    after_size = tf.strings.join([tf.strings.substr(data, 16, 9), b"\0"])
+    bits = tf.cast(tf.io.decode_raw(after_size, tf.uint8)[8], tf.int32)
+    filler = tf.cast(tf.bitwise.left_shift(1, tf.clip_by_value(bits, 1, 8)) - 1, tf.uint8)
+    is_opaque = tf.reduce_all(pixels[..., 3] == filler)
+    alpha = tf.where(is_opaque, tf.constant(255, tf.uint8), pixels[..., 3:])
+    return tf.concat([pixels[..., :3], alpha], axis=2), orientation.search_png(data).exif
 
 
 def _decode_jpeg(data: tf.Tensor, channels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

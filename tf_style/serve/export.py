@@ -15,10 +15,9 @@ from tf_style.embed.stylizer import Stylizer
 from tf_style.errors import InputError
 from tf_style.files import shown
 from tf_style.images.picture import resize, working_size
-from tf_style.images.reading import ImageSource, as_picture
+from tf_style.images.reading import ImageSource, as_picture, as_sources
 from tf_style.serve import serving_files, trial
 from tf_style.serve.signatures import Signatures
-from tf_style.transfer.prepare import as_sources
 
 # What is kept of a style image, in whole levels; larger ones are scaled down first.
 MAX_STYLE_PIXELS = 2_000_000

@@ -78,6 +78,8 @@ class Signatures:
 
     def _stylize_mask(self, image_bytes, mask_bytes):
         text = f"{len(self._styles)} masks for each image, one for each style"
+        with tf.control_dependencies([_check(tf.shape(mask_bytes)[1] == len(self._styles), text)]):
+            mask_bytes = tf.identity(mask_bytes)
         image_bytes = _paired(image_bytes, mask_bytes[:, 0], text)
         iterations = self._settings_iterations(image_bytes)
         return self._render(image_bytes, iterations, mask_bytes=mask_bytes)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tf_style.errors import InputError
 from tf_style.images.picture import Picture
-from tf_style.images.reading import ImageSource
+from tf_style.images.reading import ImageSource, as_sources
 
 FloatArray = NDArray[np.float32]
 # In a label image. More are a photograph's, or the noise of a lossy file.
@@ -39,6 +39,11 @@ class Masks:
     styles: tuple[ImageSource | None, ...] = ()
     blend: tuple[ImageSource, ...] = ()
     strength: ImageSource | None = None
+
+    def __post_init__(self) -> None:
+        """Takes one mask in place of a tuple too."""
+        for name in ("content", "styles", "blend"):
+            object.__setattr__(self, name, tuple(as_sources(getattr(self, name))))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,12 +137,16 @@ def _soft(
     content: Sequence[FloatArray], styles: Sequence[Picture | None], is_style: Sequence[bool]
 ) -> list[RegionMasks]:
     found = []
+    kept = sum((where for where, has in zip(content, is_style, strict=True) if not has), np.float32(0))
     for index, (where, of_style, has_style) in enumerate(zip(content, styles, is_style, strict=True)):
         name = f"the region of style {index + 1}"
         if not has_style:
             if of_style is not None:
                 raise InputError(f"style mask {index + 1} would have no effect: its style is 'none'.")
             continue
+        if np.any(kept):  # Where 'none' goes the photograph stays, whatever else goes there.
+            kept = resized(kept, *where.shape, is_soft=True)
+            where = np.maximum(np.minimum(where, 1 - kept), np.float32(0))
         own = None if of_style is None else grey(of_style, f"style mask {index + 1}")
         found.append(RegionMasks(name, where, {index: own}, is_soft=True))
     return found
@@ -158,6 +167,17 @@ def _labelled(
                 f"style mask {index + 1} has no colour of the content mask: "
                 f"{_listed(each[0])}, and not {_listed(labels)}."
             )
+    if len(others) == len(own):
+        raise InputError(
+            "A label image as content mask would have no effect: it takes a style mask with its "
+            "colours. Without one, give a grey mask for each style"
+        )
+    kept = [index for index in others if not is_style[index]]
+    if kept and len(others) > 1:
+        raise InputError(
+            f"Style {min(kept) + 1}, 'none', would have no effect: another style without a mask goes "
+            "everywhere that no mask says."
+        )
     found = []
     rest = []
     for number, label in enumerate(labels):

@@ -173,19 +173,6 @@ def prepare(
     )
 
 
-def as_sources(styles: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
-    """One image or several, as a list.
-
-    Args:
-      styles: A path, bytes, an open file, an array or a `Picture`; or a list or tuple of such.
-    """
-    # Bytes of each kind are sequences too.
-    is_one = isinstance(styles, str | bytes | bytearray | memoryview)
-    if isinstance(styles, Sequence) and not is_one:
-        return list(styles)  # pyright: ignore[reportReturnType]
-    return [styles]  # pyright: ignore[reportReturnType]
-
-
 def _level_inputs(
     level: pyramid.Level,
     content: Picture | None,

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_style.errors import InputError
 from tf_style.forks import check_not_forked
 from tf_style.images.picture import resize
-from tf_style.images.reading import ImageSource
+from tf_style.images.reading import ImageSource, as_sources
 from tf_style.network.features import Features
 from tf_style.objective import ray_pool
 from tf_style.objective.objective import PARTS, Objective
@@ -28,7 +28,7 @@ from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.masks import Masks
-from tf_style.transfer.prepare import LevelInputs, PreparedInputs, as_sources, prepare
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import Settings
