@@ -106,7 +106,7 @@ def numbers_or_file(text: str) -> tuple[float, ...] | str:
 
 def _number_or_numbers(text: str) -> float | tuple[float, ...]:
     numbers = _numbers(text)
-    return numbers if len(numbers) > 1 else numbers[0]
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _word_or_whole(text: str) -> int | str:

@@ -162,11 +162,12 @@ def read_manifest(path: str) -> list[Pair]:
 def _pair(row: dict[str, Any], path: str) -> Pair:
     cells = {name: None if _is_empty(cell) else cell for name, cell in row.items()}
     for name, cell in cells.items():
-        is_list = name in _LISTS and isinstance(cell, list)
-        values = cell if is_list else [cell]
-        kinds = str if is_list and name not in _WITH_NONE else str | None
-        are_names = all(isinstance(value, kinds) and value != "" for value in values)
-        if not are_names or (is_list and not any(values)):
+        if isinstance(cell, list) and name in _LISTS:
+            kinds = str | None if name in _WITH_NONE else str
+            is_right = any(cell) and all(isinstance(each, kinds) and each != "" for each in cell)
+        else:
+            is_right = isinstance(cell, str | None)
+        if not is_right:
             raise InputError(f"{shown(path)} has a row that names no files. Received: {name}={cell!r}")
     parts = [part for part in ("coarse", "fine") if cells[f"{part}_style"]]
     is_named = len(parts) == 2 and not cells["style"] if parts else bool(cells["style"])
@@ -179,19 +180,21 @@ def _pair(row: dict[str, Any], path: str) -> Pair:
         raise InputError(
             f"{shown(path)} has a row that names no pair of files. Received: {shown_cells}"
         )
-    style = cells["style"]
+    style: Any = cells["style"]
     if parts:
         style = tuple(cells[f"{part}_style"] for part in parts)
     return Pair(
         cells["content"],
         tuple(style) if isinstance(style, list) else style,
-        *(_listed(cells[name]) for name in ("content_mask", "style_mask", "style_blend")),
-        cells["strength_mask"],
-        tuple(parts),
+        content_mask=_listed(cells["content_mask"]),
+        style_mask=_listed(cells["style_mask"]),
+        blend_mask=_listed(cells["style_blend"]),
+        strength_mask=cells["strength_mask"],
+        style_part=tuple(parts),
     )
 
 
-def _listed(cell: Any) -> tuple[str | None, ...]:
+def _listed(cell: Any) -> tuple[Any, ...]:
     if cell is None:
         return ()
     return tuple(cell) if isinstance(cell, list) else (cell,)

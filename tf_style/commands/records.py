@@ -102,21 +102,23 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
       InputError: If it is no record, or of an unknown format.
     """
     try:
-        values = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
         }
         number = values.get("format", 1)
         if number == 1:
             return _from_format_1(values, known)
+        objective = values["objective"]
         if number == 2:
-            values["objective"] = {**_ADDED_TO_OBJECTIVE_IN_3, **record["objective"]}
+            objective = {**_ADDED_TO_OBJECTIVE_IN_3, **objective}
         if number in (2, 3):
             values |= _ADDED_IN_4
         if number in (2, 3, 4):
             values |= _ADDED_IN_5
-            if values["objective"]["content_unit"] == "relative":
-                values["objective"] = {**values["objective"], **_MEANT_BEFORE_5}
+            if objective["content_unit"] == "relative":
+                objective = {**objective, **_MEANT_BEFORE_5}
         if number in (2, 3, 4, FORMAT):
+            values["objective"] = objective
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{source} holds no request that this version knows.") from error

@@ -269,7 +269,7 @@ class Settings:
     def style_scale_of(self, index: int) -> float:
         """That of one style, by its place among them."""
         scales = self.style_scales
-        return scales[index] if len(scales) > 1 else scales[0]
+        return scales[0] if len(scales) == 1 else scales[index]
 
     def resolve(
         self,
