@@ -9,9 +9,9 @@ from PIL import Image
 from tf_style import InputError, Settings, prepare
 from tf_style.images import reading
 from tf_style.images.picture import resize
+from tf_style.images.reading import as_sources
 from tf_style.network.architecture import MEAN_RGB
 from tf_style.network.weights import load
-from tf_style.transfer.prepare import as_sources
 
 # Shallow layers: the weights are small, and a picture of one pixel would do.
 SHALLOW = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1", "conv1_2")}

@@ -69,8 +69,8 @@ def _decode(data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
         (length >= _HEADER_BYTES, name, " is empty or cut short"),
         (length <= MAX_BYTES, name, f" is larger than {MAX_BYTES} bytes"),
     )
-    is_png = tf.strings.substr(data, 0, len(_PNG)) == _PNG
-    is_jpeg = tf.strings.substr(data, 0, len(_JPEG)) == _JPEG
+    is_png = tf.equal(tf.strings.substr(data, 0, len(_PNG)), _PNG)
+    is_jpeg = tf.equal(tf.strings.substr(data, 0, len(_JPEG)), _JPEG)
     data = require(data, (is_png | is_jpeg, name, " is neither a JPEG nor a PNG file"))
     size = tf.cond(is_png, lambda: _png_size(data), lambda: _jpeg_size(data))
     data = require(

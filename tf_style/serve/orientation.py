@@ -43,8 +43,8 @@ def search_jpeg(data: tf.Tensor) -> Found:
         is_segment = (marker[0] == 0xFF) & (marker[1] >= 0xC0) & (length >= 2)
         # A scan, and markers that stand alone, which none does before it.
         is_last = ((marker[1] >= 0xD0) & (marker[1] <= 0xDA)) | ~is_segment
-        is_exif = (marker[1] == 0xE1) & (tf.strings.substr(data, at + 4, 6) == b"Exif\0\0")
-        is_adobe = (marker[1] == 0xEE) & (tf.strings.substr(data, at + 4, 5) == b"Adobe")
+        is_exif = (marker[1] == 0xE1) & tf.equal(tf.strings.substr(data, at + 4, 6), b"Exif\0\0")
+        is_adobe = (marker[1] == 0xEE) & tf.equal(tf.strings.substr(data, at + 4, 5), b"Adobe")
         exif = tf.strings.substr(data, at + 10, tf.maximum(length - 8, 0))
         after = tf.where(is_fill, at + 1, tf.where(is_last, tf.constant(-1, tf.int64), at + 2 + length))
         return Found(after, _first(found.exif, is_exif, exif), found.is_adobe | is_adobe)
@@ -58,8 +58,8 @@ def search_png(data: tf.Tensor) -> Found:
     def look(at: tf.Tensor, found: Found) -> Found:
         length, name = _number(_octets(data, at, 4), 4), tf.strings.substr(data, at + 4, 4)
         exif = tf.strings.substr(data, at + 8, length)
-        after = tf.where(name == b"IDAT", tf.constant(-1, tf.int64), at + 12 + length)
-        return Found(after, _first(found.exif, name == b"eXIf", exif), found.is_adobe)
+        after = tf.where(tf.equal(name, b"IDAT"), tf.constant(-1, tf.int64), at + 12 + length)
+        return Found(after, _first(found.exif, tf.equal(name, b"eXIf"), exif), found.is_adobe)
 
     return _search(data, _SIGNATURE_BYTES, look)
 
@@ -76,8 +76,8 @@ def orientation(exif: tf.Tensor) -> tf.Tensor:
     octets = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int64)
     size = tf.size(octets, tf.int64)
     byte_order = tf.strings.substr(exif, 0, 4)
-    is_big = byte_order == b"MM\0*"
-    is_known = (is_big | (byte_order == b"II*\0")) & (size >= 14)
+    is_big = tf.equal(byte_order, b"MM\0*")
+    is_known = (is_big | tf.equal(byte_order, b"II*\0")) & (size >= 14)
 
     def number(octets: tf.Tensor, first: int | tf.Tensor, count: int) -> tf.Tensor:
         octets = octets[..., first : first + count]
@@ -126,7 +126,7 @@ def _search(data: tf.Tensor, start: int, look: Callable[[tf.Tensor, Found], Foun
 
 
 def _first(earlier: tf.Tensor, is_there: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    return tf.where(is_there & (earlier == b""), value, earlier)
+    return tf.where(is_there & tf.equal(earlier, b""), value, earlier)
 
 
 def _octets(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
