@@ -317,8 +317,8 @@ def _fault(
         own += ["old.json"] * ("--trace=old.json" in line and "--from-trace=old.json" not in line)
     changed = {name for name in before if after.get(name) != before[name]}
     changed = {name for name in changed if not name.startswith(tuple(own))}
-    if done.returncode == 0:
-        changed -= _replaced(line, before)
+    replaced = changed & _replaced(line, before) if done.returncode == 0 else set()
+    changed -= replaced
     if changed:
         return f"changed: {sorted(changed)}"
     new = {name for name in after.keys() - before.keys() if not name.startswith(tuple(own))}
@@ -334,7 +334,7 @@ def _fault(
         errors = [each for each in told.splitlines() if "warning: " not in each]
         return "" if len(errors) == 1 else f"{len(errors)} lines: {told}"
     if done.returncode == 0 and "--dry-run" not in names:
-        is_made = any(pathlib.Path(name).suffix in SUFFIXES for name in new)
+        is_made = any(pathlib.Path(name).suffix in SUFFIXES for name in new | replaced)
         return "" if is_made else f"nothing was made: {done.stderr}"
     return ""
 
