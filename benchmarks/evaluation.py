@@ -71,10 +71,7 @@ def main() -> None:
                 f"| {' | '.join(convolutions)} |"
             )
             print(lines[-1], flush=True)
-    text = "\n".join([f"{results.machine()}.", "", *lines])
-    print(text)
-    if arguments.write:
-        results.replace_section("evaluation", text)
+    results.report("evaluation", lines, write=arguments.write)
 
 
 def flops(pixels: int) -> float:

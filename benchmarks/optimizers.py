@@ -58,10 +58,7 @@ def main() -> None:
                 f"| {pathlib.Path(style).name} | {row} | {minimizer.iterations} "
                 f"| {len(losses) / minimizer.iterations:.2f} | {' | '.join(lowest)} |"
             )
-    text = "\n".join([f"{results.machine()}.", "", *lines])
-    print(text)
-    if arguments.write:
-        results.replace_section("optimizers", text)
+    results.report("optimizers", lines, write=arguments.write)
 
 
 def make(row: str, evaluate: EvaluationLog, position: tf.Variable, history: int) -> Minimizer:

@@ -61,10 +61,7 @@ def main() -> None:
             f"| {record['seconds'] / seconds:.1f} |"
         )
         print(lines[-1], flush=True)
-    text = "\n".join([f"{results.machine()}.", "", *lines])
-    print(text)
-    if arguments.write:
-        results.replace_section("peer objective", text)
+    results.report("peer objective", lines, write=arguments.write)
 
 
 class Evaluator:

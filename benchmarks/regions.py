@@ -5,6 +5,7 @@ python benchmarks/regions.py
 
 import argparse
 import functools
+import pathlib
 import statistics
 import time
 
@@ -15,7 +16,9 @@ import tensorflow as tf
 
 from tf_style import Masks, Settings, StyleTransfer, prepare, read_image
 
-PICTURES = [f"examples/{name}.jpg" for name in ("chelsea", "style", "mosaic", "strokes")]
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+PHOTOGRAPH = str(EXAMPLES / "chelsea.jpg")
+STYLES = [str(EXAMPLES / f"{name}.jpg") for name in ("style", "mosaic", "strokes")]
 
 
 def main() -> None:
@@ -38,8 +41,8 @@ def main() -> None:
     for preset in ("gatys2016", "painterly"):
         prepared = [
             prepare(
-                str(results.RESULTS.parent.parent / PICTURES[0]),
-                [str(results.RESULTS.parent.parent / path) for path in PICTURES[1:]],
+                PHOTOGRAPH,
+                STYLES,
                 Settings(preset=preset, size=arguments.size, iterations=arguments.iterations),
                 masks=masks,
             )
@@ -69,15 +72,12 @@ def main() -> None:
         cells += [f"{seconds[2]:.1f}", f"{seconds[3]:.1f}", f"{seconds[3] / seconds[2]:.2f}"]
         lines.append(f"| {prepared[0].preset.style_statistic} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    text = "\n".join([f"{results.machine()}.", "", *lines])
-    print(text)
-    if arguments.write:
-        results.replace_section("regions", text)
+    results.report("regions", lines, write=arguments.write)
 
 
 def thirds() -> Masks:
     """Three upright thirds of the photograph."""
-    height, width = read_image(str(results.RESULTS.parent.parent / PICTURES[0])).pixels.shape[:2]
+    height, width = read_image(PHOTOGRAPH).pixels.shape[:2]
     third = np.arange(width) * 3 // width
     return Masks(tuple(np.tile(np.float32(third == each), (height, 1)) for each in range(3)))
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import platform
 import re
+from collections.abc import Sequence
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "RESULTS.md"
 
@@ -18,6 +19,14 @@ def replace_section(title: str, text: str, path: pathlib.Path = RESULTS) -> None
     else:
         after = before.rstrip("\n") + "\n\n" + section
     path.write_text(after.rstrip("\n") + "\n")
+
+
+def report(title: str, lines: Sequence[str], *, write: bool) -> None:
+    """Prints a benchmark's lines after the machine's, and with `write` makes them its section."""
+    text = "\n".join([f"{machine()}.", "", *lines])
+    print(text)
+    if write:
+        replace_section(title, text)
 
 
 def machine() -> str:

@@ -76,6 +76,10 @@ def test_none_keeps_the_photograph_under_other_masks():
     first, kept = grey([[255, 255, 102]]), grey([[0, 255, 204]])
     (only,) = masks.regions([first, kept], [], [True, False])
     np.testing.assert_allclose(only.content, [[1, 0, 0.2]], atol=1e-6)
+    # Of two more, each of a size of its own.
+    larger = grey([[0, 0, 0, 0, 255, 255]] * 2)
+    (only,) = masks.regions([first, kept, larger], [], [True, False, False])
+    np.testing.assert_allclose(only.content, [[1, 0, 0]], atol=1e-6)
 
 
 def test_one_mask_is_taken_as_one_and_transparency_refused():

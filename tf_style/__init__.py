@@ -14,9 +14,10 @@ from tf_style import forks as _forks  # noqa: F401  It has to know of forks from
 from tf_style._version import __version__
 
 if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and type checkers read.
+    from tf_style.embed.datasets import stylize_dataset
     from tf_style.embed.layers import GramMatrix, Guides, VggFeatures
     from tf_style.embed.losses import ContentLoss, PerceptualLoss, StyleLoss
-    from tf_style.embed.stylizer import Stylizer, stylize_dataset
+    from tf_style.embed.stylizer import Stylizer
     from tf_style.errors import InputError, TransferError
     from tf_style.images.picture import Picture
     from tf_style.images.reading import Limits
@@ -75,7 +76,7 @@ _PLACES = {
     "prepare": "transfer.prepare.prepare",
     "read_image": "images.reading.read",
     "stylize": "transfer.transfer.stylize",
-    "stylize_dataset": "embed.stylizer.stylize_dataset",
+    "stylize_dataset": "embed.datasets.stylize_dataset",
     "write_image": "images.writing.write",
 }
 

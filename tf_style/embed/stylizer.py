@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_style.embed.pixel_range import check_pictures
+from tf_style.embed.graph_pictures import check_strength, checked, checked_masks, lanczos, mask_at
 from tf_style.embed.working_sizes import WorkingSizes, require
 from tf_style.errors import InputError
 from tf_style.forks import check_not_forked
@@ -139,19 +139,19 @@ class Stylizer(tf.Module):
             strength is not in 0..1.
         """
         check_not_forked()
-        contents = _checked(contents, "Contents are float32 [batch, height, width, 3]")
+        contents = checked(contents, "Contents are float32 [batch, height, width, 3]")
         if self.size is not None:
             size = self.sizes.of_picture(tf.shape(contents)[1:3])
             with tf.control_dependencies(require(self.sizes.requirements(size, (), 1))):
                 contents = tf.identity(contents)
         if masks is not None:
-            masks = _checked_masks(masks, contents, len(self.own_styles if styles is None else styles))
+            masks = checked_masks(masks, contents, len(self.own_styles if styles is None else styles))
         originals, contents = 255.0 * contents, 255.0 * self.resized(contents)
         if styles is None:
             styles = self.own_styles
         else:
             expected = "Styles are float32 [1 or batch, height, width, 3]"
-            styles = [255.0 * _checked(style, expected) for style in styles]
+            styles = [255.0 * checked(style, expected) for style in styles]
         state = self.optimize(
             contents, styles, iterations, strength=strength, masks=masks, originals=originals
         )
@@ -198,7 +198,7 @@ class Stylizer(tf.Module):
             raise InputError(f"style_blend would have no effect: {self.why_no_masks}.")
         sizes = [tf.shape(style)[1:3] for style in styles]
         requirements = self.sizes.requirements(tf.shape(contents)[1:3], sizes, iterations)
-        with tf.control_dependencies([*require(requirements), *_check_strength(strength)]):
+        with tf.control_dependencies([*require(requirements), *check_strength(strength)]):
             photographs = tf.identity(contents)
         keep = self.settings.keep_colors
         contents = kept_colours.of_photograph(keep, photographs, xp=tf)
@@ -274,7 +274,7 @@ class Stylizer(tf.Module):
 
         def go_on(index: tf.Tensor, state: State, below: tf.Tensor, unit: tf.Tensor) -> tuple:
             size = sides[:, count - 1 - index]
-            here = tf.clip_by_value(_lanczos(originals, tf.cast(size, tf.int32)), 0.0, 255.0)
+            here = tf.clip_by_value(lanczos(originals, tf.cast(size, tf.int32)), 0.0, 255.0)
             here = kept_colours.of_photograph(self.settings.keep_colors, here, xp=tf)
             start = tf.cond(
                 index == 0,
@@ -329,7 +329,7 @@ class Stylizer(tf.Module):
         if self.size is None:
             return contents
         size = self.sizes.of_picture(tf.shape(contents)[1:3])
-        return tf.clip_by_value(_lanczos(contents, size), 0.0, 1.0)
+        return tf.clip_by_value(lanczos(contents, size), 0.0, 1.0)
 
     def _fitted(self, styles: tf.Tensor, contents: tf.Tensor, index: int) -> tf.Tensor:
         """Style images at the size that the preset wants for the contents, in the colours to work with.
@@ -337,7 +337,7 @@ class Stylizer(tf.Module):
         One for all of them, or one for each; of the style that has this place among several.
         """
         size = self.sizes.of_style(tf.shape(styles)[1:3], tf.shape(contents)[1:3], index)
-        styles = tf.clip_by_value(_lanczos(styles, size), 0.0, 255.0)
+        styles = tf.clip_by_value(lanczos(styles, size), 0.0, 255.0)
         keep = self.settings.keep_colors
         if keep is None:
             return styles
@@ -347,53 +347,6 @@ class Stylizer(tf.Module):
             (tf.broadcast_to(styles, shape), contents),
             fn_output_signature=tf.TensorSpec([None, None, 3]),
         )
-
-
-def stylize_dataset(
-    dataset: tf.data.Dataset,
-    style: ImageSource | Sequence[ImageSource],
-    *,
-    size: int | None = None,
-    **settings,
-) -> tf.data.Dataset:
-    """Renders every picture of a dataset in a style.
-
-    Args:
-      dataset: Of pictures [height, width, 3], of any sizes, or batches of one size
-        [batch, height, width, 3], which are optimised together; uint8, or floats in 0..1.
-      style: As for `stylize`.
-      size: What the longer side is resized to; None to keep each picture's own size.
-      **settings: The other fields of `Settings`, but for those that make no sense in a graph.
-
-    Returns:
-      A dataset of the same structure, float32 in 0..1; the next picture is made ahead.
-
-    Raises:
-      InputError: If the dataset has another structure, or as `Stylizer` does.
-    """
-    spec = dataset.element_spec
-    if not isinstance(spec, tf.TensorSpec):
-        raise InputError(
-            "The dataset has one dense tensor an element. Map it to its image first, and unbatch a "
-            f"ragged batch. Received: {spec}"
-        )
-    is_batched = spec.shape.rank == 4
-    if spec.shape.rank not in (3, 4) or not spec.shape[-1:].is_compatible_with([3]):
-        raise InputError(
-            "The dataset's elements are [height, width, 3] or [batch, height, width, 3]. "
-            f"Received: shape={spec.shape}"
-        )
-    if not (spec.dtype == tf.uint8 or spec.dtype.is_floating):
-        raise InputError(
-            f"The dataset's elements are uint8, or floats in 0..1. Received: {spec.dtype.name}"
-        )
-    stylizer = Stylizer(style, size=size, **settings)
-
-    def render(contents: tf.Tensor) -> tf.Tensor:
-        contents = tf.image.convert_image_dtype(contents, tf.float32)
-        return stylizer(contents) if is_batched else stylizer(contents[tf.newaxis])[0]
-
-    return dataset.map(render).prefetch(1)
 
 
 def _check(settings: Settings, *, has_size: bool) -> None:
@@ -409,64 +362,3 @@ def _check(settings: Settings, *, has_size: bool) -> None:
 def _height_and_width(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     height, width = tf.unstack(tf.shape(pictures)[1:3])
     return height, width
-
-
-def _checked(pictures: tf.Tensor, expected: str) -> tf.Tensor:
-    pictures = tf.convert_to_tensor(pictures)
-    if pictures.dtype != tf.float32 or not pictures.shape.is_compatible_with([None, None, None, 3]):
-        raise InputError(
-            f"{expected} in 0..1. Received: dtype={pictures.dtype.name}, shape={pictures.shape}"
-        )
-    with tf.control_dependencies(check_pictures(pictures)):
-        return tf.identity(pictures)
-
-
-def _checked_masks(masks: tf.Tensor, contents: tf.Tensor, num_styles: int) -> tf.Tensor:
-    masks = tf.convert_to_tensor(masks)
-    expected = f"Masks are float32 [batch, height, width, {num_styles}] in 0..1, of the contents' size"
-    if masks.dtype != tf.float32 or not masks.shape.is_compatible_with(
-        [*contents.shape[:3], num_styles]
-    ):
-        raise InputError(f"{expected}. Received: dtype={masks.dtype.name}, shape={masks.shape}")
-    same = tf.reduce_all(tf.shape(masks)[:3] == tf.shape(contents)[:3])
-    inside = tf.reduce_all((masks >= 0.0) & (masks <= 1.0))
-    if tf.executing_eagerly():
-        if not (bool(same) and bool(inside)):
-            raise InputError(f"{expected}. Received: shape={masks.shape}")
-        return masks
-    check = tf.debugging.Assert(same & inside, [expected])
-    with tf.control_dependencies([check]):
-        return tf.ensure_shape(masks, [*contents.shape[:3], num_styles])
-
-
-def mask_at(masks: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Masks at another size: means of what they had, as in `transfer.masks.resized`."""
-    own = tf.shape(masks)[1:3]
-    method = tf.image.ResizeMethod
-    resized = tf.cond(
-        tf.reduce_prod(size) < tf.reduce_prod(own),
-        lambda: tf.image.resize(masks, size, method.AREA),
-        lambda: tf.image.resize(masks, size, method.BILINEAR),
-    )
-    return tf.ensure_shape(resized, [masks.shape[0], None, None, masks.shape[-1]])
-
-
-def _check_strength(strength: float | tf.Tensor | None) -> list[tf.Operation]:
-    if strength is None:
-        return []
-    strength = tf.convert_to_tensor(strength, tf.float32)
-    checks = [
-        tf.debugging.assert_greater_equal(strength, 0.0, "strength is in 0..1."),
-        tf.debugging.assert_less_equal(strength, 1.0, "strength is in 0..1."),
-    ]
-    # Eagerly there is none.
-    return [check for check in checks if check is not None]
-
-
-def _lanczos(pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """As `images.picture.resize`, which leaves a picture that has the size already as it is."""
-    return tf.cond(
-        tf.reduce_all(tf.shape(pictures)[1:3] == size),
-        lambda: pictures,
-        lambda: tf.image.resize(pictures, size, tf.image.ResizeMethod.LANCZOS3, antialias=True),
-    )

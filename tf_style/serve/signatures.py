@@ -5,10 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_style.embed.stylizer import Stylizer, mask_at
+from tf_style.embed.graph_pictures import mask_at
+from tf_style.embed.stylizer import Stylizer
 from tf_style.optimize.status import Status
 from tf_style.serve import decode
 from tf_style.serve.packed_weights import PackedWeights
+from tf_style.transfer.masks import has_proportions
 
 MAX_IMAGES = 64
 # Pictures of the working size that `stylize_tensor` takes in one request.
@@ -144,10 +146,10 @@ class Signatures:
 
     def _masks(self, mask_bytes: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
         """The masks of one picture, each [height, width, 1]."""
-        masks = []
-        for place in range(len(self._styles)):
-            masks.append(decode.decode_mask(mask_bytes[index, place], _mask_name(index, place)))
-        return masks
+        return [
+            decode.decode_mask(mask_bytes[index, place], _mask_name(index, place))
+            for place in range(len(self._styles))
+        ]
 
     def _workable(self, image_bytes, style_bytes, iterations, mask_bytes):
         """The pictures, once all are known to be ones that can be worked on, and the styles too."""
@@ -170,7 +172,8 @@ class Signatures:
                 index = decode.require(index, (holds, names[subject], text))
             masks = [] if mask_bytes is None else self._masks(mask_bytes, index)
             for place, mask in enumerate(masks):
-                fits = _has_proportions(tf.shape(mask)[:2], tf.shape(content)[:2])
+                sizes = tf.concat([tf.shape(mask)[:2], tf.shape(content)[:2]], 0)
+                fits = has_proportions(*tf.unstack(tf.cast(sizes, tf.float64)), xp=tf)
                 text = " has other proportions than its picture"
                 index = decode.require(index, (fits, _mask_name(index, place), text))
             return index
@@ -240,15 +243,6 @@ def _name(kind: str, index: tf.Tensor) -> tf.Tensor:
 
 def _mask_name(index: tf.Tensor, place: int) -> tf.Tensor:
     return tf.strings.join([f"mask {place} of ", _name("image ", index)])
-
-
-def _has_proportions(mask: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
-    """Whether a mask is of its picture's shape, as `transfer.masks.check_proportions` has it."""
-    height, width = tf.unstack(tf.cast(mask, tf.float64))
-    of_height, of_width = tf.unstack(tf.cast(picture, tf.float64))
-    slack = tf.reduce_max([tf.ones_like(height), of_height / height, of_width / width])
-    expected = height * of_width / of_height
-    return tf.abs(width - expected) <= tf.maximum(tf.ones_like(width), slack * width / of_width)
 
 
 def _paired(image_bytes: tf.Tensor, others: tf.Tensor, text: str) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,16 +138,16 @@ def _soft(
     content: Sequence[FloatArray], styles: Sequence[Picture | None], is_style: Sequence[bool]
 ) -> list[RegionMasks]:
     found = []
-    kept = sum((where for where, has in zip(content, is_style, strict=True) if not has), np.float32(0))
+    kept = [where for where, has_style in zip(content, is_style, strict=True) if not has_style]
     for index, (where, of_style, has_style) in enumerate(zip(content, styles, is_style, strict=True)):
         name = f"the region of style {index + 1}"
         if not has_style:
             if of_style is not None:
                 raise InputError(f"style mask {index + 1} would have no effect: its style is 'none'.")
             continue
-        if np.any(kept):  # Where 'none' goes the photograph stays, whatever else goes there.
-            kept = resized(kept, *where.shape, is_soft=True)
-            where = np.maximum(np.minimum(where, 1 - kept), np.float32(0))
+        if kept:  # Where 'none' goes the photograph stays, whatever else goes there.
+            of_none = sum(resized(each, *where.shape, is_soft=True) for each in kept)
+            where = np.maximum(np.minimum(where, 1 - of_none), np.float32(0))
         own = None if of_style is None else grey(of_style, f"style mask {index + 1}")
         found.append(RegionMasks(name, where, {index: own}, is_soft=True))
     return found
@@ -217,14 +218,28 @@ def check_proportions(mask: Picture, picture: Picture, name: str) -> None:
     Raises:
       InputError: It says both sizes.
     """
-    # A side of either may be off by a half, which the other's size enlarges.
-    slack = max(1.0, picture.height / mask.height, picture.width / mask.width)
-    expected = mask.height * picture.width / picture.height
-    if abs(mask.width - expected) > max(1.0, slack * mask.width / picture.width):
+    if not has_proportions(mask.height, mask.width, picture.height, picture.width):
         raise InputError(
             f"{name} of {mask.width} x {mask.height} pixels has other proportions than its picture of "
             f"{picture.width} x {picture.height}."
         )
+
+
+def has_proportions(height: Any, width: Any, of_height: Any, of_width: Any, *, xp: Any = np) -> Any:
+    """Whether a mask is of its picture's shape, but for rounding.
+
+    Args:
+      height: Of the mask, in pixels; a number, or a float64 tensor.
+      width: Likewise.
+      of_height: Of the picture, likewise.
+      of_width: Likewise.
+      xp: NumPy or TensorFlow.
+    """
+    one = np.float64(1)
+    # A side of either may be off by a half, which the other's size enlarges.
+    slack = xp.maximum(xp.maximum(of_height / height, of_width / width), one)
+    expected = height * of_width / of_height
+    return xp.abs(width - expected) <= xp.maximum(slack * width / of_width, one)
 
 
 def resized(mask: FloatArray, height: int, width: int, *, is_soft: bool) -> FloatArray:
