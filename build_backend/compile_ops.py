@@ -37,6 +37,7 @@ _INSTRUCTION_SETS = {  # in `enum class InstructionSet`, without the k, and its 
     "Avx512Bf16": [*_AVX512, "-mavx512bf16"],
 }
 _OPS = ("gram_loss", "conv_relu", "rgb_conv_relu", "multi_vector")
+GPU_UNITS = ("gram_loss_gpu", "multi_vector_gpu", "gpu_driver")
 _TAKE_FLAGS = """
 import json, tensorflow as tf
 print(json.dumps([tf.__version__, tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()]))
@@ -130,7 +131,8 @@ def _compile(package: pathlib.Path, objects: pathlib.Path) -> dict[str, object]:
         **{name: [cxx, *flags, "-c", *unit] for name, unit in kernel_units().items()},
     }
     if architectures:
-        jobs["gpu"] = ["nvcc", *_nvcc_flags(cxx, architectures), "-c", _source("gram_loss_gpu.cu")]
+        nvcc = ["nvcc", *_nvcc_flags(cxx, architectures), "-c"]
+        jobs |= {name: [*nvcc, _source(f"{name}.cu")] for name in GPU_UNITS}
     objects.mkdir(parents=True, exist_ok=True)
     outputs = [str(objects / f"{name}.o") for name in jobs]
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "common.h"
+#include "gpu.h"
 
 namespace tf_style {
 
@@ -71,15 +72,13 @@ struct Product {
   int64_t result_stride = 0;
 };
 
-// The GPU's stream, and a function that multiplies on it with sums in float32
-// and returns an error message, empty on success.
+// The GPU's stream, and a function that multiplies on it with sums in float32.
 struct Gpu {
-  void* stream;
+  GpuStream stream;
   std::function<std::string(const Product&)> multiply;
 };
 
-// Like their namesakes above, for memory of the GPU: they put the work on its
-// stream, wait for nothing, and return an error or nothing.
+// Like their namesakes above, for memory of the GPU.
 size_t ScratchBytes(const Features& features, const Gpu& gpu);
 
 std::string Gram(const Features& features, void* scratch, const Gpu& gpu,
@@ -92,9 +91,6 @@ std::string GramLoss(const Features& features, void* scratch, const Gpu& gpu,
 std::string GramGradient(const Features& features, void* scratch,
                          const Gpu& gpu, const void* matrix, const float* row,
                          void* gradient);
-
-// Why the current GPU cannot run this binary; empty if it can.
-std::string GpuProblem();
 
 }  // namespace tf_style
 

@@ -2,15 +2,17 @@
 // between them is fused here.
 //
 // A Gram matrix has few elements and a long sum for each. So the positions are
-// cut into slabs, one product of a batch for each, and one kernel adds up the
-// slabs' sums, compares with the target, sums the loss and writes the matrix of
-// the second product. Nothing is added atomically: results repeat bit for bit.
+// cut into slabs, one product of a batch for each. A kernel adds up the slabs'
+// sums and the few positions that fill no slab; another compares with the
+// target, sums the loss and writes the matrix of the second product. Nothing is
+// added atomically: results repeat bit for bit.
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 
+#include "gpu_launch.h"
 #include "gram_loss.h"
 
 namespace tf_style {
@@ -24,12 +26,15 @@ constexpr int64_t kMinSlabPositions = 512;
 // Half of the Gram matrix follows from the other. Leaving it out takes one
 // product more for every block of columns, worth its launch from this many
 // multiplications on.
-constexpr int64_t kWorkPerBlock = int64_t{1} << 33;
+#if !defined(TF_STYLE_WORK_PER_BLOCK)  // A test on the CPU has less.
+#define TF_STYLE_WORK_PER_BLOCK (int64_t{1} << 33)
+#endif
+constexpr int64_t kWorkPerBlock = TF_STYLE_WORK_PER_BLOCK;
 constexpr int64_t kMinBlockChannels = 128;
 
 constexpr int kTile = 32;
 constexpr int kTileRows = 8;  // rows of a tile that a block has threads for
-constexpr int kThreads = kTile * kTileRows;
+static_assert(kTile * kTileRows == kThreads);
 constexpr int64_t kMaxElementwiseBlocks = 4096;
 constexpr int64_t kAlignment = 256;
 
@@ -39,12 +44,10 @@ struct Plan {
         num_tiles(CeilDivide(features.channels, kTile)) {
     const int64_t most =
         std::clamp(kMaxPartialFloats / elements, int64_t{1}, kMaxSlabs);
-    equal_slabs =
+    num_slabs =
         std::clamp(features.positions / kMinSlabPositions, int64_t{1}, most);
-    slab_positions = features.positions / equal_slabs;
-    // The products of a batch have the same depth; the rest is one more.
-    rest_positions = features.positions - equal_slabs * slab_positions;
-    num_slabs = equal_slabs + (rest_positions > 0 ? 1 : 0);
+    slab_positions = features.positions / num_slabs;
+    rest_positions = features.positions - num_slabs * slab_positions;
     num_tile_pairs = num_tiles * (num_tiles + 1) / 2;
     const int64_t blocks =
         std::clamp(features.positions * elements / kWorkPerBlock, int64_t{1},
@@ -56,10 +59,9 @@ struct Plan {
   int64_t elements;
   int64_t num_tiles;
   int64_t num_tile_pairs;
-  int64_t equal_slabs;
-  int64_t slab_positions;
-  int64_t rest_positions;
   int64_t num_slabs;
+  int64_t slab_positions;
+  int64_t rest_positions;  // Fewer than there are slabs.
   int64_t block_channels;
 };
 
@@ -97,28 +99,47 @@ struct TilePlace {
   int column;
 };
 
-__device__ float SumSlabs(const float* partial, int num_slabs, int64_t elements,
-                          int64_t index) {
+// Adds to the first slab's sums those of the others and the products of the
+// rest of the positions. A block has kTile elements, and its rows share what is
+// added to them: the matrix of a layer with few channels has more slabs than
+// elements for the threads of a GPU.
+template <typename T>
+__global__ void AddSlabs(float* partial, int num_slabs, int channels,
+                         const T* rest, int num_rest) {
+  __shared__ float sums[kTileRows][kTile];
+  const int64_t elements = static_cast<int64_t>(channels) * channels;
+  const int64_t index = int64_t{blockIdx.x} * kTile + threadIdx.x;
+  const int i = index / channels;
+  const int j = index % channels;
+  // Tiles below the diagonal are their mirror images'.
+  const bool is_used = index < elements && j / kTile >= i / kTile;
   float sum = 0;
-  for (int slab = 0; slab < num_slabs; ++slab) {
-    sum += partial[slab * elements + index];
+  if (is_used) {
+    for (int slab = threadIdx.y; slab < num_slabs; slab += kTileRows) {
+      sum += partial[slab * elements + index];
+    }
+    for (int p = threadIdx.y; p < num_rest; p += kTileRows) {
+      const T* position = rest + static_cast<int64_t>(p) * channels;
+      sum += static_cast<float>(position[i]) * static_cast<float>(position[j]);
+    }
   }
-  return sum;
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (!is_used || threadIdx.y > 0) return;
+  for (int y = 1; y < kTileRows; ++y) sum += sums[y][threadIdx.x];
+  partial[index] = sum;
 }
 
-__global__ void WriteGram(const float* partial, int num_slabs, int channels,
-                          float* gram) {
+__global__ void WriteGram(const float* sums, int channels, float* gram) {
   __shared__ float mirrored[kTile][kTile + 1];
   const TilePlace place(blockIdx.x);
-  const int64_t elements = static_cast<int64_t>(channels) * channels;
   for (int y = threadIdx.y; y < kTile; y += kTileRows) {
     const int i = place.row + y;
     const int j = place.column + threadIdx.x;
     if (i < channels && j < channels) {
       const int64_t index = static_cast<int64_t>(i) * channels + j;
-      const float sum = SumSlabs(partial, num_slabs, elements, index);
-      mirrored[threadIdx.x][y] = sum;
-      gram[index] = sum;
+      mirrored[threadIdx.x][y] = sums[index];
+      gram[index] = sums[index];
     }
   }
   if (place.row == place.column) return;
@@ -132,29 +153,15 @@ __global__ void WriteGram(const float* partial, int num_slabs, int channels,
   }
 }
 
-// Adds up one value of every thread; the first thread has the sum.
-__device__ double SumOverBlock(double value) {
-  __shared__ double values[kThreads];
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-  values[thread] = value;
-  __syncthreads();
-  for (int stride = kThreads / 2; stride > 0; stride /= 2) {
-    if (thread < stride) values[thread] += values[thread + stride];
-    __syncthreads();
-  }
-  return values[0];
-}
-
 // Writes matrix = 2 * scale * ((G - target) + (G - target)^T) and, for every
 // tile and its mirror image, the sum of the squared differences.
 template <typename T>
-__global__ void WriteDerivative(const float* partial, int num_slabs,
-                                int channels, const float* target,
-                                const float* scale, T* matrix, double* losses) {
+__global__ void WriteDerivative(const float* sums, int channels,
+                                const float* target, const float* scale,
+                                T* matrix, double* losses) {
   __shared__ float mirrored[kTile][kTile + 1];
   const TilePlace place(blockIdx.x);
   const bool on_diagonal = place.row == place.column;
-  const int64_t elements = static_cast<int64_t>(channels) * channels;
   const float factor = 2 * *scale;
   for (int y = threadIdx.y; y < kTile; y += kTileRows) {
     const int i = place.column + y;
@@ -170,9 +177,8 @@ __global__ void WriteDerivative(const float* partial, int num_slabs,
     const int j = place.column + threadIdx.x;
     if (i < channels && j < channels) {
       const int64_t index = static_cast<int64_t>(i) * channels + j;
-      const float sum = SumSlabs(partial, num_slabs, elements, index);
-      const float above = sum - target[index];
-      const float below = sum - mirrored[threadIdx.x][y];
+      const float above = sums[index] - target[index];
+      const float below = sums[index] - mirrored[threadIdx.x][y];
       loss += static_cast<double>(above) * above;
       if (!on_diagonal) loss += static_cast<double>(below) * below;
       const float derivative = factor * (above + below);
@@ -212,67 +218,60 @@ __global__ void AddRow(const float* row, int channels, int64_t count, T* rows) {
   }
 }
 
-std::string LaunchError() {
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? "" : cudaGetErrorString(error);
-}
+dim3 ThreadsOfTile() { return dim3(kTile, kTileRows); }
 
-// Row-major features [positions, channels] are column-major F^T [channels,
-// positions]: F^T times its transpose is the Gram matrix.
-std::string SumSlabs(const Features& features, const Plan& plan, float* partial,
-                     const Gpu& gpu) {
+// Leaves the sums over all positions in the first slab. Row-major features
+// [positions, channels] are column-major F^T [channels, positions]: F^T times
+// its transpose is the Gram matrix.
+template <typename T>
+std::string SumPositions(const Features& features, const Plan& plan,
+                         float* partial, const Gpu& gpu) {
   const int64_t channels = features.channels;
   for (int64_t first = 0; first < channels; first += plan.block_channels) {
-    const char* source = static_cast<const char*>(features.data) +
-                         first * ElementBytes(features.element);
     Product product = {};
     product.transpose_right = true;
     product.rows = channels - first;
     product.columns = std::min(plan.block_channels, channels - first);
     product.depth = plan.slab_positions;
-    product.left = product.right = source;
+    product.left = product.right = static_cast<const T*>(features.data) + first;
     product.result = partial + first * channels + first;
     product.float32_result = true;
-    product.count = plan.equal_slabs;
+    product.count = plan.num_slabs;
     product.operand_stride = plan.slab_positions * channels;
     product.result_stride = plan.elements;
-    std::string error = gpu.multiply(product);
-    if (error.empty() && plan.rest_positions > 0) {
-      const int64_t done = plan.equal_slabs * plan.slab_positions;
-      product.depth = plan.rest_positions;
-      product.left = product.right = source + done * features.RowBytes();
-      product.result =
-          partial + plan.equal_slabs * plan.elements + first * channels + first;
-      product.count = 1;
-      error = gpu.multiply(product);
-    }
+    const std::string error = gpu.multiply(product);
     if (!error.empty()) return error;
   }
-  return "";
+  if (plan.num_slabs == 1) return "";  // And no rest.
+  const int64_t done = plan.num_slabs * plan.slab_positions;
+  return Launch(AddSlabs<T>, CeilDivide(plan.elements, kTile), ThreadsOfTile(),
+                gpu.stream, partial, plan.num_slabs, channels,
+                static_cast<const T*>(features.data) + done * channels,
+                plan.rest_positions);
 }
 
 template <typename T>
 std::string Derive(const Features& features, const Plan& plan,
                    const Scratch& scratch, const float* target,
-                   const float* scale, cudaStream_t stream, float* loss) {
-  const dim3 threads(kTile, kTileRows);
-  WriteDerivative<T><<<plan.num_tile_pairs, threads, 0, stream>>>(
-      scratch.partial, plan.num_slabs, features.channels, target, scale,
-      static_cast<T*>(scratch.matrix), scratch.losses);
-  WriteLoss<<<1, threads, 0, stream>>>(scratch.losses, plan.num_tile_pairs,
-                                       scale, loss);
-  return LaunchError();
+                   const float* scale, const Gpu& gpu, float* loss) {
+  std::string error = SumPositions<T>(features, plan, scratch.partial, gpu);
+  if (!error.empty()) return error;
+  error = Launch(WriteDerivative<T>, plan.num_tile_pairs, ThreadsOfTile(),
+                 gpu.stream, scratch.partial, features.channels, target, scale,
+                 static_cast<T*>(scratch.matrix), scratch.losses);
+  if (!error.empty()) return error;
+  return Launch(WriteLoss, 1, kThreads, gpu.stream, scratch.losses,
+                plan.num_tile_pairs, scale, loss);
 }
 
 template <typename T>
 std::string AddToRows(const Features& features, const float* row,
-                      cudaStream_t stream, void* rows) {
+                      GpuStream stream, void* rows) {
   const int64_t count = features.positions * features.channels;
   const int64_t blocks =
       std::min(CeilDivide(count, kThreads), kMaxElementwiseBlocks);
-  AddRow<<<blocks, kThreads, 0, stream>>>(row, features.channels, count,
-                                          static_cast<T*>(rows));
-  return LaunchError();
+  return Launch(AddRow<T>, blocks, kThreads, stream, row, features.channels,
+                count, static_cast<T*>(rows));
 }
 
 }  // namespace
@@ -285,12 +284,13 @@ std::string Gram(const Features& features, void* memory, const Gpu& gpu,
                  float* gram) {
   const Plan plan(features);
   const Scratch scratch(plan, memory);
-  const std::string error = SumSlabs(features, plan, scratch.partial, gpu);
+  const auto sum = features.element == Element::kFloat32
+                       ? SumPositions<float>
+                       : SumPositions<__nv_bfloat16>;
+  const std::string error = sum(features, plan, scratch.partial, gpu);
   if (!error.empty()) return error;
-  WriteGram<<<plan.num_tile_pairs, dim3(kTile, kTileRows), 0,
-              static_cast<cudaStream_t>(gpu.stream)>>>(
-      scratch.partial, plan.num_slabs, features.channels, gram);
-  return LaunchError();
+  return Launch(WriteGram, plan.num_tile_pairs, ThreadsOfTile(), gpu.stream,
+                scratch.partial, features.channels, gram);
 }
 
 std::string GramLoss(const Features& features, void* memory, const Gpu& gpu,
@@ -298,13 +298,11 @@ std::string GramLoss(const Features& features, void* memory, const Gpu& gpu,
                      void* gradient) {
   const Plan plan(features);
   const Scratch scratch(plan, memory);
-  std::string error = SumSlabs(features, plan, scratch.partial, gpu);
-  if (!error.empty()) return error;
   const auto derive = features.element == Element::kFloat32
                           ? Derive<float>
                           : Derive<__nv_bfloat16>;
-  error = derive(features, plan, scratch, target, scale,
-                 static_cast<cudaStream_t>(gpu.stream), loss);
+  const std::string error =
+      derive(features, plan, scratch, target, scale, gpu, loss);
   if (!error.empty()) return error;
   return GramGradient(features, memory, gpu, scratch.matrix, /*row=*/nullptr,
                       gradient);
@@ -325,13 +323,7 @@ std::string GramGradient(const Features& features, void*, const Gpu& gpu,
   const auto add = features.element == Element::kFloat32
                        ? AddToRows<float>
                        : AddToRows<__nv_bfloat16>;
-  return add(features, row, static_cast<cudaStream_t>(gpu.stream), gradient);
-}
-
-std::string GpuProblem() {
-  cudaFuncAttributes attributes;
-  const cudaError_t error = cudaFuncGetAttributes(&attributes, WriteLoss);
-  return error == cudaSuccess ? "" : cudaGetErrorString(error);
+  return add(features, row, gpu.stream, gradient);
 }
 
 }  // namespace tf_style

@@ -6,12 +6,7 @@
 #include "instruction_set.h"
 #include "tensorflow_op.h"
 #if defined(TF_STYLE_CUDA)
-#include "tsl/platform/tensor_float_32_utils.h"
-#include "xla/stream_executor/blas.h"
-#include "xla/stream_executor/device_address.h"
-#include "xla/stream_executor/engine_options.h"
-#include "xla/stream_executor/stream.h"
-#include "xla/stream_executor/stream_executor.h"
+#include "tensorflow_gpu.h"
 #endif
 
 namespace tf_style {
@@ -167,17 +162,14 @@ struct CpuDevice {
 #if defined(TF_STYLE_CUDA)
 // Calls function(index, features, scratch, gpu) likewise, with TensorFlow's
 // stream and the cuBLAS that it has loaded.
-class GpuDevice {
- public:
+struct GpuDevice {
   template <typename Function>
   static absl::Status ForEachPicture(OpKernelContext* context,
                                      Features features,
                                      const Function& function) {
-    stream_executor::Stream* stream = context->op_device_context()->stream();
-    const Gpu gpu = {
-        stream->platform_specific_handle().stream, [=](const Product& product) {
-          return Multiply(stream, features.channels, features.element, product);
-        }};
+    const Gpu gpu = {StreamOf(context), [&](const Product& product) {
+                       return Multiply(context, features, product);
+                     }};
     Tensor scratch;
     TF_RETURN_IF_ERROR(
         AllocateScratch(context, ScratchBytes(features, gpu), &scratch));
@@ -186,42 +178,7 @@ class GpuDevice {
       features.data = context->input(0).SubSlice(index).data();
       error = function(index, features, scratch.data(), gpu);
     }
-    if (error.empty()) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("the Gram op on the GPU: ", error));
-  }
-
- private:
-  static std::string Multiply(stream_executor::Stream* stream, int64_t channels,
-                              Element element, const Product& product) {
-    namespace se = stream_executor;
-    se::blas::BlasSupport* blas = stream->parent()->AsBlas();
-    if (blas == nullptr) return "TensorFlow has no cuBLAS for this device";
-    const auto type = element == Element::kFloat32 ? se::blas::DataType::kFloat
-                                                   : se::blas::DataType::kBF16;
-    const auto result_type =
-        product.float32_result ? se::blas::DataType::kFloat : type;
-    const bool allow_tf32 = tsl::tensor_float_32_execution_enabled();
-    const auto computation = element == Element::kFloat32 && allow_tf32
-                                 ? se::blas::ComputationType::kTF32AsF32
-                                 : se::blas::ComputationType::kF32;
-    const se::EngineOptions options(/*require_determinism=*/false, allow_tf32,
-                                    /*require_command_buffer=*/false);
-    const float one = 1;
-    const float zero = 0;
-    se::DeviceAddressBase result(product.result);
-    const absl::Status status = blas->DoBlasGemmStridedBatchedWithAlgorithm(
-        stream, se::blas::Transpose::kNoTranspose,
-        product.transpose_right ? se::blas::Transpose::kTranspose
-                                : se::blas::Transpose::kNoTranspose,
-        product.rows, product.columns, product.depth, &one,
-        se::DeviceAddressBase(const_cast<void*>(product.left)), type, channels,
-        product.operand_stride,
-        se::DeviceAddressBase(const_cast<void*>(product.right)), type, channels,
-        product.operand_stride, &zero, &result, result_type, channels,
-        product.result_stride, product.count, computation,
-        se::blas::kDefaultGemmAlgo, options,
-        /*output_profile_result=*/nullptr, se::blas::CallContext::kNone);
-    return status.ok() ? "" : std::string(status.message());
+    return GpuStatus(error);
   }
 };
 #endif
@@ -414,10 +371,10 @@ TfStyleInstructionSet() {
 }
 
 #if defined(TF_STYLE_CUDA)
-// Why the Gram ops cannot run on the GPU; empty if they can.
+// Why this machine's driver cannot run the binary; empty if it can.
 extern "C" __attribute__((visibility("default"))) const char*
-TfStyleGpuProblem() {
-  static const std::string problem = tf_style::GpuProblem();
+TfStyleGpuDriverProblem() {
+  static const std::string problem = tf_style::GpuDriverProblem();
   return problem.c_str();
 }
 #endif

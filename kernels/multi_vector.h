@@ -8,8 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "common.h"
+#include "gpu.h"
 
 namespace tf_style {
 
@@ -22,7 +24,7 @@ struct Vectors {
 };
 
 // Bytes of scratch memory for `MultiDot`, with any alignment.
-size_t MultiDotScratchBytes(const Vectors& vectors);
+size_t MultiDotScratchBytes(const Vectors& vectors, const Workers& workers);
 
 // products[i] = q . vector i, summed in float32 within a piece and in double
 // over the pieces. The result has the same bits whatever the number of workers,
@@ -30,9 +32,20 @@ size_t MultiDotScratchBytes(const Vectors& vectors);
 void MultiDot(const Vectors& vectors, const float* q, void* scratch,
               const Workers& workers, double* products);
 
-// q += sum over i of factors[i] * vector i.
-void MultiAxpy(const Vectors& vectors, const float* factors,
-               const Workers& workers, float* q);
+// result = q + sum over i of factors[i] * vector i; it may be q.
+void MultiAxpy(const Vectors& vectors, const float* factors, const float* q,
+               const Workers& workers, float* result);
+
+// Like their namesakes above, for memory of the GPU; only `vectors.data` itself
+// is the host's. Products are summed in float32 within a thread's part of a
+// slab, in double beyond.
+size_t MultiDotScratchBytes(const Vectors& vectors, GpuStream stream);
+
+std::string MultiDot(const Vectors& vectors, const float* q, void* scratch,
+                     GpuStream stream, double* products);
+
+std::string MultiAxpy(const Vectors& vectors, const float* factors,
+                      const float* q, GpuStream stream, float* result);
 
 }  // namespace tf_style
 

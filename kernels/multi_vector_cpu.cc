@@ -1,6 +1,7 @@
 // Cuts the vectors into tasks.
 
 #include <algorithm>
+#include <cstring>
 
 #include "instruction_set.h"
 #include "multi_vector.h"
@@ -28,7 +29,7 @@ const char* At(const Vectors& vectors, int64_t index, int64_t start) {
 
 }  // namespace
 
-size_t MultiDotScratchBytes(const Vectors& vectors) {
+size_t MultiDotScratchBytes(const Vectors& vectors, const Workers&) {
   return CeilDivide(vectors.size, kPiece) * vectors.count * sizeof(double) +
          kMemoryAlignment;
 }
@@ -50,15 +51,18 @@ void MultiDot(const Vectors& vectors, const float* q, void* scratch,
   for (int64_t i = 0; i < num_parts; ++i) products[i % count] += parts[i];
 }
 
-void MultiAxpy(const Vectors& vectors, const float* factors,
-               const Workers& workers, float* q) {
+void MultiAxpy(const Vectors& vectors, const float* factors, const float* q,
+               const Workers& workers, float* result) {
   const int64_t count = vectors.count;
   const auto& kernels = CurrentKernels<VectorKernels>(vectors.element);
   ForEachPiece(
       vectors.size, workers, [&](int64_t, int64_t start, int64_t size) {
+        if (result != q) {
+          memcpy(result + start, q + start, size * sizeof(float));
+        }
         for (int64_t i = 0; i < count; ++i) {
           if (factors[i] == 0) continue;
-          kernels.axpy(size, factors[i], At(vectors, i, start), q + start);
+          kernels.axpy(size, factors[i], At(vectors, i, start), result + start);
         }
       });
 }

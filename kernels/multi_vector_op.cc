@@ -1,9 +1,10 @@
 // The TensorFlow side of multi_vector.h: ops, shape functions, kernels.
 
-#include <cstring>
-
 #include "multi_vector.h"
 #include "tensorflow_op.h"
+#if defined(TF_STYLE_CUDA)
+#include "tensorflow_gpu.h"
+#endif
 
 namespace tf_style {
 namespace {
@@ -24,8 +25,8 @@ struct Batch {
       }
     }
     count = list.size();
-    TF_RETURN_IF_ERROR(
-        AllocateScratch(context, count * sizeof(const void*), &pointers));
+    TF_RETURN_IF_ERROR(AllocateScratch(context, count * sizeof(const void*),
+                                       &pointers, /*on_host=*/true));
     batch = q.dim_size(0);
     size = batch == 0 ? 0 : q.NumElements() / batch;
     return absl::OkStatus();
@@ -49,6 +50,34 @@ struct Batch {
   int64_t size;
 };
 
+// Where the kernels run: TensorFlow's threads or its stream, and the status of
+// one that was called there.
+struct CpuDevice {
+  static Workers Place(OpKernelContext* context, const Batch& batch) {
+    return MakeWorkers(context, batch.size * batch.count);
+  }
+
+  template <typename Kernel>
+  static absl::Status Run(const Kernel& kernel) {
+    kernel();
+    return absl::OkStatus();
+  }
+};
+
+#if defined(TF_STYLE_CUDA)
+struct GpuDevice {
+  static GpuStream Place(OpKernelContext* context, const Batch&) {
+    return StreamOf(context);
+  }
+
+  template <typename Kernel>
+  static absl::Status Run(const Kernel& kernel) {
+    return GpuStatus(kernel());
+  }
+};
+#endif
+
+template <typename Device>
 class MultiDotOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
@@ -59,19 +88,25 @@ class MultiDotOp : public OpKernel {
     Tensor* products;
     OP_REQUIRES_OK(context, context->allocate_output(
                                 0, {batch.batch, batch.count}, &products));
+    const auto place = Device::Place(context, batch);
     Tensor scratch;
     OP_REQUIRES_OK(
         context,
-        AllocateScratch(context, MultiDotScratchBytes(batch.At(0)), &scratch));
-    const Workers workers = MakeWorkers(context, batch.size * batch.count);
+        AllocateScratch(context, MultiDotScratchBytes(batch.At(0), place),
+                        &scratch));
     const float* q = context->input(0).flat<float>().data();
     for (int64_t index = 0; index < batch.batch; ++index) {
-      MultiDot(batch.At(index), q + index * batch.size, scratch.data(), workers,
-               products->flat<double>().data() + index * batch.count);
+      OP_REQUIRES_OK(context, Device::Run([&] {
+                       return MultiDot(batch.At(index), q + index * batch.size,
+                                       scratch.data(), place,
+                                       products->flat<double>().data() +
+                                           index * batch.count);
+                     }));
     }
   }
 };
 
+template <typename Device>
 class MultiAxpyOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
@@ -89,23 +124,29 @@ class MultiAxpyOp : public OpKernel {
     Tensor* output;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0}, 0, input.shape(), &output));
-    float* q = output->flat<float>().data();
-    if (q != input.flat<float>().data()) {
-      memcpy(q, input.flat<float>().data(), input.TotalBytes());
-    }
-    const Workers workers = MakeWorkers(context, batch.size * batch.count);
+    const auto place = Device::Place(context, batch);
     for (int64_t index = 0; index < batch.batch; ++index) {
-      MultiAxpy(batch.At(index),
-                factors.flat<float>().data() + index * batch.count, workers,
-                q + index * batch.size);
+      OP_REQUIRES_OK(context, Device::Run([&] {
+                       return MultiAxpy(
+                           batch.At(index),
+                           factors.flat<float>().data() + index * batch.count,
+                           input.flat<float>().data() + index * batch.size,
+                           place,
+                           output->flat<float>().data() + index * batch.size);
+                     }));
     }
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiDot").Device(DEVICE_CPU),
-                        MultiDotOp);
-REGISTER_KERNEL_BUILDER(Name("TfStyle>MultiAxpy").Device(DEVICE_CPU),
-                        MultiAxpyOp);
+#define TF_STYLE_REGISTER(op, device, WhereItRuns)             \
+  REGISTER_KERNEL_BUILDER(Name("TfStyle>" #op).Device(device), \
+                          op##Op<WhereItRuns>)
+TF_STYLE_REGISTER(MultiDot, DEVICE_CPU, CpuDevice);
+TF_STYLE_REGISTER(MultiAxpy, DEVICE_CPU, CpuDevice);
+#if defined(TF_STYLE_CUDA)
+TF_STYLE_REGISTER(MultiDot, tensorflow::DEVICE_GPU, GpuDevice);
+TF_STYLE_REGISTER(MultiAxpy, tensorflow::DEVICE_GPU, GpuDevice);
+#endif
 
 }  // namespace
 
@@ -126,8 +167,9 @@ REGISTER_OP("TfStyle>MultiDot")
     .Doc(R"doc(
 The scalar products of a vector with m others, for each element of a batch.
 
-CPU only. Reads each of the m vectors once. Sums are in float32 within pieces of 4096 elements and in
-float64 over the pieces. The result has the same bits whatever the number of threads.
+CPU, and GPU where built with CUDA. Reads each of the m vectors once. Sums are in float32 within pieces
+of 4096 elements, on a GPU within a thread's part of one, and in float64 over them. The result has the
+same bits every time and, on a CPU, whatever the number of threads.
 
 vector: [batch, ...].
 vectors: m tensors of the same shape.
@@ -148,8 +190,8 @@ REGISTER_OP("TfStyle>MultiAxpy")
     .Doc(R"doc(
 Computes vector + sum over i of factors[:, i] * vectors[i], for each element of a batch.
 
-CPU only. Skips vectors whose factor is 0. Sums are in float32. The result has the same bits whatever
-the number of threads.
+CPU, and GPU where built with CUDA. Skips vectors whose factor is 0. Sums are in float32. The result has
+the same bits every time and, on a CPU, whatever the number of threads.
 
 vector: [batch, ...].
 factors: [batch, m].

@@ -34,13 +34,15 @@ inline Element ElementOf(DataType type) {
   return type == tensorflow::DT_FLOAT ? Element::kFloat32 : Element::kBfloat16;
 }
 
-// Allocates scratch memory. Where TensorFlow has none, the op fails with
-// ResourceExhausted.
+// Allocates scratch memory, on the op's device or the host. Where TensorFlow
+// has none, the op fails with ResourceExhausted.
 inline absl::Status AllocateScratch(OpKernelContext* context, size_t bytes,
-                                    Tensor* scratch) {
+                                    Tensor* scratch, bool on_host = false) {
+  tensorflow::AllocatorAttributes attributes;
+  attributes.set_on_host(on_host);
   return context->allocate_temp(tensorflow::DT_UINT8,
                                 TensorShape({static_cast<int64_t>(bytes)}),
-                                scratch);
+                                scratch, attributes);
 }
 
 // Shape function: output 0 is input 0 [batch, height, width, ...], `border`

@@ -1,6 +1,7 @@
 // Every instruction set of this processor, at sizes that are no multiple of
 // anything, against sums in double precision. Built with AddressSanitizer by
-// test_kernels.py; the arrays end where their last element does.
+// test_kernels.py, and again for the GPU's kernels on the CPU; the arrays end
+// where their last element does.
 
 #include <cmath>
 #include <cstdio>
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "gram_loss.h"
-#include "kernels_test.h"
+#include "kernels_test_place.h"
 
 namespace {
 
@@ -19,8 +20,6 @@ using tf_style::CurrentName;
 using tf_style::Element;
 using tf_style::Features;
 using tf_style::Rounding;
-using tf_style::Threads;
-using tf_style::Workers;
 
 int num_failures = 0;
 
@@ -40,6 +39,12 @@ void Check(const char* what, const Shape& shape, Element element, double actual,
 }
 
 constexpr float kScale = 0.5;
+
+#if defined(TF_STYLE_CUDA_ON_CPU)
+constexpr bool kIsGpu = true;
+#else
+constexpr bool kIsGpu = false;
+#endif
 
 struct Inputs {
   Inputs(const Shape& shape, Element element)
@@ -89,27 +94,29 @@ Result Compute(const Shape& shape, const Inputs& inputs, int num_workers) {
   Features shifted = features;
   shifted.data = inputs.shifted.memory.get();
   Result result(shape, element);
-  const Workers workers = Threads(num_workers);
-  const size_t bytes = tf_style::ScratchBytes(features, workers);
+  const auto place = tf_style::GramPlace(num_workers, features);
+  const size_t bytes = tf_style::ScratchBytes(features, place);
   std::unique_ptr<char[]> memory(new char[bytes]);
   void* scratch = memory.get();
   const auto run = [&](const auto& kernel) {
     // Not-a-number wherever the code reads what it has not written.
     memset(scratch, 0xff, bytes);
-    tf_style::RunKernel(kernel);
+    tf_style::RunAtPlace(kernel);
   };
-  run([&] { Gram(features, scratch, workers, result.gram.data()); });
+  run([&] { return Gram(features, scratch, place, result.gram.data()); });
+#if !defined(TF_STYLE_CUDA_ON_CPU)
   run([&] {
-    Moments(shifted, scratch, workers, result.products.data(),
+    Moments(shifted, scratch, place, result.products.data(),
             result.mean.data());
   });
+#endif
   run([&] {
-    GramLoss(features, scratch, workers, inputs.target.data(), &kScale,
-             &result.loss, result.gradient.memory.get());
+    return GramLoss(features, scratch, place, inputs.target.data(), &kScale,
+                    &result.loss, result.gradient.memory.get());
   });
   run([&] {
-    GramGradient(features, scratch, workers, inputs.matrix.memory.get(),
-                 inputs.row.data(), result.product.memory.get());
+    return GramGradient(features, scratch, place, inputs.matrix.memory.get(),
+                        inputs.row.data(), result.product.memory.get());
   });
   return result;
 }
@@ -172,6 +179,7 @@ void Run(const Shape& shape, Element element) {
     for (int64_t p = 0; p < shape.positions; ++p) {
       mean[i] += inputs.shifted.Get(p * channels + i) / shape.positions;
     }
+    if (kIsGpu) continue;  // It has no kernel for moments.
     Check("mean", shape, element, result.mean[i], mean[i], sum_error * mean[i]);
   }
   double expected_loss = 0;
@@ -184,10 +192,13 @@ void Run(const Shape& shape, Element element) {
             sum_error * gram.terms);
       // A difference of bfloat16 may be rounded. An error of the mean counts
       // squared, for the differences' sums are 0.
-      const Sum products = GramEntry(shape, inputs.shifted, i, j, mean);
-      Check("products", shape, element, result.products[index], products.value,
-            (2.1 * rounding + sum_error) * products.terms +
-                shape.positions * std::pow(9 * sum_error, 2));
+      if (!kIsGpu) {
+        const Sum products = GramEntry(shape, inputs.shifted, i, j, mean);
+        Check("products", shape, element, result.products[index],
+              products.value,
+              (2.1 * rounding + sum_error) * products.terms +
+                  shape.positions * std::pow(9 * sum_error, 2));
+      }
       const double difference = gram.value - inputs.target[index];
       expected_loss += kScale * difference * difference;
       derivative[index] += 2 * kScale * difference;
@@ -209,8 +220,10 @@ void Run(const Shape& shape, Element element) {
           ProductEntry(shape, inputs.features, p, j,
                        [&](int64_t index) { return inputs.matrix.Get(index); });
       product.Add(inputs.row[j]);
+      // The GPU's is rounded before the row is added.
       Check("product", shape, element, result.product.Get(p * channels + j),
-            product.value, (rounding + sum_error) * product.terms);
+            product.value,
+            ((kIsGpu ? 2.1 : 1) * rounding + sum_error) * product.terms);
     }
   }
 }

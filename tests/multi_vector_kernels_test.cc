@@ -1,6 +1,7 @@
 // Every instruction set of this processor, at sizes that fill no vector and no
 // piece, against sums in double precision. Built with AddressSanitizer by
-// test_kernels.py; the arrays end where their last element does.
+// test_kernels.py, and again for the GPU's kernels on the CPU; the arrays end
+// where their last element does.
 
 #include <cmath>
 #include <cstdio>
@@ -9,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels_test.h"
+#include "kernels_test_place.h"
 #include "multi_vector.h"
 
 namespace {
@@ -18,7 +19,6 @@ using tf_style::Array;
 using tf_style::CurrentName;
 using tf_style::Element;
 using tf_style::Rounding;
-using tf_style::Threads;
 using tf_style::Vectors;
 
 int num_failures = 0;
@@ -52,15 +52,19 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
   const double unit = Rounding(Element::kFloat32);
 
   std::vector<double> products(count), of_one(count);
-  const size_t bytes = tf_style::MultiDotScratchBytes(vectors);
+  const size_t bytes =
+      tf_style::MultiDotScratchBytes(vectors, tf_style::Place(3));
   std::unique_ptr<char[]> scratch(new char[bytes]);
   // Not-a-number wherever the code reads what it has not written.
   memset(scratch.get(), 0xff, bytes);
-  const tf_style::Workers three = Threads(3), one = Threads(1);
-  tf_style::RunKernel([&] {
-    MultiDot(vectors, values, scratch.get(), three, products.data());
-    MultiDot(vectors, values, scratch.get(), one, of_one.data());
-  });
+  const auto dot = [&](int num_workers, std::vector<double>& result) {
+    const auto place = tf_style::Place(num_workers);
+    tf_style::RunAtPlace([&] {
+      return MultiDot(vectors, values, scratch.get(), place, result.data());
+    });
+  };
+  dot(3, products);
+  dot(1, of_one);
   for (int i = 0; i < count; ++i) {
     double sum = 0, magnitude = 0;
     for (int64_t k = 0; k < size; ++k) {
@@ -81,9 +85,16 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
       magnitudes[k] += std::abs(factors[i] * arrays[i].Get(k));
     }
   }
-  tf_style::RunKernel(
-      [&] { MultiAxpy(vectors, factors.data(), three, values); });
+  Array result(size, Element::kFloat32);
+  float* const results = reinterpret_cast<float*>(result.memory.get());
+  for (float* const target : {results, values}) {
+    const auto place = tf_style::Place(3);
+    tf_style::RunAtPlace([&] {
+      return MultiAxpy(vectors, factors.data(), values, place, target);
+    });
+  }
   for (int64_t k = 0; k < size; ++k) {
+    Check("sum, elsewhere", size, element, result.Get(k), q.Get(k), 0);
     Check("sum", size, element, q.Get(k), sums[k],
           (count + 1) * unit * magnitudes[k]);
   }
@@ -93,10 +104,18 @@ void Test(int64_t size, int count, Element element, std::mt19937& random) {
 
 int main() {
   std::mt19937 random(0);
+#if defined(TF_STYLE_CUDA_ON_CPU)
+  // Read one by one and four at a time, in one slab and in several.
+  const std::vector<int64_t> sizes = {1, 17, 200, 8191, 12300};
+#else
+  const std::vector<int64_t> sizes = {1,  15,  16,   17,   63,
+                                      64, 200, 4096, 4097, 20001};
+#endif
   for (const Element element : {Element::kFloat32, Element::kBfloat16}) {
-    for (const int64_t size : {1, 15, 16, 17, 63, 64, 200, 4096, 4097, 20001}) {
-      for (const int count : {1, 3}) Test(size, count, element, random);
+    for (const int64_t size : sizes) {
+      for (const int count : {1, 9}) Test(size, count, element, random);
     }
+    Test(5, 66, element, random);  // More than a launch of the GPU takes.
   }
   return tf_style::Report(num_failures);
 }

@@ -90,3 +90,21 @@ def test_where_nothing_lowers_the_loss_the_status_says_so():
     state = minimize(LbfgsUpdate(evaluate, first_step=0.5), tf.ones([1, 2], tf.float64), tries)
     assert int(state.status[0]) == Status.LINE_SEARCH_FAILED
     np.testing.assert_array_equal(state.position, 1.0)
+
+
+def test_a_direction_that_does_not_descend_is_the_gradients():
+    """Scaled to the first step, and the pairs that it came from are dropped."""
+    update = LbfgsUpdate(quadratics(SCALES), first_step=0.5, history=2)
+    gradient = tf.constant([[3.0, -4.0], [1.0, 2.0]], tf.float64)
+    step = tf.constant([[float("nan"), 1.0], [1.0, 1.0]], tf.float64)
+    state = update.init(tf.zeros_like(gradient))._replace(
+        gradient=gradient,
+        steps=(tf.zeros_like(step), step),
+        differences=(tf.zeros_like(step), tf.ones_like(step)),
+        s_dot_y=tf.constant([[[0.0, 0.0], [0.0, 2.0]]] * 2, tf.float64),
+    )
+    state, direction, slope = update.direction(state)
+    np.testing.assert_allclose(direction[0], [-0.375, 0.5], rtol=1e-12)
+    np.testing.assert_allclose(slope[0], -0.375 * 3 - 0.5 * 4, rtol=1e-12)
+    assert state.has_history.numpy().tolist() == [False, True]
+    assert slope[1] < 0

@@ -8,6 +8,7 @@ import os
 import pathlib
 import types
 import warnings
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -20,7 +21,7 @@ _REBUILD = "`pip install .`, or `python build_backend/compile_ops.py` in a check
 
 @dataclasses.dataclass(frozen=True)
 class KernelInfo:
-    """Which Gram ops `kernel="auto"` takes on the device in use.
+    """Which ops `kernel="auto"` takes for Gram matrices and L-BFGS's sums on the device in use.
 
     Attributes:
       kernel: "custom", this package's, or "stock", TensorFlow's own.
@@ -40,7 +41,7 @@ class KernelInfo:
 
 
 def kernel_info() -> KernelInfo:
-    """Says which Gram ops `kernel="auto"` takes, and why.
+    """Says which ops `kernel="auto"` takes, and why.
 
     The answer is for the device that an op made here would run on: within `tf.device`, that one. It
     leaves out XLA's compilation, which always gets the stock ops.
@@ -99,15 +100,19 @@ def used_device_type() -> str:
     it, inside or outside of the function being traced; else on the CPU in functions of tf.data; else on
     a GPU if it sees one.
     """
-    # There is no public API for the current tf.device.
-    from tensorflow.python.eager import context
-
-    scope = context.context().device_name
-    if scope:
+    if scope := _device_scope():
         return tf.DeviceSpec.from_string(scope).device_type
     if _in_tf_data():
         return "CPU"
     return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+
+
+def _device_scope() -> str | None:
+    """The innermost `tf.device` around what is made here."""
+    # There is no public API for it.
+    from tensorflow.python.eager import context
+
+    return context.context().device_name
 
 
 def _in_tf_data() -> bool:
@@ -198,13 +203,47 @@ def _check_instruction_set_limit() -> None:
         )
 
 
-@functools.cache
 def _gpu_problem() -> str:
-    """Why the Gram ops cannot run on the GPU that TensorFlow uses; empty if they can."""
+    """Why the ops cannot run on the GPU that is used here; empty if they can."""
+    gpus = tf.config.get_visible_devices("GPU")
+    index = tf.DeviceSpec.from_string(_device_scope() or "/GPU:0").device_index or 0
+    return _problem_of_gpu(gpus[index] if index < len(gpus) else None)
+
+
+@functools.cache
+def _problem_of_gpu(gpu: tf.config.PhysicalDevice | None) -> str:
+    """The same of one of TensorFlow's, None where the one that is asked for is not there."""
     build = importlib.import_module("tf_style.ops._build_info")
     if not build.CUDA_ARCHITECTURES:
-        return "the device is a GPU, and the Gram ops were built without CUDA"
+        return "the device is a GPU, and the ops were built without CUDA"
+    details = {} if gpu is None else tf.config.experimental.get_device_details(gpu)
+    capability = details.get("compute_capability")
+    if capability is None or not _runs_on(capability, build.CUDA_ARCHITECTURES):
+        return (
+            f"the GPU has compute capability {capability and '.'.join(map(str, capability))}, and the "
+            f"ops were built for {', '.join(build.CUDA_ARCHITECTURES)}"
+        )
+    # Neither this nor the above makes a context on a device, which would take memory of it.
     library = ctypes.CDLL(_path(build))
-    library.TfStyleGpuProblem.restype = ctypes.c_char_p
-    problem = library.TfStyleGpuProblem().decode()
-    return f"the Gram ops cannot run on the GPU: {problem}" if problem else ""
+    library.TfStyleGpuDriverProblem.restype = ctypes.c_char_p
+    problem = library.TfStyleGpuDriverProblem().decode()
+    return f"the ops cannot run on the GPU: {problem}" if problem else ""
+
+
+def _runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Whether a GPU runs code for one of the architectures.
+
+    Args:
+      capability: The GPU's compute capability.
+      architectures: nvcc's names: machine code for "sm_80" runs on 8.0 and later ones of the same first
+        number, and PTX, "compute_80", on all later ones.
+    """
+
+    def runs(name: str) -> bool:
+        kind, _, number = name.partition("_")
+        built_for = divmod(int(number.rstrip("af")), 10)
+        if not number.isdecimal():  # sm_90a is for 9.0 alone.
+            return capability == built_for
+        return capability >= built_for and (kind == "compute" or capability[0] == built_for[0])
+
+    return any(map(runs, architectures))

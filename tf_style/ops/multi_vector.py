@@ -19,8 +19,8 @@ def multi_dot(q: tf.Tensor, vectors: Tensors, *, kernel: str = "auto") -> tf.Ten
     Args:
       q: [batch, ...], float32 or float64.
       vectors: Each shaped as `q`, of its dtype or bfloat16.
-      kernel: "custom", this package's op, which is for float32 on a CPU; "stock", TensorFlow's own
-        ops; or "auto", the custom one where it can run.
+      kernel: "custom", this package's op, which is for float32; "stock", TensorFlow's own ops; or
+        "auto", the custom one where it can run.
 
     Returns:
       float64 [batch, number of vectors].
@@ -79,6 +79,5 @@ def column(numbers: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 
 def _ops(q: tf.Tensor, kernel: str) -> types.ModuleType | None:
     is_float32 = q.dtype == tf.float32
-    return custom_ops(
-        kernel, problem="" if is_float32 else f"the op takes float32. Received: dtype={q.dtype.name}"
-    )
+    problem = "" if is_float32 else f"the op takes float32. Received: dtype={q.dtype.name}"
+    return custom_ops(kernel, has_gpu_kernel=True, problem=problem)

@@ -123,8 +123,10 @@ class LbfgsUpdate:
         Nocedal and Wright's equation 7.24, and Byrd, Nocedal and Schnabel, "Representations of
         Quasi-Newton Matrices and Their Use in Limited Memory Methods", 1994, equation 2.8.
 
-        Where there is no pair, or where the pairs mislead and the direction does not descend, it is the
-        first step's: H0 g, scaled to `first_step`.
+        Where there is no pair it is the first step's: H0 g, scaled to `first_step`. So is, with H0 = 1,
+        one where the pairs mislead and the direction does not descend: with pairs of positive curvature
+        that is a matter of rounding. Nothing here asks for a number before the next is computed: a GPU
+        would stand still meanwhile.
 
         Args:
           state: The state.
@@ -146,26 +148,23 @@ class LbfgsUpdate:
 
         p = tf.linalg.triangular_solve(r, dots(state.steps, g), lower=False)
         q = multi_axpy(g, -p[:, :, 0], state.differences, kernel=self.kernel)
+        q = self.initial_inverse_hessian(q)
         y = tf.cast(state.differences[-1], q.dtype)
         newest = tf.cast(d[:, -1], q.dtype)
         scale = tf.math.divide_no_nan(newest, dot(y, self.initial_inverse_hessian(y)))
-        q = column(scale, q) * self.initial_inverse_hessian(q)
+        q *= column(tf.where(state.has_history, scale, self._first_scale(q)), q)
         rest = d[:, :, tf.newaxis] * p - dots(state.differences, q)
         factors = tf.linalg.triangular_solve(r, rest, lower=False, adjoint=True)
         q = multi_axpy(q, factors[:, :, 0], state.steps, kernel=self.kernel)
-        slope = -dot(g, q)
+        # A slope of NaN compares as false.
+        descends = dot(g, q) > 0
+        q = tf.where(column(descends, q), q, column(self._first_scale(g), g) * g)
+        return state.without_history(~descends), -q, -dot(g, q)
 
-        def first():
-            q = self.initial_inverse_hessian(g)
-            largest = tf.reduce_max(tf.abs(flat(q)), axis=1)
-            factor = tf.math.divide_no_nan(tf.cast(self.first_step, q.dtype), largest)
-            direction = -q * column(factor, q)
-            return direction, dot(g, direction)
-
-        # A slope of NaN compares as false, so it leads to `first` too.
-        descends = slope < 0
-        direction, slope = _for_each(descends, lambda: (-q, slope), first)
-        return state.without_history(~descends), direction, slope
+    def _first_scale(self, q: tf.Tensor) -> tf.Tensor:
+        """What takes the largest entry of each of a batch to the first step's, [batch]."""
+        largest = tf.reduce_max(tf.abs(flat(q)), axis=1)
+        return tf.math.divide_no_nan(tf.cast(self.first_step, q.dtype), largest)
 
     def accept(
         self, state: State, x: tf.Tensor, f: tf.Tensor, g: tf.Tensor, is_accepted: tf.Tensor
@@ -208,8 +207,9 @@ class LbfgsUpdate:
         steps, differences, s_dot_y = _for_each(
             is_kept | is_unread, append, lambda: (*history, state.s_dot_y)
         )
-        position, value, gradient = _for_each(
-            is_accepted, lambda: (x, f, g), lambda: (state.position, state.value, state.gradient)
+        position, value, gradient = (
+            tf.where(column(is_accepted, new), new, old)
+            for new, old in ((x, state.position), (f, state.value), (g, state.gradient))
         )
         is_converged = tf.reduce_max(tf.abs(flat(g)), axis=1) <= self.gradient_tolerance
         status = tf.where(is_converged, int(Status.CONVERGED), int(Status.RUNNING))

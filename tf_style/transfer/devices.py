@@ -20,10 +20,11 @@ def resolve_device(name: str | None) -> str:
     Raises:
       InputError: If TensorFlow sees no such device.
     """
+    # TensorFlow numbers those that it sees, not those that there are.
     devices = [
-        device.name.removeprefix("/physical_device:")
+        f"{kind}:{index}"
         for kind in ("GPU", "CPU")
-        for device in tf.config.list_physical_devices(kind)
+        for index in range(len(tf.config.get_visible_devices(kind)))
     ]
     if name is None:
         return f"/{devices[0]}"
@@ -54,7 +55,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 def _has_fast_bfloat16(device: str) -> bool:
     if device.startswith("/GPU"):
-        gpu = tf.config.list_physical_devices("GPU")[int(device.rpartition(":")[2])]
+        gpu = tf.config.get_visible_devices("GPU")[int(device.rpartition(":")[2])]
         capability = tf.config.experimental.get_device_details(gpu).get("compute_capability")
         return capability is not None and capability >= (8, 0)
     # The kernel lists what it lets programs use, inside containers too; elsewhere float32 is safe.

@@ -1,0 +1,28 @@
+// Whether the machine's driver can run what nvcc has made.
+
+#include <cuda_runtime.h>
+
+#include "gpu.h"
+
+namespace tf_style {
+namespace {
+
+std::string Version(int number) {
+  return std::to_string(number / 1000) + "." +
+         std::to_string(number % 1000 / 10);
+}
+
+}  // namespace
+
+std::string GpuDriverProblem() {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    return "there is no driver for it";
+  }
+  // A driver runs what any release of its own major version has made.
+  if (driver / 1000 >= CUDART_VERSION / 1000) return "";
+  return "its driver is for CUDA " + Version(driver) +
+         ", and the operations were built with CUDA " + Version(CUDART_VERSION);
+}
+
+}  // namespace tf_style
