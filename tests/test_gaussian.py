@@ -145,3 +145,14 @@ def test_a_batch_is_as_each_alone():
         alone, derivative = distance(*pair, target, np.float64)
         assert float(found[index]) == pytest.approx(alone, rel=1e-12)
         np.testing.assert_allclose(derivatives[index], derivative, atol=1e-10)
+
+
+def test_as_xla_compiles_it_for_a_gpu():
+    target = target_of(*moments(1, 20, 100))
+    mean, covariance = (tf.constant(each[np.newaxis], tf.float32) for each in moments(2, 20, 100))
+    target = gaussian.GaussianTarget(*(tf.cast(each, tf.float32) for each in target))
+    found, derivative = gaussian._compiled_for(20)(mean, covariance, target)
+    expected, expected_derivative = distance_and_derivative(mean, covariance, target)
+    # Measured: 1.2e-7, and 2.8e-7 of 0.27. The one computes in float32, the other in float64.
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+    np.testing.assert_allclose(derivative, expected_derivative, atol=3e-6)

@@ -165,7 +165,7 @@ def test_other_datasets_are_refused(dataset, message):
     [
         {"levels": 2},
         {"optimizer": "adam"},
-        {"device": "/CPU:0"},
+        {"device": "GPU:7"},
         {"size_of": "area"},
         {"init": "style"},
     ],
@@ -173,6 +173,21 @@ def test_other_datasets_are_refused(dataset, message):
 def test_settings_without_a_meaning_in_a_graph_are_refused(settings):
     with pytest.raises(InputError):
         Stylizer(STYLE, **settings)
+
+
+def test_a_device_is_where_it_all_runs(stylizer, contents):
+    """But in a dataset, whose functions run on the CPU."""
+
+    def devices(render):
+        traced = tf.function(render).get_concrete_function(tf.TensorSpec(contents[:1].shape))
+        return {op.device for op in traced.graph.get_operations() if "While" in op.type}
+
+    placed = Stylizer(STYLE, iterations=1, device="CPU")
+    assert devices(placed) == {"/device:CPU:0"}
+    assert devices(stylizer) == {""}
+    dataset = tf.data.Dataset.from_tensors(tf.zeros([32, 32, 3]))
+    with pytest.raises(InputError, match="device is one that TensorFlow sees"):
+        stylize_dataset(dataset, STYLE, device="GPU:7")
 
 
 OTHER_PIXELS = {"0..255": (255, 0), "-1..1": (2, -1), "NaN": (np.nan, 0), "infinity": (1, np.inf)}

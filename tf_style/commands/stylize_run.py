@@ -242,6 +242,8 @@ def make_transfer(
         from tf_style.objective.tile_threads import ensure_inter_op_threads
 
         ensure_inter_op_threads()
+        # Or a GPU would round the factors of float32 products to 10 bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         if request.deterministic:
             tf.config.experimental.enable_op_determinism()
         if request.check_memory and not request.dry_run:

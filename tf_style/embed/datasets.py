@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_style.embed.stylizer import Stylizer
 from tf_style.errors import InputError
 from tf_style.images.reading import ImageSource
+from tf_style.transfer.devices import resolve_device
 
 
 def stylize_dataset(
@@ -23,7 +24,9 @@ def stylize_dataset(
         [batch, height, width, 3], which are optimised together; uint8, or floats in 0..1.
       style: As for `stylize`.
       size: What the longer side is resized to; None to keep each picture's own size.
-      **settings: The other fields of `Settings`, but for those that make no sense in a graph.
+      **settings: The other fields of `Settings`, but for those that make no sense in a graph. The
+        device is the CPU, for that is where the functions of tf.data run: on a GPU, call a `Stylizer`
+        for each element of the dataset.
 
     Returns:
       A dataset of the same structure, float32 in 0..1; the next picture is made ahead.
@@ -46,6 +49,11 @@ def stylize_dataset(
     if not (spec.dtype == tf.uint8 or spec.dtype.is_floating):
         raise InputError(
             f"The dataset's elements are uint8, or floats in 0..1. Received: {spec.dtype.name}"
+        )
+    if not resolve_device(settings.setdefault("device", "/CPU:0")).startswith("/CPU"):
+        raise InputError(
+            "The functions of tf.data run on the CPU: on a GPU, call a Stylizer for each element. "
+            f"Received: device={settings['device']!r}"
         )
     stylizer = Stylizer(style, size=size, **settings)
 

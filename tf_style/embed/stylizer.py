@@ -1,5 +1,6 @@
 """Style transfer as a function of tensors: for a tf.function, a tf.data pipeline or an export."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -34,7 +35,6 @@ HISTORY = 10
 _FIXED = {
     "levels": 1,
     "optimizer": "lbfgs",
-    "device": None,
     "tile": "auto",
     "memory": None,
     "ray": None,
@@ -92,13 +92,17 @@ class Stylizer(tf.Module):
             raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
         self._kernel = kernel
         self.sizes = WorkingSizes(self.preset, settings, has_size=size is not None)
-        self.own_styles = [tf.constant(255.0 * pixels[np.newaxis], tf.float32) for pixels in pictures]
-        self.features = Features(
-            self.preset,
-            load_for(self.preset, settings.weights),
-            precision=resolve_precision(settings.precision, resolve_device(settings.device)),
-            kernel=kernel,
-        )
+        self._device = resolve_device(settings.device)
+        with self._on_device():
+            self.own_styles = [
+                tf.constant(255.0 * pixels[np.newaxis], tf.float32) for pixels in pictures
+            ]
+            self.features = Features(
+                self.preset,
+                load_for(self.preset, settings.weights),
+                precision=resolve_precision(settings.precision, self._device),
+                kernel=kernel,
+            )
         self._lbfgs = functools.partial(
             LbfgsUpdate,
             history=settings.pairs or HISTORY,
@@ -139,6 +143,17 @@ class Stylizer(tf.Module):
             strength is not in 0..1.
         """
         check_not_forked()
+        with self._on_device():
+            return self._render(contents, styles, iterations, strength, masks)
+
+    def _render(
+        self,
+        contents: tf.Tensor,
+        styles: Sequence[tf.Tensor] | None,
+        iterations: int | tf.Tensor | None,
+        strength: float | tf.Tensor | None,
+        masks: tf.Tensor | None,
+    ) -> tf.Tensor:
         contents = checked(contents, "Contents are float32 [batch, height, width, 3]")
         if self.size is not None:
             size = self.sizes.of_picture(tf.shape(contents)[1:3])
@@ -242,6 +257,10 @@ class Stylizer(tf.Module):
             where = mask_at(tf.reduce_sum(masks, axis=-1, keepdims=True), tf.shape(pictures)[1:3])
             pictures = photographs + tf.minimum(where, 1.0) * (pictures - photographs)
         return state._replace(position=pictures)
+
+    def _on_device(self) -> contextlib.AbstractContextManager:
+        """Places what is made within on the device that was asked for, if one was."""
+        return tf.device(self._device) if self.settings.device else contextlib.nullcontext()
 
     def _regions(self, masks: tf.Tensor | None, size: tf.Tensor) -> list[Region]:
         """One for each style, at a working size."""

@@ -12,9 +12,13 @@ square roots of the eigenvalues of S C S:
     X = W P,  W orthogonal:  tr (S C S)**(1/2) = tr P = tr(W^T X),  T = L**(-T) W S.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from tf_style.ops.library import used_device_type
 
 # Directions of the target's covariance that are compared one by one, those of most variance. The rest
 # of 512 channels has 1 to 3 percent of the variance of paintings, and is compared by its sum; a picture
@@ -94,6 +98,34 @@ def distance_and_derivative(
     Returns:
       E, float32 [batch], and dE/dC, float32 [batch, N, N], symmetric. dE/dm is 2 (m - m').
     """
+    if used_device_type() == "GPU":
+        return _compiled_for(covariance.shape[-1])(mean, covariance, target)
+    return _distance_and_derivative(mean, covariance, target)
+
+
+@functools.cache
+def _compiled_for(channels: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The same by XLA, for a GPU, where some 170 small operations a layer would each be a launch.
+
+    Shapes are the same for all sizes of a picture. There is one function for each number of channels,
+    or TensorFlow would take the layers for needless traces.
+    """
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget):
+        # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
+        is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
+        exact = tf.float64 if is_rounded else tf.float32
+        arguments = tf.nest.map_structure(lambda each: tf.cast(each, exact), (mean, covariance, target))
+        found = _distance_and_derivative(*arguments)
+        return tuple(tf.cast(each, tf.float32) for each in found)
+
+    return run
+
+
+def _distance_and_derivative(
+    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget
+) -> tuple[tf.Tensor, tf.Tensor]:
     channels = covariance.shape[-1]
     k = _last_side(target.variances)
     first, others = target.axes[:, :, :k], target.axes[:, :, k:]

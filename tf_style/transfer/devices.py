@@ -47,7 +47,17 @@ def resolve_precision(precision: str, device: str) -> str:
 
     Returns:
       "float32" or "bfloat16".
+
+    Raises:
+      InputError: If float32 is asked for where TensorFlow would round it to TensorFloat-32.
     """
+    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
+    if precision == "float32" and device.startswith("/GPU") and is_rounded:
+        raise InputError(
+            "precision='float32' on a GPU takes "
+            "tf.config.experimental.enable_tensor_float_32_execution(False) first: products round "
+            "their factors to 10 bits. Or take precision='auto'"
+        )
     if precision != "auto":
         return precision
     return "bfloat16" if _has_fast_bfloat16(device) else "float32"

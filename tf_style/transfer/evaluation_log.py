@@ -32,10 +32,11 @@ class EvaluationLog:
         """
         self._parts_and_gradient = parts_and_gradient
         shape = [INITIAL_CAPACITY, 1 + num_parts]
+        # Where the losses are: a GPU's would be waited for, one by one, on their way to the host.
+        self._records = tf.Variable(
+            tf.zeros(shape, tf.float64), trainable=False, shape=[None, shape[1]]
+        )
         with tf.device("/CPU:0"):
-            self._records = tf.Variable(
-                tf.zeros(shape, tf.float64), trainable=False, shape=[None, shape[1]]
-            )
             self._count = tf.Variable(0, trainable=False)
 
     def __call__(self, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -61,7 +62,7 @@ class EvaluationLog:
 
         Returns:
           float64 [evaluations, 1 + num_parts]: seconds since the epoch, then the parts, for each
-          evaluation since the last call.
+          evaluation since the last call. On a GPU the seconds are of its launch.
         """
         records = self._records[: int(self._count)].numpy()
         self._count.assign(0)
