@@ -164,7 +164,7 @@ def _run_until_a_death(
     context = multiprocessing.get_context("spawn")
     interrupted: list[Request] = []
     with concurrent.futures.ProcessPoolExecutor(
-        width, mp_context=context, initializer=_leave_interrupts_to_the_parent
+        width, mp_context=context, initializer=_begin_worker
     ) as pool:
         under_way: dict[concurrent.futures.Future, Request] = {}
         while True:
@@ -186,9 +186,11 @@ def _run_until_a_death(
                     interrupted.append(job)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _begin_worker() -> None:
     # A terminal sends Ctrl-C to all its processes; a picture under way is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Or the first of several would take all memory of the GPU that they share.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def run_on_ray(
