@@ -19,6 +19,7 @@ from tf_style import PRESETS, Features, Objective
 from tf_style.network import weights
 from tf_style.network.architecture import ConvLayer, find_layer, layers_up_to
 from tf_style.network.conv_relu import ConvRelu2D
+from tf_style.objective.objective import COMPILED
 
 PRESET = PRESETS["gatys2016"]
 LAYERS = layers_up_to(PRESET.layers)
@@ -29,6 +30,12 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7, help="calls of each; fewer of long ones")
+    parser.add_argument(
+        "--compiled",
+        default=COMPILED,
+        choices=("nothing", "network", "whole"),
+        help="what XLA compiles of an evaluation (default: %(default)s)",
+    )
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
     lines = [
@@ -47,7 +54,9 @@ def main() -> None:
         for width, height in SIZES:
             pixels = width * height
             image = tf.random.uniform([1, height, width, 3], maxval=255.0)
-            objective = Objective(features, PRESET, content=image, styles=[image])
+            objective = Objective(
+                features, PRESET, content=image, styles=[image], compiled=arguments.compiled
+            )
             functions = {
                 "evaluation": functools.partial(objective.parts_and_gradient, image),
                 "bare": bare_convolutions(height, width, dtype),
@@ -71,7 +80,10 @@ def main() -> None:
                 f"| {' | '.join(convolutions)} |"
             )
             print(lines[-1], flush=True)
-    results.report("evaluation", lines, write=arguments.write)
+    title = "evaluation"
+    if arguments.compiled != COMPILED:
+        title += f", {arguments.compiled} by XLA"
+    results.report(title, lines, write=arguments.write)
 
 
 def flops(pixels: int) -> float:

@@ -460,3 +460,20 @@ def test_moments_of_a_flat_and_of_the_smallest_picture_are_finite(preset, size):
             assert np.isfinite(gradient).all()
             # Rounding alone takes a distance below 0.
             assert parts[0, 1] > -1e-3
+
+
+@pytest.mark.parametrize("compiled", ["network", "whole"])
+@pytest.mark.parametrize("statistic", ["gram", "moments"])
+def test_what_xla_compiles_is_the_same(network, pictures, compiled, statistic):
+    preset = dataclasses.replace(PRESET, style_statistic=statistic)
+    parts, gradient = make(network, pictures, preset).parts_and_gradient(batch(pictures["image"]))
+    objective = Objective(
+        TensorflowNetwork(network),
+        preset,
+        content=batch(pictures["content"]),
+        styles=[batch(pictures["style"])],
+        compiled=compiled,
+    )
+    found_parts, found_gradient = objective.parts_and_gradient(batch(pictures["image"]))
+    np.testing.assert_allclose(found_parts, parts, rtol=RTOL)
+    np.testing.assert_allclose(found_gradient, gradient, atol=RTOL * np.abs(gradient).max())

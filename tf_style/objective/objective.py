@@ -19,6 +19,10 @@ from tf_style.objective.total_variation import total_variation
 
 # The parts of the loss, in the order in which `parts_and_gradient` returns them.
 PARTS = ("content", "style", "tv")
+# What XLA compiles of an evaluation: "nothing", "network" (all but the loss) or "whole". It joins each
+# convolution on a GPU with its bias, ReLU and casts, but takes seconds for each size of a run, of which
+# all iterations take one. That is reasoning: `benchmarks/evaluation.py --compiled` is what decides.
+COMPILED = "nothing"
 
 
 class _OfPictures(NamedTuple):
@@ -66,6 +70,7 @@ class Objective:
         content_weights: Mapping[str, Any] | None = None,
         kernel: str = "auto",
         any_size: bool = False,
+        compiled: str = COMPILED,
     ):
         """Computes the targets, in the precision in which the loss will be evaluated.
 
@@ -90,8 +95,10 @@ class Objective:
           kernel: For the Gram matrices, as in `gram_loss`.
           any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
             traces the network once: `take_over` goes on to the next. It takes factors.
+          compiled: As `COMPILED` says; the style loss that XLA compiles is the stock one.
         """
         self._features = features
+        self._compiled = compiled
         self._preset = preset
         self._kernel = kernel
         self._any_size = any_size
@@ -171,6 +178,7 @@ class Objective:
             style_targets=self.style_targets,
             factors=self._factors,
             kernel=self._kernel,
+            compiled=self._compiled,
         )
 
     def parts(self, images: tf.Tensor) -> tf.Tensor:
@@ -182,7 +190,7 @@ class Objective:
         Returns:
           float32 [batch, 3], in the order of `PARTS`.
         """
-        activations = self._features(images)
+        activations = self._network(images)
         nothing = tf.zeros_like(images[:, 0, 0, 0])
         content = nothing + self._content_loss(
             activations, self._of_pictures.content, self._of_pictures.content_weights
@@ -193,6 +201,12 @@ class Objective:
         parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
         factors = self._of_pictures.factors
         return parts if factors is None else parts * factors
+
+    @functools.cached_property
+    def _network(self) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
+        if self._compiled != "network":
+            return self._features
+        return tf.function(self._features, jit_compile=True)
 
     def _content_loss(
         self,
@@ -250,6 +264,7 @@ class Objective:
         return tf.function(
             self._parts_and_gradient,
             input_signature=[tf.TensorSpec([1, None, None, 3])] if self._any_size else None,
+            jit_compile=True if self._compiled == "whole" else None,
             experimental_attributes={"_noinline": True},
         )
 
