@@ -38,6 +38,8 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
+    # Where a GPU would round what is called float32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     lines = [
         "Medians of interleaved calls. GFLOP/s are those of the definition; ours need fewer.",
         "Bare convolutions: forward and input gradient, on data of the same shapes, TensorFlow's and",

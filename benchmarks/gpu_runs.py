@@ -30,10 +30,10 @@ content, style, size, device = sys.argv[1:]
 settings = Settings(size=int(size), iterations=20, device=device)
 inputs = prepare(content, [style], settings)
 transfer = StyleTransfer(inputs)
-tile = memory.choose_tile(inputs, transfer.precision, transfer.device)
 transfer.run()
 peak = tf.config.experimental.get_memory_info(device)["peak"]
-estimated = memory.estimate(inputs, transfer.precision, tile_px=tile, device=transfer.device)
+where = {"tile_px": transfer.tile_px, "device": transfer.device}
+estimated = memory.estimate(inputs, transfer.precision, **where)
 print(json.dumps([peak, estimated - memory.BASE_BYTES]))
 """
 

@@ -225,6 +225,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15, help="calls of each contestant")
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
+    # Where a GPU would round what is called float32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     info = kernel_info()
     device = "GPU" if ON_GPU else f"CPU ({info.instruction_set})"
     text = [

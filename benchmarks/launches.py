@@ -20,8 +20,10 @@ import tensorflow as tf
 from tf_style import PRESETS, Features, Lbfgs, Objective, Settings
 from tf_style.network import weights
 from tf_style.network.architecture import layers_up_to
+from tf_style.objective.objective import PARTS
 from tf_style.ops import library
 from tf_style.optimize.preconditioner import fourier_preconditioner
+from tf_style.transfer.evaluation_log import EvaluationLog
 
 SIZE = (1, 48, 64, 3)
 # What only names memory, moves pointers or reads a clock.
@@ -72,7 +74,8 @@ def main() -> None:
     lines = [
         "Launches of an iteration on a GPU in bfloat16, counted in graphs that were traced as for one,",
         "before TensorFlow simplifies them; not run. Clusters: what XLA compiles, to launches that are",
-        "not counted. Waits: for a number on which the graph's next step hangs, beside the loop's own.",
+        "not counted. Waits: conditions within an iteration. Beside them the loop waits once for its",
+        "counters, which are the host's and follow from numbers of the device.",
         "",
         "| preset | operations | evaluation | clusters | L-BFGS | waits |",
         "|---|---|---|---|---|---|",
@@ -98,12 +101,8 @@ def count(name: str, is_ours: bool) -> tuple[collections.Counter, collections.Co
         image = tf.random.stateless_uniform(SIZE, [0, 0], maxval=255.0)
         objective = Objective(features, preset, content=image, styles=[image])
 
-        def evaluate(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            parts, gradient = objective.parts_and_gradient(position)
-            return tf.reduce_sum(parts), gradient
-
         minimizer = Lbfgs(
-            evaluate,
+            EvaluationLog(objective.parts_and_gradient, len(PARTS)),
             tf.Variable(image),
             history=settings.num_pairs,
             initial_inverse_hessian=fourier_preconditioner(),

@@ -56,7 +56,17 @@ def main() -> None:
     ]
     for kind in kinds:
         lines.append(f"| {kind} | " + " | ".join(f"{c[kind]:.1f}" for c in columns.values()) + " |")
-    lines.append("| sum | " + " | ".join(f"{sum(c.values()):.1f}" for c in columns.values()) + " |")
+    lines.append(
+        "| sum | "
+        + " | ".join(f"{sum(c[kind] for kind in kinds):.1f}" for c in columns.values())
+        + " |"
+    )
+    for name, column in columns.items():
+        if column["launches"]:
+            lines += [
+                "",
+                f"{name}: {column['launches']:.0f} launches, the GPU busy {column['busy']:.2f} ms",
+            ]
     text = "\n".join(lines)
     print(text)
     if arguments.write:
@@ -97,6 +107,11 @@ def by_kind(space: xplane_pb2.XSpace) -> collections.Counter:
     """Sums the profiler's events of operations, which it names `node:Type`."""
     milliseconds: collections.Counter = collections.Counter(dict.fromkeys([*KINDS, "the rest"], 0.0))
     for plane in space.planes:
+        if "/device:GPU" in plane.name:  # Kernels, by names of their own.
+            events = [event for line in plane.lines for event in line.events]
+            milliseconds["launches"] += len(events) / ITERATIONS
+            milliseconds["busy"] += sum(event.duration_ps for event in events) * 1e-9 / ITERATIONS
+            continue
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name

@@ -45,6 +45,7 @@ def main() -> None:
         + " |",
         "|---" * (4 + len(budgets)) + "|",
     ]
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     for style in arguments.style or ["examples/style.jpg"]:
         settings = Settings(size=arguments.size, precision="float32", levels=1)
         transfer = StyleTransfer(prepare(arguments.content, [style], settings))

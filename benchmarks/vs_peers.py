@@ -146,6 +146,7 @@ def losses_of(
 
     from tf_style import Settings, StyleTransfer, prepare
 
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     settings = Settings(
         preset=preset, size=arguments.size, precision="float32", levels=1, init="content"
     )

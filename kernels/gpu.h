@@ -13,9 +13,9 @@ struct GpuStream {
   void* handle;
 };
 
-// Why this machine's driver cannot run the binary; empty if it can. It touches
-// no device.
-std::string GpuDriverProblem();
+// Why this machine's driver cannot run the binary's machine code, or translate
+// its PTX; empty if it can. It touches no device.
+std::string GpuDriverProblem(bool of_ptx);
 
 }  // namespace tf_style
 

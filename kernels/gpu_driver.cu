@@ -14,13 +14,15 @@ std::string Version(int number) {
 
 }  // namespace
 
-std::string GpuDriverProblem() {
+std::string GpuDriverProblem(bool of_ptx) {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
     return "there is no driver for it";
   }
-  // A driver runs what any release of its own major version has made.
-  if (driver / 1000 >= CUDART_VERSION / 1000) return "";
+  // A driver runs the machine code of any release of its own major version, and
+  // translates the PTX of none that is newer than itself.
+  const int needed = of_ptx ? CUDART_VERSION : CUDART_VERSION / 1000 * 1000;
+  if (driver >= needed) return "";
   return "its driver is for CUDA " + Version(driver) +
          ", and the operations were built with CUDA " + Version(CUDART_VERSION);
 }

@@ -21,7 +21,10 @@ namespace {
 // Floats of partial sums in memory, at most, where that leaves two slabs.
 constexpr int64_t kMaxPartialFloats = 1 << 20;
 constexpr int64_t kMaxSlabs = 128;
-constexpr int64_t kMinSlabPositions = 512;
+#if !defined(TF_STYLE_MIN_SLAB_POSITIONS)  // A test on the CPU has fewer.
+#define TF_STYLE_MIN_SLAB_POSITIONS 512
+#endif
+constexpr int64_t kMinSlabPositions = TF_STYLE_MIN_SLAB_POSITIONS;
 
 // Half of the Gram matrix follows from the other. Leaving it out takes one
 // product more for every block of columns, worth its launch from this many

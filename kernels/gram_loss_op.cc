@@ -371,10 +371,12 @@ TfStyleInstructionSet() {
 }
 
 #if defined(TF_STYLE_CUDA)
-// Why this machine's driver cannot run the binary; empty if it can.
+// Why this machine's driver cannot run the binary's machine code, or translate
+// its PTX; empty if it can.
 extern "C" __attribute__((visibility("default"))) const char*
-TfStyleGpuDriverProblem() {
-  static const std::string problem = tf_style::GpuDriverProblem();
+TfStyleGpuDriverProblem(bool of_ptx) {
+  thread_local std::string problem;
+  problem = tf_style::GpuDriverProblem(of_ptx);
   return problem.c_str();
 }
 #endif

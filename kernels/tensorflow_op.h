@@ -1,5 +1,5 @@
-// What the TensorFlow side of every op shares. The only headers of this folder
-// that include TensorFlow's are this one and tensorflow_workers.h.
+// What the TensorFlow side of every op shares. The headers of this folder that
+// include TensorFlow's are named after it.
 
 #ifndef TF_STYLE_KERNELS_TENSORFLOW_OP_H_
 #define TF_STYLE_KERNELS_TENSORFLOW_OP_H_

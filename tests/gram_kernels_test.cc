@@ -239,6 +239,7 @@ int main() {
     Run({130, 33}, element);
     Run({257, 63}, element);
     Run({1025, 47}, element);
+    Run({332, 33}, element);
     Run({13, 100}, element);
     Run({37, 259}, element);
     Run({5, 521}, element);

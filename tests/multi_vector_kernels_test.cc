@@ -106,7 +106,7 @@ int main() {
   std::mt19937 random(0);
 #if defined(TF_STYLE_CUDA_ON_CPU)
   // Read one by one and four at a time, in one slab and in several.
-  const std::vector<int64_t> sizes = {1, 17, 200, 8191, 12300};
+  const std::vector<int64_t> sizes = {1, 17, 200, 12301, 12300};
 #else
   const std::vector<int64_t> sizes = {1,  15,  16,   17,   63,
                                       64, 200, 4096, 4097, 20001};
@@ -116,6 +116,7 @@ int main() {
       for (const int count : {1, 9}) Test(size, count, element, random);
     }
     Test(5, 66, element, random);  // More than a launch of the GPU takes.
+    Test(8, 66, element, random);
   }
   return tf_style::Report(num_failures);
 }

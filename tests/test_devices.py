@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tf_style.errors import InputError
-from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
 
 
 @pytest.fixture
@@ -27,12 +27,13 @@ def test_devices_are_those_that_tensorflow_sees(two_gpus):
 
 def test_float32_on_a_gpu_is_float32_or_refused(two_gpus):
     assert tf.config.experimental.tensor_float_32_execution_enabled()
+    check_float32("auto", "/GPU:1")
     assert resolve_precision("auto", "/GPU:1") == "bfloat16"
-    assert resolve_precision("float32", "/CPU:0") == "float32"
+    check_float32("float32", "/CPU:0")
     with pytest.raises(InputError, match=r"enable_tensor_float_32_execution\(False\) first"):
-        resolve_precision("float32", "/GPU:1")
+        check_float32("float32", "/GPU:1")
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
-        assert resolve_precision("float32", "/GPU:1") == "float32"
+        check_float32("float32", "/GPU:1")
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(True)

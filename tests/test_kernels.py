@@ -59,8 +59,9 @@ def test_the_gpus_kernels_thread_by_thread(op, unit, tmp_path):
     if cxx is None:
         pytest.skip("there is no C++ compiler")
     folder = str(ROOT / "tests" / "cuda_on_cpu")
-    # Blocks of columns of the Gram matrix from a few positions on.
+    # Blocks of columns of the Gram matrix, and slabs of positions, from a few on.
     flags = ["-I", folder, "-DTF_STYLE_CUDA_ON_CPU", f"-DTF_STYLE_WORK_PER_BLOCK={1 << 20}"]
+    flags.append("-DTF_STYLE_MIN_SLAB_POSITIONS=16")
     units = {
         "test": [*flags, str(ROOT / "tests" / f"{op}_kernels_test.cc")],
         "kernels": [*flags, "-x", "c++", str(ROOT / "kernels" / f"{unit}_gpu.cu")],

@@ -117,6 +117,7 @@ def test_a_gpu_and_no_cuda_in_the_binary(with_gpu):
 )
 def test_which_gpus_a_binary_is_for(with_gpu, monkeypatch, architectures, fitting, others):
     """As CUDA's manual says: machine code within a major version, PTX from its own on."""
+    kinds = dict.fromkeys([(9, 0), (12, 0)], "compute") if "compute_90" in architectures else {}
     build = sys.modules["tf_style.ops._build_info"]
     monkeypatch.setattr(build, "CUDA_ARCHITECTURES", architectures)
     for capability in [*fitting, *others, None]:
@@ -127,7 +128,7 @@ def test_which_gpus_a_binary_is_for(with_gpu, monkeypatch, architectures, fittin
         )
         library._problem_of_gpu.cache_clear()
         if capability in fitting:
-            assert library._runs_on(capability, architectures)
+            assert library._code_for(capability, architectures) == kinds.get(capability, "sm")
         else:
             assert "were built for sm_" in library._gpu_problem()
 

@@ -39,7 +39,6 @@ inline const char* cudaGetErrorString(cudaError_t) { return ""; }
 namespace cuda_on_cpu {
 
 inline bool is_reversed = false;  // the order of a block's threads
-inline int num_launches = 0;
 
 struct Fiber {
   static constexpr size_t kStackBytes = 1 << 17;
@@ -142,7 +141,6 @@ cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 blocks,
                              cudaStream_t) {
   gridDim = blocks;
   blockDim = threads;
-  ++cuda_on_cpu::num_launches;
   cuda_on_cpu::Run(kernel, arguments, std::index_sequence_for<Parameters...>());
   return cudaSuccess;
 }

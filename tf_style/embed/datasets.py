@@ -50,7 +50,8 @@ def stylize_dataset(
         raise InputError(
             f"The dataset's elements are uint8, or floats in 0..1. Received: {spec.dtype.name}"
         )
-    if not resolve_device(settings.setdefault("device", "/CPU:0")).startswith("/CPU"):
+    settings["device"] = settings.get("device") or "/CPU:0"
+    if not resolve_device(settings["device"]).startswith("/CPU"):
         raise InputError(
             "The functions of tf.data run on the CPU: on a GPU, call a Stylizer for each element. "
             f"Received: device={settings['device']!r}"

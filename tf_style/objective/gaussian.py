@@ -86,7 +86,7 @@ def gaussian_target(
 
 
 def distance_and_derivative(
-    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget
+    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget, *, kernel: str = "auto"
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The squared distance of normal distributions from a target's, and its derivative.
 
@@ -94,33 +94,31 @@ def distance_and_derivative(
       mean: float32 [batch, N].
       covariance: float32 [batch, N, N], symmetric, positive semidefinite but for rounding.
       target: Of the same batch, or of one distribution for all.
+      kernel: "stock" for no more than TensorFlow's own operations, as in an export; else XLA compiles
+        them on a GPU.
 
     Returns:
       E, float32 [batch], and dE/dC, float32 [batch, N, N], symmetric. dE/dm is 2 (m - m').
     """
-    if used_device_type() == "GPU":
-        return _compiled_for(covariance.shape[-1])(mean, covariance, target)
+    if kernel != "stock" and used_device_type() == "GPU":
+        # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
+        is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
+        exact = tf.float64 if is_rounded else covariance.dtype
+        arguments = tf.nest.map_structure(lambda each: tf.cast(each, exact), (mean, covariance, target))
+        found = _compiled_for(covariance.shape[-1], exact)(*arguments)
+        return tuple(tf.cast(each, covariance.dtype) for each in found)
     return _distance_and_derivative(mean, covariance, target)
 
 
 @functools.cache
-def _compiled_for(channels: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _compiled_for(channels: int, dtype: tf.DType) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The same by XLA, for a GPU, where some 170 small operations a layer would each be a launch.
 
-    Shapes are the same for all sizes of a picture. There is one function for each number of channels,
-    or TensorFlow would take the layers for needless traces.
+    There is one function for each number of channels, or TensorFlow would take the layers for needless
+    traces. Of a layer shapes differ only where a style has fewer positions than directions.
     """
-
-    @tf.function(jit_compile=True, autograph=False)
-    def run(mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget):
-        # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
-        is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
-        exact = tf.float64 if is_rounded else tf.float32
-        arguments = tf.nest.map_structure(lambda each: tf.cast(each, exact), (mean, covariance, target))
-        found = _distance_and_derivative(*arguments)
-        return tuple(tf.cast(each, tf.float32) for each in found)
-
-    return run
+    del channels, dtype  # They are the key.
+    return tf.function(_distance_and_derivative, jit_compile=True, autograph=False)
 
 
 def _distance_and_derivative(

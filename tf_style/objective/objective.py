@@ -98,6 +98,8 @@ class Objective:
           compiled: As `COMPILED` says; the style loss that XLA compiles is the stock one.
         """
         self._features = features
+        if compiled not in ("nothing", "network", "whole"):
+            raise ValueError(f"compiled is nothing, network or whole. Received: {compiled!r}")
         self._compiled = compiled
         self._preset = preset
         self._kernel = kernel

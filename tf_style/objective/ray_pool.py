@@ -165,9 +165,12 @@ _worker: dict[tuple, Any] = {}
 def _compute(spec: _WorkerSpec, method: Callable[..., Result], request: tuple) -> Result:
     """On a worker: builds the network at the first request, and computes one tile."""
     import ray
+    import tensorflow as tf
 
     from tf_style.network.features import Features
     from tf_style.objective.tile_worker import TileWorker
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # As in the program.
 
     # The reference's name and not itself, which would keep the weights on the cluster.
     key = (

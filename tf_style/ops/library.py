@@ -218,7 +218,8 @@ def _problem_of_gpu(gpu: tf.config.PhysicalDevice | None) -> str:
         return "the device is a GPU, and the ops were built without CUDA"
     details = {} if gpu is None else tf.config.experimental.get_device_details(gpu)
     capability = details.get("compute_capability")
-    if capability is None or not _runs_on(capability, build.CUDA_ARCHITECTURES):
+    found = None if capability is None else _code_for(capability, build.CUDA_ARCHITECTURES)
+    if found is None:
         return (
             f"the GPU has compute capability {capability and '.'.join(map(str, capability))}, and the "
             f"ops were built for {', '.join(build.CUDA_ARCHITECTURES)}"
@@ -226,12 +227,13 @@ def _problem_of_gpu(gpu: tf.config.PhysicalDevice | None) -> str:
     # Neither this nor the above makes a context on a device, which would take memory of it.
     library = ctypes.CDLL(_path(build))
     library.TfStyleGpuDriverProblem.restype = ctypes.c_char_p
-    problem = library.TfStyleGpuDriverProblem().decode()
+    library.TfStyleGpuDriverProblem.argtypes = [ctypes.c_bool]
+    problem = library.TfStyleGpuDriverProblem(found == "compute").decode()
     return f"the ops cannot run on the GPU: {problem}" if problem else ""
 
 
-def _runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
-    """Whether a GPU runs code for one of the architectures.
+def _code_for(capability: tuple[int, int], architectures: Sequence[str]) -> str | None:
+    """What of a binary a GPU runs: "sm", machine code, or "compute", PTX; None for nothing.
 
     Args:
       capability: The GPU's compute capability.
@@ -246,4 +248,5 @@ def _runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
             return capability == built_for
         return capability >= built_for and (kind == "compute" or capability[0] == built_for[0])
 
-    return any(map(runs, architectures))
+    kinds = {name.partition("_")[0] for name in architectures if runs(name)}
+    return max(kinds, default=None)  # Machine code, where there is both.

@@ -47,9 +47,21 @@ def resolve_precision(precision: str, device: str) -> str:
 
     Returns:
       "float32" or "bfloat16".
+    """
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _has_fast_bfloat16(device) else "float32"
+
+
+def check_float32(precision: str, device: str) -> None:
+    """Refuses float32 where TensorFlow would round it to TensorFloat-32.
+
+    Args:
+      precision: As asked for.
+      device: As from `resolve_device`.
 
     Raises:
-      InputError: If float32 is asked for where TensorFlow would round it to TensorFloat-32.
+      InputError: It says what to do.
     """
     is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
     if precision == "float32" and device.startswith("/GPU") and is_rounded:
@@ -58,9 +70,6 @@ def resolve_precision(precision: str, device: str) -> str:
             "tf.config.experimental.enable_tensor_float_32_execution(False) first: products round "
             "their factors to 10 bits. Or take precision='auto'"
         )
-    if precision != "auto":
-        return precision
-    return "bfloat16" if _has_fast_bfloat16(device) else "float32"
 
 
 def _has_fast_bfloat16(device: str) -> bool:

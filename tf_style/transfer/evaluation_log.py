@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_style.ops.library import used_device_type
+
 # How many evaluations there is room for at first: more than a few dozen iterations usually make, of one
 # evaluation each and seldom a search of some dozens. Where more are made the record grows.
 INITIAL_CAPACITY = 4096
@@ -49,10 +51,13 @@ class EvaluationLog:
           The loss, a scalar of the parts' dtype, and its gradient, shaped as `position`.
         """
         parts, gradient = self._parts_and_gradient(position)
-        with tf.control_dependencies([parts, gradient]):
+        # On a GPU the clock would wait for them, and all that comes next for the clock.
+        is_waited_for = used_device_type() == "CPU"
+        with tf.control_dependencies([parts, gradient] if is_waited_for else []):
             now = _now()
         record = tf.concat([[now], tf.cast(parts[0], tf.float64)], axis=0)
-        tf.cond(self._count < tf.shape(self._records)[0], lambda: None, self._grow)
+        room = tf.raw_ops.VariableShape(input=self._records.handle)[0]
+        tf.cond(self._count < room, lambda: None, self._grow)
         self._records.scatter_nd_update([[self._count]], [record])
         self._count.assign_add(1)
         return tf.reduce_sum(parts), tf.ensure_shape(gradient, position.shape)
@@ -62,7 +67,7 @@ class EvaluationLog:
 
         Returns:
           float64 [evaluations, 1 + num_parts]: seconds since the epoch, then the parts, for each
-          evaluation since the last call. On a GPU the seconds are of its launch.
+          evaluation since the last call. On a GPU the seconds are of a moment before its end.
         """
         records = self._records[: int(self._count)].numpy()
         self._count.assign(0)

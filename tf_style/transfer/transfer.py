@@ -24,7 +24,7 @@ from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
 from tf_style.optimize.status import Status
 from tf_style.transfer import kept_colours, memory
-from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.masks import Masks
@@ -62,12 +62,13 @@ class StyleTransfer:
           inputs: As from `prepare`.
 
         Raises:
-          InputError: If TensorFlow sees no such device, or if Ray is asked for and has no part in it or
-            does not answer.
+          InputError: If TensorFlow sees no such device, or would round float32 there, or if Ray is
+            asked for and has no part in it or does not answer.
         """
         settings = inputs.settings
         self.inputs = inputs
         self.device = resolve_device(settings.device)
+        check_float32(settings.precision, self.device)
         self.precision = resolve_precision(settings.precision, self.device)
         self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
         if settings.ray is not None:
