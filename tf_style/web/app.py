@@ -25,7 +25,6 @@ from tf_style.web.store import (
     MAX_UPLOAD_PIXELS,
     NotFoundError,
     QuotaError,
-    Store,
 )
 from tf_style.web.studio import QueueFullError, Studio, preview, summary
 
@@ -38,17 +37,16 @@ _STATUS = {NotFoundError: 404, QuotaError: 507, QueueFullError: 429}
 
 
 def make_app(
-    store: Store, token: str, *, hosts: Collection[str] = (), any_address: bool = False
+    studio: Studio, token: str, *, hosts: Collection[str] = (), any_address: bool = False
 ) -> security.Guard:
     """The application.
 
     Args:
-      store: What is kept.
+      studio: What it shows; it is served as long as the application is.
       token: Of the address.
       hosts: As for `security.Guard`.
       any_address: Likewise.
     """
-    studio = Studio(store)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -241,9 +239,13 @@ async def _json(request: Request) -> Any:
         raise HTTPException(415, "A run is asked for as application/json.")
     body = b"".join([chunk async for chunk in _limited(request, security.MAX_JSON_BYTES)])
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise InputError("The body is no JSON.") from None
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON.")  # Python's own would take it.
 
 
 def _shown(run: Run) -> dict[str, Any]:

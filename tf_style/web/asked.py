@@ -20,7 +20,10 @@ _NOT_ASKED = {"weights", "ray", "device", "style_part"}
 SETTINGS = tuple(name for name in Settings.__dataclass_fields__ if name not in _NOT_ASKED)
 _LISTS = ("styles", "content_mask", "style_mask", "blend_mask")
 _ONES = ("content", "strength_mask")
-_OTHERS = {"settings": dict, "bit_depth": int, "deterministic": bool, "coarse_and_fine": bool}
+_OTHERS = {
+    **{"settings": dict, "bit_depth": int, "checkpoint_every": float},
+    **{"deterministic": bool, "coarse_and_fine": bool},
+}
 
 
 def make_request(asked: Any, store: Store, run: str) -> Request:
@@ -29,8 +32,9 @@ def make_request(asked: Any, store: Store, run: str) -> Request:
     Args:
       asked: As from `settled`: an object of `content`, `styles`, `content_mask`, `style_mask`,
         `blend_mask` and `strength_mask` (names of pictures in the store), `coarse_and_fine` (of two
-        styles, the forms of one with the brushwork of the other), `bit_depth`, `deterministic`, and
-        `settings`, an object of fields of `Settings`; all may be left out.
+        styles, the forms of one with the brushwork of the other), `bit_depth`, `deterministic`,
+        `checkpoint_every`, as of `Request`, and `settings`, an object of fields of `Settings`; all may
+        be left out.
       store: Where the pictures are, and the run's folder.
       run: The run's name.
 
@@ -64,7 +68,9 @@ def make_request(asked: Any, store: Store, run: str) -> Request:
         deterministic=asked.get("deterministic", False),
     )
     return dataclasses.replace(
-        request, checkpoint=str(folder / "checkpoint"), checkpoint_every=CHECKPOINT_SECONDS
+        request,
+        checkpoint=str(folder / "checkpoint"),
+        checkpoint_every=asked.get("checkpoint_every", CHECKPOINT_SECONDS),
     )
 
 
@@ -109,7 +115,9 @@ def _check_shape(asked: Any) -> None:
         if not isinstance(asked.get(name), str | None):
             raise InputError(f"{name} is the name of a picture. Received: {asked[name]!r}")
     for name, kind in _OTHERS.items():
-        if name in asked and type(asked[name]) is not kind:
+        # JSON knows one kind of numbers.
+        allowed_kinds = (int, float) if kind is float else (kind,)
+        if name in asked and type(asked[name]) not in allowed_kinds:
             raise InputError(f"{name} is of the wrong type. Received: {asked[name]!r}")
     if asked.get("bit_depth", 8) not in (8, 16):
         raise InputError(f"bit_depth is 8 or 16. Received: {asked['bit_depth']}")

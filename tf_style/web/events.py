@@ -23,17 +23,17 @@ async def of_run(studio: Studio, run: Run) -> AsyncIterator[str]:
             changed.clear()
             if (text := told.of(run)) is not None:
                 yield text
-            if run.has_ended or run.id not in studio.runs:
+            if run.has_ended or run.id not in studio.runs or studio.is_closing:
                 return
             if not await _within(changed, KEEP_ALIVE_SECONDS):
                 yield ":\n\n"
 
 
 async def of_studio(studio: Studio) -> AsyncIterator[str]:
-    """The queue's state, and that of the run under way, for ever."""
+    """The queue's state, and that of the run under way, until the server ends."""
     told, version = {}, -1
     with studio.subscription() as changed:
-        while True:
+        while not studio.is_closing:
             changed.clear()
             if studio.version != version:
                 version = studio.version

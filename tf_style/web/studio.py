@@ -79,6 +79,7 @@ class Studio:
       is_ready: Whether TensorFlow is loaded.
       trouble: Why nothing can be computed, if so.
       version: Counts the changes of the list of runs and of their states.
+      is_closing: Whether the server ends.
     """
 
     def __init__(self, store: Store):
@@ -94,7 +95,7 @@ class Studio:
         self.version = 0
         self._running: Run | None = None
         self._worker: WorkerProcess | None = None
-        self._is_closing = False
+        self.is_closing = False
         self._subscribers: set[asyncio.Event] = set()
         for name, record in store.load_runs().items():
             with contextlib.suppress(TypeError):  # Of another version: left alone.
@@ -191,7 +192,7 @@ class Studio:
 
     async def serve(self) -> None:
         """Keeps a worker alive, and follows it, until `close`."""
-        while not self._is_closing:
+        while not self.is_closing:
             self._worker = WorkerProcess()
             was_ready = False
             while (event := await self._worker.events.get()) is not None:
@@ -199,7 +200,7 @@ class Studio:
                 await self._take(event)
             code = await asyncio.to_thread(self._worker.end)
             self.is_ready = False
-            if self._is_closing:
+            if self.is_closing:
                 break
             text = f"The process that computes broke down (exit code {code}). Is there memory enough?"
             if self._running is not None:
@@ -209,9 +210,14 @@ class Studio:
                 self._changed()
                 await asyncio.sleep(_RESTART_SECONDS)
 
+    def leave(self) -> None:
+        """Lets all that follow know that the server ends."""
+        self.is_closing = True
+        self._notify()
+
     async def close(self) -> None:
         """Ends the worker; a run under way is saved, and goes on with the next server."""
-        self._is_closing = True
+        self.leave()
         if self._worker is None:
             return
         if self._running is not None:
@@ -259,7 +265,7 @@ class Studio:
 
     async def _finish(self, run: Run, code: int, message: str | None) -> None:
         """Takes leave of the run that was under way."""
-        if self._is_closing:
+        if self.is_closing:
             run.state = "waiting"
             self._running = None
             self._save(run)

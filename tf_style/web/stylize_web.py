@@ -46,17 +46,18 @@ def _run(arguments: argparse.Namespace) -> int:
     from tf_style.web.app import make_app
     from tf_style.web.security import LOOPBACK
     from tf_style.web.store import Store
+    from tf_style.web.studio import Studio
 
     if not arguments.quota > 0:
         raise InputError(f"--quota is a number of GiB above 0. Received: {arguments.quota}")
     folder = os.path.abspath(arguments.folder or _default_folder())
     store = Store(folder, quota_bytes=int(arguments.quota * 2**30))
     with checkpoint_lock.held(folder), _listening(arguments.host, arguments.port) as listener:
-        token = store.token()
+        token, studio = store.token(), Studio(store)
         host, port = listener.getsockname()[:2]
         is_everywhere = host in ("0.0.0.0", "::")
         app = make_app(
-            store,
+            studio,
             token,
             hosts=[arguments.host.lower(), *([platform.node().lower()] if is_everywhere else [])],
             any_address=is_everywhere,
@@ -73,6 +74,12 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.browser:
             # A browser in a terminal would keep the server waiting.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets=None):
+                studio.leave()  # Or it would wait for streams of events to end.
+                await super().shutdown(sockets)
+
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -83,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
             timeout_graceful_shutdown=1,
         )
         with runner.stop_on_signals() as stop:
-            uvicorn.Server(config).run(sockets=[listener])
+            Server(config).run(sockets=[listener])
         return stop.exit_code
 
 
