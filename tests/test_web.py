@@ -5,99 +5,27 @@ import http.client
 import io
 import json
 import os
-import pathlib
 import re
 import shlex
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
-import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from studio_server import PATIENCE_S, STYLIZE_WEB, Server, blocks, png
 
 from tf_style.commands import stylize, stylize_run
 from tf_style.errors import InputError
 from tf_style.web import asked as asking
 from tf_style.web.store import NotFoundError, QuotaError, Store
 
-ROOT = pathlib.Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium")
 SETTINGS = {"size": 64, "iterations": 150}
-# No assertion is timed: a run that hangs would else hang the tests.
-PATIENCE_S = 120
-
-
-class Server:
-    """stylize-web in a process of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
-
-    def start(self):
-        command = [sys.executable, ROOT / "bin" / "stylize-web", "--no-browser", "--quiet"]
-        command += ["--folder", self.folder, "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.address = self.process.stdout.readline().strip()
-        self.token = self.address.partition("token=")[2]
-
-    def end(self, number):
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, errors
-
-    def ask(self, method, path, body=None, *, token=True, **headers):
-        """The status and what was answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if isinstance(body, dict | list):
-            body, headers["content-type"] = json.dumps(body), "application/json"
-        elif body is not None:
-            headers.setdefault("content-type", "image/png")
-        if token:
-            headers["authorization"] = f"Bearer {self.token}"
-        with contextlib.closing(connection):
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-        is_json = answer.headers.get("content-type") == "application/json"
-        return answer.status, json.loads(data) if is_json else data
-
-    def upload(self, pixels, **query):
-        words = "".join(f"&{name}={value}" for name, value in query.items())
-        status, answer = self.ask("POST", f"/uploads?name=a.png{words}", png(pixels))
-        assert status == 201, answer
-        return answer["id"]
-
-    def wait(self, run, holds):
-        for _ in range(10 * PATIENCE_S):
-            state = self.ask("GET", f"/runs/{run}")[1]
-            if holds(state):
-                return state
-            time.sleep(0.1)
-        raise AssertionError(state)
-
-
-def png(pixels):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def blocks(seed):
-    generator = np.random.default_rng(seed)
-    return generator.integers(0, 256, (8, 12, 3), np.uint8).repeat(12, 0).repeat(12, 1)
 
 
 def has_ended(state):
@@ -206,11 +134,11 @@ def test_the_story_at_a_desk(server, browser, tmp_path):
         # Again from here, with another dial, and then it goes.
         page.click("#again")
         page.wait_for_selector("#init option[data-picture]", state="attached")
-        page.locator("#strength").fill("0.8")
+        page.select_option("#keep_colors", "luminance")
         page.fill("#setting-iterations", "2")
         page.click("#start")
         until(page, "#progress-text", "^Done: iteration 2 of 2")
-        assert "--strength 0.8" in page.locator("#command").input_value()
+        assert "--keep-colors luminance" in page.locator("#command").input_value()
         assert page.locator(".run").count() == 2
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("#delete")
@@ -252,7 +180,9 @@ def test_a_run_outlives_its_tab_and_its_server(server, pictures, browser, tmp_pa
         made = np.asarray(Image.open(download.value.path()))
     assert command[0] == "stylize"
     command[command.index("--output") + 1] = str(tmp_path / "same.png")
-    subprocess.run([sys.executable, ROOT / "bin" / command[0], "--quiet", *command[1:]], check=True)
+    subprocess.run(
+        [sys.executable, STYLIZE_WEB.parent / command[0], "--quiet", *command[1:]], check=True
+    )
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "same.png")), made)
 
 
@@ -354,10 +284,20 @@ def test_hostile_uploads(server):
 
 
 def test_two_servers_do_not_share_a_folder(server):
-    command = [sys.executable, ROOT / "bin" / "stylize-web", "--no-browser", "--folder", server.folder]
+    command = [sys.executable, STYLIZE_WEB, "--no-browser", "--folder", server.folder]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "is in use by process" in done.stderr
+
+
+def test_the_next_free_port(server, tmp_path):
+    command = [sys.executable, STYLIZE_WEB, "--no-browser", "--folder", tmp_path]
+    command += ["--port", str(server.port), "--quiet"]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as second:
+        port = int(re.search(r":(\d+)/", second.stdout.readline())[1])
+        second.terminate()
+    assert server.port < port < server.port + 100
+    assert second.returncode == 143
 
 
 ASKED = [

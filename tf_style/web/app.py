@@ -143,9 +143,8 @@ class _Routes:
                 with open(path, "wb") as file:
                     async for chunk in _limited(request, MAX_UPLOAD_BYTES):
                         file.write(chunk)
-                    size = file.tell()
                 async with self._decoding:
-                    await asyncio.to_thread(self._store.check_room, size)
+                    await asyncio.to_thread(self._store.check_room)
                     upload = await asyncio.to_thread(
                         self._store.add,
                         path,

@@ -119,13 +119,13 @@ class Store:
                     total += os.lstat(os.path.join(folder, name)).st_size
         return total
 
-    def check_room(self, num_bytes: int = 0) -> None:
-        """Refuses what would not fit.
+    def check_room(self) -> None:
+        """Refuses more, where there is as much as there may be.
 
         Raises:
-          QuotaError: If it does not.
+          QuotaError: If so.
         """
-        if self.used_bytes() + num_bytes >= self.quota_bytes:
+        if self.used_bytes() >= self.quota_bytes:
             raise QuotaError(
                 f"The studio's folder holds the {self.quota_bytes / 2**30:.3g} GiB that it may: delete "
                 "pictures, or start it with a larger --quota."

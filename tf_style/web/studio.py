@@ -52,9 +52,12 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self._connection.send(message)
 
-    def end(self) -> int | None:
-        """Ends it, and returns its exit code."""
+    def terminate(self) -> None:
+        """Ends it; `events` tells when."""
         self._process.terminate()
+
+    def end(self) -> int | None:
+        """Waits until it has ended, and returns its exit code."""
         self._process.join(CLOSE_SECONDS)
         self._connection.close()
         return self._process.exitcode
@@ -223,10 +226,10 @@ class Studio:
         if self._running is not None:
             self._worker.send(worker.STOP)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS), contextlib.AsyncExitStack():
+                async with asyncio.timeout(CLOSE_SECONDS):
                     while self._running is not None:
                         await asyncio.sleep(0.05)
-        await asyncio.to_thread(self._worker.end)
+        self._worker.terminate()
 
     def _dispatch(self) -> None:
         """Begins the next run, if none is under way."""
@@ -273,6 +276,8 @@ class Studio:
         if not run.is_unwanted:
             await asyncio.to_thread(self._keep_preview, run)
         self._running = None
+        if run.asked.get("deterministic"):
+            self.is_ready = False  # That worker ends, and another one comes.
         if run.is_unwanted:
             self.delete(run.id)
         else:

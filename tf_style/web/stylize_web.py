@@ -84,6 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             lifespan="on",
             ws="none",

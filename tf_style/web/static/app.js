@@ -164,8 +164,12 @@ function showRuns() {
   $("no-runs").hidden = all.length > 0;
 }
 
+function titleOf({ asked, names }) {
+  return [asked.content, ...(asked.styles ?? [])].filter(Boolean).map((key) => names[key]).join(" + ");
+}
+
 function card(run) {
-  const title = Object.values(run.names).join(" + ") || "picture";
+  const title = titleOf(run);
   const state = run.state === "waiting" ? placeOf(run) : run.state === "running" ? "Under way" : ENDED[run.state];
   const picture = run.preview_version
     ? make("img", { src: api.url(`runs/${run.id}/preview`, { v: run.preview_version }), alt: "", loading: "lazy" })

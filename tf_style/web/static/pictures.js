@@ -168,6 +168,7 @@ async function edit(picture, mask, options) {
   if (painted === undefined) return mask;
   if (painted === null) return null;
   try {
+    say("The mask is being stored");
     return await storedMask(painted);
   } catch (error) {
     refuse(error.message);
@@ -180,34 +181,42 @@ async function storedMask(canvas) {
   return { ...(await api.upload(blob, "mask", "mask")), canvas };
 }
 
-async function editWhere(style) {
-  style.where = await edit(chosen.content, style.where, {
+// A start waits until what was painted is stored.
+let edited = Promise.resolve();
+
+function editing(picture, owner, name, options) {
+  edited = edit(picture, owner[name], options).then((mask) => {
+    owner[name] = mask;
+    show();
+  });
+}
+
+function editWhere(style) {
+  editing(chosen.content, style, "where", {
     title: `Where ${style.name} goes`,
     hint: "Paint where it goes. Elsewhere the photograph stays, or another painting goes.",
   });
-  show();
 }
 
-async function editPart(style) {
-  style.part = await edit(style, style.part, {
+function editPart(style) {
+  editing(style, style, "part", {
     title: `Which part of ${style.name}`,
     hint: "Paint the part whose manner is meant.",
   });
-  show();
 }
 
-async function editStrength() {
-  chosen.strengthMask = await edit(chosen.content, chosen.strengthMask, {
+function editStrength() {
+  editing(chosen.content, chosen, "strengthMask", {
     title: "Strength by place",
     hint: "Paint where the photograph is to be kept, wholly or in part.",
     isStrength: true,
   });
-  show();
 }
 
 // The masks as a run takes them: one for each painting or none. Where only some paintings have been
 // given a place, the others go where those do not.
 export async function masks() {
+  await edited;
   const { content, styles, strengthMask } = chosen;
   const asked = {};
   if (strengthMask) asked.strength_mask = strengthMask.id;

@@ -83,7 +83,7 @@ export function show(run) {
   }
   for (const id of ["cut", "flip"]) $(id).disabled = !content;
   $("zoom").disabled = false;
-  const names = Object.values(run.names).join(", ");
+  const names = [...new Set(Object.values(run.names))].join(", ");
   $("after").alt = run.preview_version ? `Picture made of ${names}` : `Nothing yet of ${names}`;
   fit();
   showPicture();
