@@ -32,7 +32,7 @@ ASKED = {"content": "example-chelsea", "styles": ["example-style"]}
 CLIENTS = 50
 UPLOADS = 100
 # The first half of them warms up.
-RUNS = 10
+RUNS = 8
 
 
 def main() -> None:

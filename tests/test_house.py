@@ -78,6 +78,7 @@ WITHOUT_TENSORFLOW = (
     "web.studio",
     "web.stylize_web",
     "web.worker",
+    "web.worker_process",
 )
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
