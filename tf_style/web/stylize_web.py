@@ -52,7 +52,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--quota is a number of GiB above 0. Received: {arguments.quota}")
     folder = os.path.abspath(arguments.folder or _default_folder())
     store = Store(folder, quota_bytes=int(arguments.quota * 2**30))
-    with checkpoint_lock.held(folder), _listening(arguments.host, arguments.port) as listener:
+    with (
+        checkpoint_lock.held(folder),
+        _listening(arguments.host, arguments.port) as listener,
+        runner.stop_on_signals() as stop,
+    ):
         token, studio = store.token(), Studio(store)
         host, port = listener.getsockname()[:2]
         is_everywhere = host in ("0.0.0.0", "::")
@@ -76,6 +80,10 @@ def _run(arguments: argparse.Namespace) -> int:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         class Server(uvicorn.Server):
+            async def startup(self, sockets=None):
+                await super().startup(sockets)
+                self.should_exit |= stop()  # A signal that came before it listened for any.
+
             async def shutdown(self, sockets=None):
                 studio.leave()  # Or it would wait for streams of events to end.
                 await super().shutdown(sockets)
@@ -90,8 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
             ws="none",
             timeout_graceful_shutdown=1,
         )
-        with runner.stop_on_signals() as stop:
-            Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
         return stop.exit_code
 
 
