@@ -63,6 +63,7 @@ async function start() {
 function showStart() {
   const { content, styles } = pictures.chosen;
   $("start").disabled = !content && !styles.length;
+  settings.showSeed(Boolean(content) !== styles.length > 0);
 }
 
 // One run.
@@ -214,8 +215,9 @@ function showStatus(studio) {
 
 async function showKept() {
   const studio = await api.studio();
-  const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(bytes < 2 ** 30 ? 2 : 1)} GiB`;
-  $("kept").textContent = `${gib(studio.used_bytes)} of ${gib(studio.quota_bytes)} kept`;
+  const shown = (bytes) =>
+    bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  $("kept").textContent = `${shown(studio.used_bytes)} of ${shown(studio.quota_bytes)} kept`;
   $("kept").title = studio.folder;
   return studio;
 }

@@ -13,15 +13,19 @@ export function setUp(settings, presets) {
   );
   $("more-settings").replaceChildren(...fields.map(field), bitDepth());
   $("strength").oninput = showStrength;
-  $("init").onchange = showSeed;
+  $("init").onchange = () => showSeed();
 }
 
 function showStrength() {
   $("strength-text").textContent = Number($("strength").value).toFixed(2);
 }
 
-function showSeed() {
-  $("seed").disabled = $("init").value !== "noise";
+// With one picture alone a run starts from noise by itself.
+let startsFromNoise = false;
+
+export function showSeed(hasOne = startsFromNoise) {
+  startsFromNoise = hasOne;
+  $("seed").disabled = $("init").value !== "noise" && !(hasOne && !$("init").value);
 }
 
 function field({ name, help, default: usual, kind, choices }) {
@@ -69,7 +73,7 @@ export function asked() {
   if (Number($("size").value) !== 512) settings.size = Number($("size").value);
   for (const name of ["keep_colors", "init"]) if ($(name).value) settings[name] = $(name).value;
   if ($("preset").value !== "painterly") settings.preset = $("preset").value;
-  if ($("init").value === "noise" && $("seed").value) settings.seed = Number($("seed").value);
+  if (!$("seed").disabled && $("seed").value) settings.seed = Number($("seed").value);
   for (const { name, kind, choices } of fields) {
     const text = $(`setting-${name}`).value.trim();
     if (!text) continue;
