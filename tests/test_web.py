@@ -21,7 +21,9 @@ from studio_server import PATIENCE_S, STYLIZE_WEB, Server, blocks, png
 
 from tf_style.commands import stylize, stylize_run
 from tf_style.errors import InputError
+from tf_style.transfer.pyramid import Level
 from tf_style.web import asked as asking
+from tf_style.web import pace, previews
 from tf_style.web.store import NotFoundError, QuotaError, Store
 
 CHROMIUM = shutil.which("chromium")
@@ -299,6 +301,40 @@ def test_the_next_free_port(server, tmp_path):
         second.terminate()
     assert server.port < port < server.port + 100
     assert second.returncode == 143
+
+
+def test_the_time_that_is_left(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    levels = [Level(10, 10, 4, (1.0, 1.0, 1.0)), Level(20, 20, 3, (1.0, 1.0, 1.0))]
+    found = pace.Pace(levels)
+    assert found.seconds_left(0, 1) is None
+    now = 2.0
+    # An iteration takes 1 s of 100 pixels: one is left, and three of 400 pixels.
+    assert found.seconds_left(0, 3) == pytest.approx(1 + 3 * 4)
+    now = 50.0  # A size's first iteration, which may trace, does not count.
+    assert found.seconds_left(1, 5) == pytest.approx(2 * 4)
+    now = 52.0
+    assert found.seconds_left(1, 6) == pytest.approx(2)
+
+
+def test_previews_are_no_burden(monkeypatch):
+    now, made = 0.0, []
+    monkeypatch.setattr(previews.time, "monotonic", lambda: now)
+    monkeypatch.setattr(previews.time, "thread_time", iter(range(0, 100, 1)).__next__)
+    found = previews.Previews(made.append)
+    picture = np.full((8, 2 * previews.SIDE_PX, 3), 0.5, np.float32)
+    found.offer(lambda: picture)
+    found.finish()
+    with Image.open(io.BytesIO(made[0])) as image:
+        assert (image.format, image.size) == ("JPEG", (previews.SIDE_PX, 4))
+    now = previews.EVERY_SECONDS  # To read it took a second of 2 percent of the run.
+    found.offer(lambda: picture)
+    now = 1 / previews.SHARE
+    assert len(made) == 1
+    found.offer(lambda: picture)
+    found.finish()
+    assert len(made) == 2
 
 
 ASKED = [
