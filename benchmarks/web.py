@@ -32,8 +32,10 @@ ASKED = {"content": "example-chelsea", "styles": ["example-style"]}
 CLIENTS = 50
 UPLOADS = 100
 SIZE = 512
+# Of each kind.
 RUNS = 8
-RUNS_WITHOUT = 3
+# Runs with previews, and as many without.
+NUM_PAIRS = 3
 
 
 def main() -> None:
@@ -290,7 +292,7 @@ def slowdown() -> list[str]:
     pictures = str(examples / "chelsea.jpg"), [str(examples / "style.jpg")]
     inputs = prepare(*pictures, settings, objective=PRESETS["painterly"])
     transfer, took, used = None, {True: [], False: []}, {True: [], False: []}
-    for index in range(1 + 2 * RUNS_WITHOUT):
+    for index in range(1 + 2 * NUM_PAIRS):
         with_previews = index % 2 == 0
         transfer = StyleTransfer(inputs, like=transfer)
         wall, cpu = time.perf_counter(), time.process_time()
