@@ -16,6 +16,7 @@ import compile_ops  # noqa: E402
 version = runpy.run_path(str(ROOT / "tf_style" / "_version.py"))
 tensorflow_range = version["TENSORFLOW_RANGE"]
 RAY = "ray>=2.60,<3"
+WEB = ["starlette>=1.0,<2", "uvicorn>=0.40"]
 
 
 class BuildOps(Command):
@@ -97,6 +98,7 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{tensorflow_range}"],
         "ray": [RAY],
+        "web": WEB,
         "test": [
             "pytest==9.2.0",
             "pytest-xdist==3.8.0",
@@ -104,6 +106,10 @@ setup(
             "kserve==0.21.0",
             "tensorflow-serving-api==2.21.0",
             RAY,
+            *WEB,
+            # The studio's page, in Debian's Chromium.
+            "playwright>=1.55",
+            "axe-playwright-python>=0.1.8",
         ],
         "dev": [
             "pytest==9.2.0",

@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "tf_style"
 # Each folder, or module of the package itself, imports from those after it alone, or from itself.
 # `network`, `optimize` and `images` stand on one floor and know nothing of each other.
 FLOORS = (
+    ("web",),
     ("commands",),
     ("serve",),
     ("embed",),
@@ -66,6 +67,18 @@ WITHOUT_TENSORFLOW = (
     "transfer.pyramid",
     "transfer.setting_fields",
     "transfer.settings",
+    "web.app",
+    "web.asked",
+    "web.events",
+    "web.pace",
+    "web.previews",
+    "web.run",
+    "web.security",
+    "web.store",
+    "web.studio",
+    "web.stylize_web",
+    "web.worker",
+    "web.worker_process",
 )
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path

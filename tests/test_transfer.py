@@ -56,6 +56,24 @@ def test_twice_gives_the_same_bits(content, style, precision):
     assert [e.loss for e in first.evaluations] == [e.loss for e in second.evaluations]
 
 
+def test_goes_on_with_the_graphs_of_another_to_the_same_bits(content, style):
+    def made(*pictures, like=None, **changes):
+        settings = tf_style.Settings(**SMALL | {"iterations": 4} | changes)
+        transfer = tf_style.StyleTransfer(tf_style.prepare(*pictures, settings), like=like)
+        return transfer, transfer.run().image
+
+    first, _ = made(style, [content])
+    features = first.features
+    first.rest()
+    # Another size, and a start that is no part of the objective.
+    second, image = made(content, [style], like=first, size=32, init="style", levels=1)
+    assert second.features is features
+    np.testing.assert_array_equal(image, made(content, [style], size=32, init="style")[1])
+    settings = tf_style.Settings(**SMALL, strength=0.7)
+    other = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), like=second)
+    assert other.features is not features
+
+
 @pytest.mark.parametrize("optimizer", ["tfp", "adam"])
 def test_other_optimizers_lower_the_loss_too(content, style, optimizer):
     result = tf_style.stylize(content, style, optimizer=optimizer, iterations=10, **SMALL)

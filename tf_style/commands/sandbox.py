@@ -4,6 +4,7 @@ Run as a module it is that process.
 """
 
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
@@ -20,11 +21,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
+from PIL import Image
 
 from tf_style import host
 from tf_style.errors import InputError
 from tf_style.files import shown
-from tf_style.images import reading
+from tf_style.images import reading, writing
 from tf_style.images.picture import Picture
 from tf_style.network import weights
 
@@ -40,6 +42,8 @@ _GRACE_SECONDS = 1
 EXIT_INPUT_ERROR = 3
 # Height, width, whether there is alpha; float32 pixels follow, and alpha.
 _HEADER = struct.Struct("<qqq")
+# The name of a thumbnail's format, after a header with the length of its JPEG in place of alpha.
+_FORMAT_BYTES = 8
 
 
 def read(source: str | os.PathLike | Picture) -> Picture:
@@ -60,6 +64,41 @@ def read(source: str | os.PathLike | Picture) -> Picture:
 def read_mask(source: str | os.PathLike | Picture) -> Picture:
     """As `images.read_mask`, likewise."""
     return _read("mask", source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Thumbnail:
+    """What a file holds, and how it looks.
+
+    Attributes:
+      format: As Pillow names it, such as "JPEG".
+      height: Of the picture, in pixels.
+      width: Likewise.
+      jpeg: The picture made small, sRGB, on white where it is transparent.
+    """
+
+    format: str
+    height: int
+    width: int
+    jpeg: bytes
+
+
+def thumbnail(
+    path: str | os.PathLike, *, side_px: int, max_pixels: int, is_mask: bool = False
+) -> Thumbnail:
+    """Reads a picture in a child process with limits, of which nothing but a small one comes back.
+
+    Args:
+      path: The file.
+      side_px: The longer side that it has at most.
+      max_pixels: The most that are decoded.
+      is_mask: Whether it is read as `images.read_mask` does.
+
+    Raises:
+      InputError: As `read` does.
+    """
+    kind = "mask-thumbnail" if is_mask else "thumbnail"
+    return _run(kind, os.fspath(path), PICTURE_SECONDS, _receive_thumbnail, side_px, max_pixels)
 
 
 def _read(kind: str, source: str | os.PathLike | Picture) -> Picture:
@@ -112,17 +151,18 @@ class _Pipe:
         return True
 
 
-def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any]) -> Any:
-    """Runs the child, and returns what is received from its stdout."""
+def _run(kind: str, path: str, seconds: int, receive: Callable[[_Pipe], Any], *numbers: int) -> Any:
+    """Runs the child, with numbers more, and returns what is received from its stdout."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     # What the child has to say is filtered here, whatever PYTHONWARNINGS says there.
     # -P and not -I: the child finds the packages where this process found them.
     code = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as sandbox; sandbox.main()"
+    words = [kind, path, *map(str, (seconds, *numbers))]
     end = time.monotonic() + WALL_CLOCK_SECONDS
     # Two pipes could wait for one another.
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-c", code, kind, path, str(seconds)],
+            [sys.executable, "-P", "-W", "ignore", "-c", code, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -170,8 +210,29 @@ def _receive(pipe: _Pipe) -> Picture | None:
     return Picture(pixels, alpha)
 
 
+def _receive_thumbnail(pipe: _Pipe) -> Thumbnail | None:
+    header = bytearray(_HEADER.size + _FORMAT_BYTES)
+    if not pipe.read_into(header):
+        return None
+    height, width, length = _HEADER.unpack_from(header)
+    jpeg = bytearray(length)
+    if not pipe.read_into(jpeg):
+        return None
+    return Thumbnail(header[_HEADER.size :].rstrip(b"\0").decode(), height, width, bytes(jpeg))
+
+
+def _send_thumbnail(path: str, side_px: int, max_pixels: int, *, is_mask: bool) -> None:
+    limits = reading.Limits(max_pixels=max_pixels)
+    picture = (reading.read_mask if is_mask else reading.read)(path, limits=limits)
+    jpeg = writing.preview(picture.pixels, side_px=side_px)
+    with Image.open(path) as image:
+        name = (image.format or "").encode().ljust(_FORMAT_BYTES, b"\0")
+    sys.stdout.buffer.write(_HEADER.pack(picture.height, picture.width, len(jpeg)) + name + jpeg)
+    sys.stdout.buffer.flush()
+
+
 def main() -> None:
-    """The child: a kind, a path and seconds in; arrays on stdout, warnings or an error on stderr."""
+    """The child: a kind, a path and numbers in; arrays on stdout, warnings or an error on stderr."""
     kind, path, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -187,6 +248,9 @@ def main() -> None:
             # Errors are reported by the real load; this one only has to end.
             with contextlib.suppress(InputError):
                 weights.load(path)
+            return
+        if kind.endswith("thumbnail"):
+            _send_thumbnail(path, *map(int, sys.argv[4:]), is_mask=kind.startswith("mask"))
             return
         picture = reading.read_mask(path) if kind == "mask" else reading.read(path)
     except InputError as error:

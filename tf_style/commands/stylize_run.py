@@ -3,11 +3,12 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tf_style import host
 from tf_style.commands import outputs, provenance, records, runner, sandbox
@@ -41,6 +42,38 @@ class Display:
     as_json: bool = False
 
 
+class Program(Protocol):
+    """A program in which one run follows another."""
+
+    def stopping(self) -> contextlib.AbstractContextManager[runner.Stop]:
+        """What tells a run to stop."""
+        ...
+
+    def make_transfer(self, request: Request, inputs: PreparedInputs) -> "StyleTransfer":
+        """As the function `make_transfer`."""
+        ...
+
+    def watch(self, transfer: "StyleTransfer", state: "Progress") -> None:
+        """Follows the run, as the callback of `StyleTransfer.run`."""
+        ...
+
+
+class _OwnProcess:
+    """A process for one run."""
+
+    def __init__(self, display: Display):
+        self._is_verbose = display.verbose
+
+    def stopping(self) -> contextlib.AbstractContextManager[runner.Stop]:
+        return runner.stop_on_signals()
+
+    def make_transfer(self, request: Request, inputs: PreparedInputs) -> "StyleTransfer":
+        return make_transfer(request, inputs, verbose=self._is_verbose)
+
+    def watch(self, transfer: "StyleTransfer", state: "Progress") -> None:
+        """Its progress is on display."""
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Carries out what the command line asks for.
 
@@ -62,7 +95,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def carry_out(
-    request: Request, earlier: Earlier | None, display: Display, *, flag_files: Sequence[str] = ()
+    request: Request,
+    earlier: Earlier | None,
+    display: Display,
+    *,
+    flag_files: Sequence[str] = (),
+    program: Program | None = None,
 ) -> int:
     """Carries out a request. A checkpoint folder is the caller's to lock.
 
@@ -71,6 +109,7 @@ def carry_out(
       earlier: The stored run that is resumed or repeated, if there is one.
       display: How much to tell.
       flag_files: What else was read to know the request, and must stay as it is.
+      program: The one around the run; None for a process of its own, which signals stop.
 
     Returns:
       The exit code.
@@ -79,6 +118,7 @@ def carry_out(
       InputError: If it cannot be done as it is asked for.
       TransferError: If the run failed.
     """
+    program = program or _OwnProcess(display)
     check(request, earlier, flag_files)
     inputs = prepare_inputs(request)
     fingerprint = provenance.fingerprint(request, inputs)
@@ -86,8 +126,8 @@ def carry_out(
         provenance.require_same(earlier, request, fingerprint)
     else:
         request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
-    with runner.stop_on_signals() as stop:
-        transfer = make_transfer(request, inputs, verbose=display.verbose)
+    with program.stopping() as stop:
+        transfer = program.make_transfer(request, inputs)
         if request.dry_run:
             _show_plan(request, transfer)
             return stop.exit_code
@@ -101,7 +141,8 @@ def carry_out(
         if earlier is not None and earlier.arrays is not None:
             _restore(transfer, earlier, record)
             record = dataclasses.replace(record, started=earlier.started)
-        result = _optimise(request, transfer, record, display, stop)
+        watch = functools.partial(program.watch, transfer)
+        result = _optimise(request, transfer, record, display, stop, watch)
         has_picture = bool(result.evaluations) and (
             bool(result.iterations) or not result.status.is_failure
         )
@@ -222,7 +263,11 @@ def prepare_inputs(request: Request) -> PreparedInputs:
 
 
 def make_transfer(
-    request: Request, inputs: PreparedInputs, *, verbose: bool = False
+    request: Request,
+    inputs: PreparedInputs,
+    *,
+    verbose: bool = False,
+    like: "StyleTransfer | None" = None,
 ) -> "StyleTransfer":
     """Imports TensorFlow, and builds the transfer if there is memory for it.
 
@@ -230,6 +275,7 @@ def make_transfer(
       request: What was asked for.
       inputs: As from `prepare_inputs`.
       verbose: Whether what TensorFlow says at its start is shown.
+      like: As for `StyleTransfer`.
 
     Raises:
       InputError: If it would not fit in memory, or asks for what is not here.
@@ -251,7 +297,7 @@ def make_transfer(
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 
-        return StyleTransfer(inputs)
+        return StyleTransfer(inputs, like=like)
 
 
 def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
@@ -299,6 +345,7 @@ def _optimise(
     record: Record,
     display: Display,
     should_stop: Callable[[], bool],
+    watch: Callable[["Progress"], None],
 ) -> "StylizeResult":
     """Runs the transfer, and shows its progress, writes snapshots and saves checkpoints on the way."""
     from tf_style.commands import progress
@@ -309,6 +356,7 @@ def _optimise(
 
         def follow(state: "Progress") -> None:
             show(state)
+            watch(state)
             keeper(state)
 
         result = transfer.run(

@@ -104,6 +104,25 @@ def write(
     write_atomically(path, data)
 
 
+def preview(pixels: NDArray[np.floating], *, side_px: int, quality: int = 85) -> bytes:
+    """A JPEG for a screen.
+
+    Args:
+      pixels: sRGB, [height, width, 3], floats; clipped to 0..1.
+      side_px: The longer side that it has at most.
+      quality: 1 to 100.
+    """
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(np.uint8(np.rint(np.clip(pixels, 0, 1) * np.float32(255))))
+    if max(height, width) > side_px:
+        factor = side_px / max(height, width)
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
 def _encoding(path: str | os.PathLike[str], bit_depth: int) -> str:
     suffix = Path(path).suffix
     encoding = _FORMAT_OF_SUFFIX.get(suffix.lower())

@@ -31,11 +31,13 @@ from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
-from tf_style.transfer.settings import Settings
+from tf_style.transfer.settings import Settings, fields_with_files
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
 MAX_ITERATIONS_PER_CALL = 32
+# Of a `StyleTransfer`, what holds the traced graphs.
+_GRAPHS = ("_any_size", "objective", "image", "_log", "_minimizer")
 
 
 class StyleTransfer:
@@ -55,11 +57,14 @@ class StyleTransfer:
       image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
     """
 
-    def __init__(self, inputs: PreparedInputs):
+    def __init__(self, inputs: PreparedInputs, *, like: "StyleTransfer | None" = None):
         """Builds the network and computes the first level's targets.
 
         Args:
           inputs: As from `prepare`.
+          like: A transfer that has ended. Where this one's objective differs in its pictures alone, it
+            goes on with that one's network and graphs, to the same bits: to trace them takes seconds.
+            It is of no use any more.
 
         Raises:
           InputError: If TensorFlow sees no such device, or would round float32 there, or if Ray is
@@ -86,7 +91,11 @@ class StyleTransfer:
         self._iterations_below = 0
         with tf.device(self.device):
             self.kernel = kernel_info()
-            self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
+            if like is not None and self._can_go_on_with(like):
+                for name in ("features", *_GRAPHS):
+                    setattr(self, name, vars(like).pop(name))
+            else:
+                self.features = Features(inputs.preset, inputs.weights, precision=self.precision)
             self._enter(0, _batch(inputs.initial))
 
     def run(
@@ -188,6 +197,29 @@ class StyleTransfer:
             )
         return np.clip(picture / np.float32(255), 0.0, 1.0)
 
+    def rest(self) -> None:
+        """Frees the memory of a run that has ended, but for graphs that a next one may go on with."""
+        if self._any_size is None:
+            self._leave()
+            return
+        with tf.device(self.device):
+            self.image.assign(tf.zeros([1, 1, 1, 3]))
+            self._minimizer = self._minimizer.restarted()
+
+    def _can_go_on_with(self, other: "StyleTransfer") -> bool:
+        """Whether another's network and graphs are what this one would make."""
+        own, its = self.inputs, other.inputs
+        names = ("weights", "optimizer", "num_pairs", "pair_precision")
+        return (
+            other._any_size is not None
+            and not self._is_tiled(own.levels[0].level)
+            and dataclasses.replace(own.preset, init=its.preset.init) == its.preset
+            and not fields_with_files({"weights": own.settings.weights})
+            and all(getattr(own.settings, name) == getattr(its.settings, name) for name in names)
+            and (self.device, self.precision) == (other.device, other.precision)
+            and _structure(own.levels[0]) == _structure(its.levels[0])
+        )
+
     def _black(self, index: int) -> tf.Tensor:
         level = self.inputs.levels[index].level
         return tf.zeros([1, level.height, level.width, 3])
@@ -218,9 +250,9 @@ class StyleTransfer:
 
     def _leave(self) -> None:
         """Frees what a level takes that shares no graph with the next."""
-        self._any_size = None
-        for name in ("objective", "image", "_log", "_minimizer"):
+        for name in _GRAPHS:
             vars(self).pop(name, None)
+        self._any_size = None
         # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
         gc.collect()
 
@@ -366,6 +398,11 @@ def stylize(
     """
     inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
     return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
+
+
+def _structure(pictures: LevelInputs) -> tuple[bool, int, bool]:
+    """What of a level's pictures decides about the graph."""
+    return pictures.content is not None, len(pictures.regions), pictures.content_weights is not None
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""The studio in the browser: a server, its queue of runs, and the page."""

@@ -1,0 +1,117 @@
+// The dials: what differs from the defaults is asked for.
+
+import { $, make } from "./dom.js";
+
+const SHOWN = ["strength", "size", "keep_colors", "init", "seed", "preset"];
+const PAINTED = ["style_blend"];
+let fields = [];
+
+export function setUp(settings, presets) {
+  fields = settings.filter((each) => !SHOWN.includes(each.name) && !PAINTED.includes(each.name));
+  $("preset").replaceChildren(
+    ...Object.entries(presets).map(([name, source]) => make("option", { value: name, title: source }, name)),
+  );
+  $("more-settings").replaceChildren(...fields.map(field), bitDepth());
+  $("strength").oninput = showStrength;
+  $("init").onchange = () => showSeed();
+}
+
+function showStrength() {
+  $("strength-text").textContent = Number($("strength").value).toFixed(2);
+}
+
+// With one picture alone a run starts from noise by itself.
+let startsFromNoise = false;
+
+export function showSeed(hasOne = startsFromNoise) {
+  startsFromNoise = hasOne;
+  $("seed").disabled = $("init").value !== "noise" && !(hasOne && !$("init").value);
+}
+
+function field({ name, help, default: usual, kind, choices }) {
+  const text = Array.isArray(usual) ? usual.join(", ") : String(usual);
+  let input;
+  if (choices.length && kind === "word") {
+    input = make("select", {}, make("option", { value: "" }, text), ...choices.map((each) => make("option", { value: each }, each)));
+  } else if (kind === "yes or no") {
+    input = make("select", {}, make("option", { value: "" }, text), make("option", { value: "true" }, "yes"), make("option", { value: "false" }, "no"));
+  } else {
+    input = make("input", { type: "text", placeholder: choices.length ? `${text}; or ${choices.join(", ")}` : text, spellcheck: false });
+  }
+  input.id = `setting-${name}`;
+  input.setAttribute("aria-describedby", `help-${name}`);
+  return make(
+    "div",
+    { className: "field" },
+    make("label", { htmlFor: input.id }, name.replaceAll("_", " ")),
+    input,
+    make("p", { id: `help-${name}`, className: "hint" }, help),
+  );
+}
+
+function bitDepth() {
+  const input = make("select", { id: "bit_depth" }, make("option", { value: "8" }, "8"), make("option", { value: "16" }, "16"));
+  return make("div", { className: "field" }, make("label", { htmlFor: "bit_depth" }, "bit depth"), input);
+}
+
+const READERS = {
+  "yes or no": (text) => text === "true",
+  "whole number": (text) => (Number.isInteger(Number(text)) ? Number(text) : text),
+  number: (text) => (Number.isNaN(Number(text)) ? text : Number(text)),
+  numbers: (text) => {
+    const values = text.split(",").map(Number);
+    return values.some(Number.isNaN) ? text : values.length > 1 ? values : values[0];
+  },
+  words: (text) => text.split(",").map((each) => each.trim()),
+};
+// Lists of one number are lists all the same, but for the scale, which may be one for all.
+const ALWAYS_LISTS = ["style_layer_weights"];
+
+export function asked() {
+  const settings = {};
+  if (Number($("strength").value) !== 0.5) settings.strength = Number($("strength").value);
+  if (Number($("size").value) !== 512) settings.size = Number($("size").value);
+  for (const name of ["keep_colors", "init"]) if ($(name).value) settings[name] = $(name).value;
+  if ($("preset").value !== "painterly") settings.preset = $("preset").value;
+  if (!$("seed").disabled && $("seed").value) settings.seed = Number($("seed").value);
+  for (const { name, kind, choices } of fields) {
+    const text = $(`setting-${name}`).value.trim();
+    if (!text) continue;
+    const value = choices.includes(text) ? text : (READERS[kind] ?? String)(text);
+    settings[name] = ALWAYS_LISTS.includes(name) && !Array.isArray(value) ? [value] : value;
+  }
+  const bits = Number($("bit_depth").value);
+  return bits === 8 ? { settings } : { settings, bit_depth: bits };
+}
+
+export function fill({ settings = {}, bit_depth = 8 }) {
+  $("strength").value = settings.strength ?? 0.5;
+  $("size").value = settings.size ?? 512;
+  $("keep_colors").value = settings.keep_colors ?? "";
+  $("preset").value = settings.preset ?? "painterly";
+  $("seed").value = settings.seed ?? "";
+  startFrom(settings.init ?? "", "a picture");
+  for (const { name } of fields) {
+    const value = settings[name];
+    $(`setting-${name}`).value = value === undefined ? "" : Array.isArray(value) ? value.join(",") : String(value);
+  }
+  $("bit_depth").value = String(bit_depth);
+  showStrength();
+}
+
+// A picture to start from is an option of its own.
+export function startFrom(key, name) {
+  for (const option of $("init").querySelectorAll("[data-picture]")) option.remove();
+  if (![...$("init").options].some((option) => option.value === key)) {
+    $("init").append(make("option", { value: key, "data-picture": "" }, name));
+  }
+  $("init").value = key;
+  showSeed();
+}
+
+export function described({ settings = {} }) {
+  const words = Object.entries(settings)
+    .filter(([name]) => name !== "size" && name !== "init")
+    .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
+  return words.join(", ") || "default settings";
+}
