@@ -37,7 +37,8 @@ def check_new(folder: str | os.PathLike) -> None:
     """
     if stored.json_path(folder).exists() or checkpoint.is_in(checkpoints(folder)):
         raise InputError(
-            f"{shown(folder)} holds a training already: go on with it by --resume, or name another folder."
+            f"{shown(folder)} holds a training already: go on with it by --resume, or name another "
+            "folder."
         )
     check_folder(checkpoints(folder))
 

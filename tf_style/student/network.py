@@ -8,7 +8,6 @@ left checkerboards (Odena et al., 2016); reflection padding; and the picture is 
 change, in proportion to the strength, so that at strength 0 it is the photograph.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,48 +17,26 @@ import tensorflow as tf
 
 from tf_style.keras_on_tensorflow import keras
 from tf_style.ops.process_settings import check_process_settings
+from tf_style.student.shape import Shape
 
-# A picture's sides are made multiples of it, by reflection, and cut again.
-STRIDE = 4
-# How far, in pixels, what is changed in a photograph can reach in the picture, but by way of the sums of
-# instance normalisation: the kernels' reach, each times its stride, and a whole stride for what the
-# smaller sizes round.
-KERNEL_REACH = 4 + 1 + 2 + 2 * 2 + 1 + 4
-REACH_OF_BLOCK = 2 * STRIDE
 # Of variances, of activations of about 1.
 EPSILON = 1e-3
-# What the last convolution is multiplied by: thousands of products are summed there, and one step of Adam
-# would else change a picture beyond measure.
+# What the last convolution is multiplied by: thousands of products are summed there, and one step of
+# Adam would else change a picture beyond measure.
 CHANGE = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What a student's network looks like.
-
-    Attributes:
-      channels: Of its first layer; there are twice as many at half the size, and four times at a
-        quarter.
-      blocks: Residual blocks.
-      num_styles: How many styles it knows.
-    """
-
-    channels: int
-    blocks: int
-    num_styles: int
-
-    @property
-    def reach_px(self) -> int:
-        """How far from a pixel the photograph has a part in it, a multiple of `STRIDE`."""
-        reach = KERNEL_REACH + self.blocks * REACH_OF_BLOCK + STRIDE
-        return -(-reach // STRIDE) * STRIDE
 
 
 class ReflectionConv2D(keras.layers.Layer):
     """A convolution of what is mirrored at the border, so that there is no dark frame."""
 
     def __init__(
-        self, filters: int, kernel_size: int, *, strides: int = 1, initializer: Any = "he_normal", **kwargs
+        self,
+        filters: int,
+        kernel_size: int,
+        *,
+        strides: int = 1,
+        initializer: Any = "he_normal",
+        **kwargs,
     ):
         """Prepares the layer.
 
@@ -88,20 +65,21 @@ class ReflectionConv2D(keras.layers.Layer):
         self._convolution.build(input_shape)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """From [batch, height, width, channels] to [batch, height / strides, width / strides, filters]."""
+        """From [batch, height, width, channels] to [batch, height / strides, width / strides, ...]."""
         reach = self._side // 2
         return self._convolution(tf.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "REFLECT"))
 
     def compute_output_spec(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Shape and dtype of the output."""
-        return keras.KerasTensor((x.shape[0], None, None, self._convolution.filters), dtype=self.compute_dtype)
+        shape = (x.shape[0], None, None, self._convolution.filters)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
 
 class ConditionalNormalization(keras.layers.Layer):
     """Instance normalisation whose scale and shift are linear in a condition.
 
-    Means and variances are summed in float32, over all of a picture's positions; or they are given, where
-    the positions are a part of the picture's.
+    Means and variances are summed in float32, over all of a picture's positions; or they are given,
+    where the positions are a part of the picture's.
     """
 
     def __init__(self, **kwargs):
@@ -111,10 +89,13 @@ class ConditionalNormalization(keras.layers.Layer):
     def build(self, x_shape, condition_shape, statistics_shape=None):
         """Makes the tables of scales and shifts."""
         shape = (condition_shape[-1], x_shape[-1])
-        self._scale = self.add_weight(shape=shape, initializer="zeros", name="scale")
-        self._shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
+        options = {"shape": shape, "initializer": "zeros", "dtype": "float32", "autocast": False}
+        self._scale = self.add_weight(name="scale", **options)
+        self._shift = self.add_weight(name="shift", **options)
 
-    def call(self, x: tf.Tensor, condition: tf.Tensor, statistics: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, x: tf.Tensor, condition: tf.Tensor, statistics: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Normalises.
 
         Args:
@@ -146,9 +127,9 @@ class Network:
 
     Attributes:
       shape: What it looks like.
-      model: From a dict of `photographs` float32 [batch, height, width, 3] in 0..1, sides multiples of `STRIDE`,
-        `strength` float32 [batch, 1] in 0..1 and `styles` float32 [batch, num_styles], weights whose sum
-        is 1, to pictures float32 like the photographs, about 0..1.
+      model: From a dict of `photographs` float32 [batch, height, width, 3] in 0..1, sides multiples of
+        `STRIDE`, `strength` float32 [batch, 1] in 0..1 and `styles` float32 [batch, num_styles],
+        weights whose sum is 1, to pictures float32 like the photographs, about 0..1.
     """
 
     def __init__(self, shape: Shape, *, precision: str = "float32", seed: int = 0):
@@ -205,9 +186,7 @@ class Network:
             raise ValueError(f"expected {len(own)} arrays of known names. Received: {len(arrays)}")
         for path, variable in own.items():
             if variable.shape != arrays[path].shape:
-                raise ValueError(
-                    f"{path} is of shape {variable.shape}. Received: {arrays[path].shape}"
-                )
+                raise ValueError(f"{path} is of shape {variable.shape}. Received: {arrays[path].shape}")
             variable.assign(arrays[path])
 
     def up_to(self, index: int) -> keras.Model:
@@ -271,7 +250,7 @@ def statistics_name(index: int) -> str:
 
 
 class Condition(keras.layers.Layer):
-    """What scales and shifts are linear in: the styles' weights, times 1, d and d**2, d = 2 strength - 1.
+    """What scales and shifts are linear in: the styles' weights, times 1, d, d**2; d = 2 strength - 1.
 
     So each is a quadratic function of the strength, and blends of styles have blends of it.
     """

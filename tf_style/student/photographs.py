@@ -1,7 +1,7 @@
 """The photographs that a student learns from, and the pieces of them that each step sees.
 
-Which pieces those are follows from the seed and the step's number alone, so that a training that goes on
-sees what it would have seen. No TensorFlow here.
+Which pieces those are follows from the seed and the step's number alone, so that a training that goes
+on sees what it would have seen. No TensorFlow here.
 """
 
 import concurrent.futures
@@ -98,8 +98,8 @@ def read_photographs(
 
     Args:
       sources: Paths, or what else `read` takes.
-      size: Of the training. A photograph's shorter side is kept up to twice as long; one that is shorter
-        than this is enlarged to it.
+      size: Of the training. A photograph's shorter side is kept up to twice as long; one that is
+        shorter than this is enlarged to it.
       seed: It chooses among more photographs than are kept.
       read: Turns each source into a picture.
 
@@ -110,6 +110,7 @@ def read_photographs(
         raise InputError(
             f"A student takes {LEAST} photographs or more to learn from. Received: {len(sources)}"
         )
+
     def attempt(source: ImageSource) -> NDArray[np.uint8] | InputError:
         try:
             return _kept(read(source), size)
@@ -135,8 +136,8 @@ def read_photographs(
     if len(kept) < LEAST:
         reason = f"; {unread[0]}" if unread else ""
         raise InputError(
-            f"A student takes {LEAST} photographs or more to learn from. Received: {len(kept)} that can "
-            f"be read{reason}"
+            f"A student takes {LEAST} photographs or more to learn from. Received: {len(kept)} that "
+            f"can be read{reason}"
         )
     if unread:
         warnings.warn(

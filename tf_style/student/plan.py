@@ -98,7 +98,10 @@ class Plan:
         effect=effects.always,
     )
     preset: str = setting(
-        "painterly", "weights, layers and network of the loss", choices=tuple(PRESETS), effect=effects.always
+        "painterly",
+        "weights, layers and network of the loss",
+        choices=tuple(PRESETS),
+        effect=effects.always,
     )
     content_weight: float | None = dataclasses.field(
         default=None, metadata=Settings.__dataclass_fields__["content_weight"].metadata
@@ -118,7 +121,10 @@ class Plan:
         "embedded", "embedded, imagenet or a Keras .h5 file", rule=PATH, effect=effects.always
     )
     seed: int = setting(
-        0, "of the first weights and of the pieces", rule=whole_number(0, 2**31 - 1), effect=effects.always
+        0,
+        "of the first weights and of the pieces",
+        rule=whole_number(0, 2**31 - 1),
+        effect=effects.always,
     )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "of both networks; auto is bfloat16 where that is fast", effect=effects.always
@@ -171,5 +177,7 @@ FIELD_NAMES = frozenset(field.name for field in dataclasses.fields(Plan))
 
 def read_plan(stored: dict[str, Any]) -> Plan:
     """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
     return Plan(**values)

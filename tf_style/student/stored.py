@@ -15,6 +15,7 @@ import numpy as np
 
 from tf_style.errors import InputError
 from tf_style.files import shown
+from tf_style.student.shape import Shape
 from tf_style.transfer import checkpoint
 
 NAME = "student.json"
@@ -29,7 +30,7 @@ class StoredStudent:
 
     Attributes:
       arrays: The weights by name, float32.
-      channels: As of `network.Shape`.
+      channels: As of `Shape`.
       blocks: Likewise.
       styles: The names of its styles' files.
       size: The styles' size in training, in pixels, as of `Plan`.
@@ -48,6 +49,11 @@ class StoredStudent:
     strength: float
     steps: int
     description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shape(self) -> Shape:
+        """Of its network."""
+        return Shape(self.channels, self.blocks, len(self.styles))
 
     def resolve_strength(self, strength: float | None) -> float:
         """The strength to render at.
@@ -104,6 +110,14 @@ def json_path(path: str | os.PathLike) -> pathlib.Path:
     """The JSON file of a student, by its folder or by that file itself."""
     found = pathlib.Path(path)
     return found / NAME if found.suffix != ".json" else found
+
+
+def files(path: str | os.PathLike | None) -> list[str]:
+    """The files of a student, none where there is none."""
+    if path is None:
+        return []
+    found = json_path(path)
+    return [str(found), str(found.with_suffix(".npz"))]
 
 
 def save(student: StoredStudent, folder: str | os.PathLike) -> None:

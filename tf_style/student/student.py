@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tf_style.errors import InputError
 from tf_style.student import stored, tiles
-from tf_style.student.network import STRIDE, Network, Shape
+from tf_style.student.network import Network
+from tf_style.student.shape import STRIDE
 from tf_style.student.stored import StoredStudent
 from tf_style.transfer.devices import resolve_device, resolve_precision
 
@@ -37,9 +38,7 @@ class Student:
         self.device = resolve_device(device)
         precision = resolve_precision(precision, self.device)
         with tf.device(self.device):
-            self.network = Network(
-                Shape(stored.channels, stored.blocks, len(stored.styles)), precision=precision
-            )
+            self.network = Network(stored.shape, precision=precision)
             try:
                 self.network.load(stored.arrays)
             except ValueError as error:

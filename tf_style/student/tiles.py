@@ -1,8 +1,8 @@
 """A picture by overlapping tiles, where its activations would not fit in memory.
 
-A tile and what lies around it within the network's reach gives the same pixels as the whole picture, but
-that instance normalisation takes sums over all of the picture. So the tiles are gone through once for
-each normalisation, up to its input, of which the means and variances are merged, then once for the
+A tile and what lies around it within the network's reach gives the same pixels as the whole picture,
+but that instance normalisation takes sums over all of the picture. So the tiles are gone through once
+for each normalisation, up to its input, of which the means and variances are merged, then once for the
 picture. The time is about eight times the whole's; nothing but the picture is kept in between.
 """
 
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_style.student.network import STRIDE, Network, statistics_name
+from tf_style.student.network import Network, statistics_name
+from tf_style.student.shape import STRIDE
 
 
 class Tile(NamedTuple):

@@ -1,4 +1,4 @@
-"""Trains a student by `keras.Model.fit`, and goes on with a training that was cut off at the same bits."""
+"""Trains a student by `keras.Model.fit`; what was cut off goes on at the same bits."""
 
 import dataclasses
 import os
@@ -19,10 +19,11 @@ from tf_style.keras_on_tensorflow import keras
 from tf_style.objective.presets import strength_factors
 from tf_style.ops.library import kernel_info
 from tf_style.student import files, stored
-from tf_style.student.network import Network, Shape
+from tf_style.student.network import Network
 from tf_style.student.plan import Plan
 from tf_style.student.prepare import PreparedTraining, prepare_training
 from tf_style.student.progress import TrainingProgress, has_stalled
+from tf_style.student.shape import Shape
 from tf_style.student.stored import StoredStudent
 from tf_style.student.student import Student
 from tf_style.transfer import checkpoint
@@ -81,7 +82,11 @@ class Training:
     """
 
     def __init__(
-        self, prepared: PreparedTraining, output: str | os.PathLike, *, request: Mapping[str, Any] | None = None
+        self,
+        prepared: PreparedTraining,
+        output: str | os.PathLike,
+        *,
+        request: Mapping[str, Any] | None = None,
     ):
         """Builds both networks.
 
@@ -298,7 +303,11 @@ class _TrainedModel(keras.Model):
             lambda loss=loss: loss.parts(photographs, y_pred)  # The style that they all have.
             for loss in self._style_losses
         ]
-        parts = made[0]() if len(made) == 1 else tf.switch_case(tf.argmax(x["styles"][0], output_type=tf.int32), made)
+        parts = (
+            made[0]()
+            if len(made) == 1
+            else tf.switch_case(tf.argmax(x["styles"][0], output_type=tf.int32), made)
+        )
         parts *= tf.stack(strength_factors(x["strength"][:, 0]), axis=1)
         for metric, part in zip(self._parts, tf.unstack(parts, axis=1), strict=True):
             metric.update_state(part)
@@ -325,8 +334,8 @@ class _Rounds(keras.callbacks.Callback):
         losses = tuple(float((logs or {})[name]) for name in ("loss", *PARTS))
         if not np.isfinite(losses[0]):
             raise TransferError(
-                "The training's loss is no longer finite: what was saved before is in its folder. Try a "
-                "lower learning rate"
+                "The training's loss is no longer finite; what was saved before is in its folder. A "
+                "lower learning rate may do"
             )
         training.history.append(losses)
         now = time.monotonic()
