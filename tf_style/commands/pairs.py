@@ -85,8 +85,8 @@ class Pair(NamedTuple):
 
     Attributes:
       content: The photograph.
-      style: The painting, or several; None among several for "none". None at all where a student has its
-        own.
+      style: The painting, or several; None among several for "none". An empty tuple where a student
+        has its own.
       content_mask: Masks of the photograph, as of `Request`.
       style_mask: Masks of the styles, likewise.
       blend_mask: Likewise.

@@ -64,8 +64,9 @@ class Job:
     def render(self, student: "Student") -> np.ndarray:
         """The picture, float32 [height, width, 3], 0..1."""
         settings, pixels = self.request.settings, self.photograph.pixels
+        height, width, _ = pixels.shape
         tile = memory.choose_tile(
-            self.student, *pixels.shape[:2], settings, checks=self.request.check_memory
+            self.student, height, width, settings, checks=self.request.check_memory
         )
         made = student.render(
             pixels, strength=settings.strength, style_blend=settings.style_blend, tile_px=tile
@@ -175,12 +176,13 @@ def as_start(request: Request, inputs: PreparedInputs) -> PreparedInputs:
     student, settings = load(request, verbose=True), request.settings
     known = student.stored
     has_styles = settings.style_blend is not None and len(settings.style_blend) == len(known.styles) > 1
-    stored.check_picture(*photograph.shape[:2])
+    height, width, _ = photograph.shape
+    stored.check_picture(height, width)
     made = student.render(
         photograph / np.float32(255),
         strength=settings.strength if known.dial else None,
         style_blend=settings.style_blend if has_styles else None,
-        tile_px=memory.choose_tile(known, *photograph.shape[:2], settings, checks=False),
+        tile_px=memory.choose_tile(known, height, width, settings, checks=False),
     )
     batch = tf.constant(made[np.newaxis])
     # What a network leaves there the loss hardly sees, and the optimiser would not take away.

@@ -226,8 +226,8 @@ def _parser() -> runner.Parser:
     add_flag(
         *(jobs, "--student", always),
         metavar="FOLDER",
-        help="in place of --styles: a student of stylize-train, which makes the pictures in one pass; with "
-        "--init student they start from its",
+        help="in place of --styles: a student of stylize-train, which makes the pictures in one pass; "
+        "with --init student they start from its",
     )
     add_flag(
         *(jobs, "--output", always),

@@ -75,6 +75,22 @@ class ReflectionConv2D(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
 
+class Enlargement(keras.layers.Layer):
+    """Each activation twice in both directions.
+
+    By the operation that resizes pictures, after which TensorFlow Lite still sees how many channels
+    there are; after Keras's `UpSampling2D` it does not.
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """From [batch, height, width, channels] to [batch, 2 * height, 2 * width, channels]."""
+        return tf.image.resize(x, 2 * tf.shape(x)[1:3], "nearest")
+
+    def compute_output_spec(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Shape and dtype of the output."""
+        return keras.KerasTensor((x.shape[0], None, None, x.shape[-1]), dtype=self.compute_dtype)
+
+
 class ConditionalNormalization(keras.layers.Layer):
     """Instance normalisation whose scale and shift are linear in a condition.
 
@@ -239,7 +255,7 @@ class Network:
         for first, second in self._blocks:
             x = x + normalize(second(relu(normalize(first(x)))))
         for convolution in self._up:
-            x = relu(normalize(convolution(keras.layers.UpSampling2D(2, dtype=x.dtype)(x))))
+            x = relu(normalize(convolution(Enlargement(dtype=x.dtype)(x))))
         change = CHANGE * self._last(x)
         return photographs + 2.0 * strength[:, None, None] * change
 

@@ -177,7 +177,7 @@ FIELD_NAMES = frozenset(field.name for field in dataclasses.fields(Plan))
 
 def read_plan(stored: dict[str, Any]) -> Plan:
     """The inverse of `dataclasses.asdict`, also by way of JSON, which has lists for tuples."""
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-    }
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
     return Plan(**values)

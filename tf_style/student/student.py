@@ -80,14 +80,14 @@ class Student:
         """
         pictures = tf.cast(pictures, tf.float32)
         height, width = tf.shape(pictures)[1], tf.shape(pictures)[2]
-        padded = tf.pad(
-            pictures, [[0, 0], [0, -height % STRIDE], [0, -width % STRIDE], [0, 0]], "REFLECT"
-        )
+        padded = tf.gather(pictures, _mirrored(height), axis=1)
+        padded = tf.gather(padded, _mirrored(width), axis=2)
         made = self.network.model(
             {"photographs": padded, **self.conditions(tf.shape(pictures)[0], strength, style_blend)}
         )
         made = tf.clip_by_value(made[:, :height, :width], 0.0, 1.0)
-        return tf.ensure_shape(made, pictures.shape)
+        made.set_shape(pictures.shape)
+        return made
 
     def conditions(self, count, strength=None, style_blend=None) -> dict[str, tf.Tensor]:
         """The network's inputs beside the pictures, for so many of them; arguments as for a call."""
@@ -126,3 +126,12 @@ class Student:
                 return self(tf.constant(picture[np.newaxis]), strength, style_blend)[0].numpy()
             conditions = self.conditions(1, strength, style_blend)
             return tiles.render(self.network, np.float32(picture), conditions, tile_px)
+
+
+def _mirrored(length: tf.Tensor) -> tf.Tensor:
+    """The places along an axis, and beyond its end up to a multiple of the stride, mirrored there.
+
+    Gathered, and not padded, pictures keep a number of channels that TensorFlow Lite can see.
+    """
+    places = tf.range(length + -length % STRIDE)
+    return tf.minimum(places, 2 * (length - 1) - places)
