@@ -192,7 +192,7 @@ def progress_of(command: list[str]) -> list[dict]:
 def pictures(
     styles: dict[str, pathlib.Path], folder: pathlib.Path, arguments: argparse.Namespace
 ) -> list[str]:
-    """The optimiser's pictures and the student's, scored by `quality.py`, which writes its own table."""
+    """The optimiser's pictures and the student's, scored by `quality.py`."""
     lines = []
     for name, style in styles.items():
         pairs = [pair for pair, (_, of) in quality_pairs.PAIRS.items() if of == style.name]

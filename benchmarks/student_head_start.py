@@ -49,19 +49,19 @@ def report(
             continue
         given = argparse.Namespace(**{**vars(arguments), "steps": steps[-1]})
         theirs = vs_peers.run_peer(peer, given, place)
+        student = str(student_of(peer.preset))
         ours = {
             "content": run(peer, ("--init", "content"), place, arguments),
-            "student": run(
-                peer, ("--init", "student", "--student", str(student_of(peer.preset))), place, arguments
-            ),
+            "student": run(peer, ("--init", "student", "--student", student), place, arguments),
         }
         for count in steps:
             index = min(count, len(theirs["losses"])) - 1
-            target, seconds = theirs["losses"][index], theirs["seconds"][index]
-            plain, ahead = (reached(ours[start], target) for start in ("content", "student"))
+            target, theirs_seconds = theirs["losses"][index], theirs["seconds"][index]
+            evaluations, seconds = reached(ours["content"], target)
+            ahead, sooner = reached(ours["student"], target)
             lines.append(
-                f"| {peer.name} | {count} | {seconds:.0f} | {plain[0]:g} | {plain[1]:.1f} | {ahead[0]:g} "
-                f"| {ahead[1]:.1f} | {plain[0] / ahead[0]:.1f} | {seconds / ahead[1]:.1f} |"
+                f"| {peer.name} | {count} | {theirs_seconds:.0f} | {evaluations:g} | {seconds:.1f} "
+                f"| {ahead:g} | {sooner:.1f} | {evaluations / ahead:.1f} | {theirs_seconds / sooner:.1f} |"
             )
     return lines
 
