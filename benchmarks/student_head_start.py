@@ -61,7 +61,8 @@ def report(
             ahead, sooner = reached(ours["student"], target)
             lines.append(
                 f"| {peer.name} | {count} | {theirs_seconds:.0f} | {evaluations:g} | {seconds:.1f} "
-                f"| {ahead:g} | {sooner:.1f} | {evaluations / ahead:.1f} | {theirs_seconds / sooner:.1f} |"
+                f"| {ahead:g} | {sooner:.1f} | {evaluations / ahead:.1f} "
+                f"| {theirs_seconds / sooner:.1f} |"
             )
     return lines
 
