@@ -68,7 +68,7 @@ def main() -> None:
         "head-start": lambda: student_head_start.report(
             styles["style"], lambda preset: student_of("style", preset, folder), folder, arguments
         ),
-        "resume": lambda: resume(folder, runs=2 if arguments.toy else 20),
+        "resume": lambda: resume(folder, *((1, 30) if arguments.toy else (20, 400))),
         "exports": lambda: exports(student_of("style", "painterly", folder)),
     }
     for stage in arguments.stages:
@@ -223,11 +223,17 @@ def beside(pictures: list[pathlib.Path], output: pathlib.Path) -> None:
     Image.fromarray(np.concatenate([np.asarray(image) for image in fitted], axis=1)).save(output)
 
 
-def resume(folder: pathlib.Path, runs: int) -> list[str]:
+def resume(folder: pathlib.Path, runs: int, steps: int) -> list[str]:
     """Small trainings killed with SIGKILL at random moments and resumed: are the bits the same?"""
-    command = [sys.executable, str(ROOT / "bin" / "stylize-train"), "--quiet"]
+    command = [
+        sys.executable,
+        str(ROOT / "bin" / "stylize-train"),
+        "--quiet",
+        "--checkpoint-every",
+        "0",
+    ]
     start = [*command, "--style", str(ROOT / "examples" / "style.jpg")]
-    start += ["--photos", str(toy_photographs(folder)), *TOY, "--steps", "400"]
+    start += ["--photos", str(toy_photographs(folder)), *TOY, "--steps", str(steps)]
     moments = random.Random(0)
     same = kills = 0
     with tempfile.TemporaryDirectory() as temporary:

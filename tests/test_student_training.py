@@ -153,14 +153,9 @@ def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path):
         == 0
     )
     folder = tmp_path / "killed"
-    code = (
-        "import sys; from tf_style.student import training; training.SAVE_EVERY_SECONDS = 0.0; "
-        "training.MAX_ROUND = 10; from tf_style.commands import stylize_train; "
-        "sys.exit(stylize_train.main(sys.argv[1:]))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *command, "--steps", "20", "--output", str(folder), "--quiet"]
-    )
+    program = str(ROOT / "bin" / "stylize-train")
+    flags = ["--steps", "20", "--output", str(folder), "--quiet", "--checkpoint-every", "0"]
+    process = subprocess.Popen([sys.executable, program, *command, *flags])
     deadline = time.monotonic() + 240
     while not list((folder / "training").glob("checkpoint-*.json")):
         assert process.poll() is None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tf_style.commands import flags, runner
 from tf_style.commands.runner import add_flag, always
-from tf_style.student.plan import Plan
+from tf_style.student.plan import SAVE_EVERY_SECONDS, Plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +76,13 @@ def _parser() -> runner.Parser:
         metavar="FOLDER",
         help="go on with the training in it, to the same bits; --style and --photos say where they "
         "have moved to",
+    )
+    add_flag(
+        *(files, "--checkpoint-every", always),
+        type=float,
+        metavar="SECONDS",
+        default=SAVE_EVERY_SECONDS,
+        help=f"how often the training is saved (default: {SAVE_EVERY_SECONDS:g})",
     )
     add_flag(
         *(files, "--preview", _on_new),

@@ -68,6 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
       TransferError: If the training failed.
     """
     host.check_import()
+    if not arguments.checkpoint_every >= 0:
+        raise InputError(
+            f"--checkpoint-every is 0 or more seconds. Received: {arguments.checkpoint_every}"
+        )
     if arguments.resume is None:
         request, earlier = _new(arguments), None
         student_files.check_new(request.output)
@@ -178,7 +182,8 @@ def _train(
             show(progress)
             keeper(progress)
 
-        student = training.run(callback=follow, should_stop=stop)
+        every = arguments.checkpoint_every
+        student = training.run(callback=follow, should_stop=stop, save_every=every)
     keeper.close()
     if not arguments.quiet:
         train_progress.print_summary(request.output, training, student)

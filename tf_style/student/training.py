@@ -20,7 +20,7 @@ from tf_style.objective.presets import strength_factors
 from tf_style.ops.library import kernel_info
 from tf_style.student import files, stored
 from tf_style.student.network import Network
-from tf_style.student.plan import Plan
+from tf_style.student.plan import SAVE_EVERY_SECONDS, Plan
 from tf_style.student.prepare import PreparedTraining, prepare_training
 from tf_style.student.progress import TrainingProgress, has_stalled
 from tf_style.student.shape import Shape
@@ -31,7 +31,6 @@ from tf_style.transfer.devices import resolve_device, resolve_precision
 
 # Steps between two looks at a training, which can end, be saved and be seen there alone.
 MAX_ROUND = 10
-SAVE_EVERY_SECONDS = 30.0
 WARM_UP = 1 / 20
 PARTS = ("content", "style", "tv")
 
@@ -191,12 +190,14 @@ class Training:
         *,
         callback: Callable[[TrainingProgress], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        save_every: float = SAVE_EVERY_SECONDS,
     ) -> Student:
         """Trains until all steps are made, or it no longer improves, or it is asked to stop.
 
         Args:
           callback: Called after each round.
           should_stop: Asked then too.
+          save_every: Seconds between two savings, at the end of a round.
 
         Returns:
           The student so far, which is written to the folder too.
@@ -204,7 +205,7 @@ class Training:
         Raises:
           TransferError: If the loss is no longer finite, or something cannot be written.
         """
-        rounds = _Rounds(self, callback, should_stop)
+        rounds = _Rounds(self, callback, should_stop, save_every)
         with tf.device(self.device):
             if not self.has_ended:
                 self._model.fit(
@@ -322,9 +323,11 @@ class _Rounds(keras.callbacks.Callback):
         training: Training,
         callback: Callable[[TrainingProgress], None] | None,
         should_stop: Callable[[], bool],
+        save_every: float,
     ):
         super().__init__()
         self._training, self._callback, self._should_stop = training, callback, should_stop
+        self._save_every = save_every
         self._start = self._saved = time.monotonic()
         self._first: tuple[int, float] | None = None
 
@@ -342,7 +345,7 @@ class _Rounds(keras.callbacks.Callback):
         if self._first is None:  # The first round's time is mostly tracing.
             self._first = training.rounds_done, now
         is_last = training.has_ended or self._should_stop()
-        if now - self._saved >= SAVE_EVERY_SECONDS and not is_last:
+        if now - self._saved >= self._save_every and not is_last:
             training.save()
             self._saved = now
         if self._callback is not None:
