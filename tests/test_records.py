@@ -257,8 +257,8 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
     assert record["format"] == 6
-    open_ones = {"content", "student", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
-    open_ones |= {"strength", "keep_colors", "style_part", "strength_mask"}
+    open_ones = {"content", "student", "trace", "save_every", "levels", "device", "memory", "ray"}
+    open_ones |= {"style_blend", "strength", "keep_colors", "style_part", "strength_mask"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")

@@ -16,7 +16,6 @@ from tf_style.embed.losses import PerceptualLoss
 from tf_style.errors import InputError, TransferError
 from tf_style.images.reading import ImageSource, as_sources
 from tf_style.keras_on_tensorflow import keras
-from tf_style.objective.presets import strength_factors
 from tf_style.ops.library import kernel_info
 from tf_style.student import files, stored
 from tf_style.student.network import Network
@@ -26,13 +25,13 @@ from tf_style.student.progress import TrainingProgress, has_stalled
 from tf_style.student.shape import Shape
 from tf_style.student.stored import StoredStudent
 from tf_style.student.student import Student
+from tf_style.student.trained_model import PARTS, TrainedModel
 from tf_style.transfer import checkpoint
 from tf_style.transfer.devices import resolve_device, resolve_precision
 
 # Steps between two looks at a training, which can end, be saved and be seen there alone.
 MAX_ROUND = 10
 WARM_UP = 1 / 20
-PARTS = ("content", "style", "tv")
 
 
 def train_student(
@@ -120,7 +119,7 @@ class Training:
                 weights=plan.weights,
             )
             others = [first.with_style(style, size=None) for style in prepared.styles[1:]]
-            self._model = _TrainedModel(self.network.model, [first, *others])
+            self._model = TrainedModel(self.network.model, [first, *others])
             warm_up = max(1, int(WARM_UP * steps))
             schedule = keras.optimizers.schedules.CosineDecay(
                 0.0,
@@ -287,32 +286,6 @@ class Training:
             "machine": platform.machine(),
             "numerics": str(NUMERICS),
         }
-
-
-class _TrainedModel(keras.Model):
-    """The network with the loss of each style, as `fit` takes it."""
-
-    def __init__(self, network: keras.Model, losses: Sequence[PerceptualLoss]):
-        super().__init__(network.input, network.output, name="training")
-        self._style_losses = tuple(losses)
-        self._parts = [keras.metrics.Mean(name) for name in PARTS]
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean of the pieces' losses, at the strengths and in the style that they are to have."""
-        photographs = x["photographs"]
-        made = [
-            lambda loss=loss: loss.parts(photographs, y_pred)  # The style that they all have.
-            for loss in self._style_losses
-        ]
-        parts = (
-            made[0]()
-            if len(made) == 1
-            else tf.switch_case(tf.argmax(x["styles"][0], output_type=tf.int32), made)
-        )
-        parts *= tf.stack(strength_factors(x["strength"][:, 0]), axis=1)
-        for metric, part in zip(self._parts, tf.unstack(parts, axis=1), strict=True):
-            metric.update_state(part)
-        return tf.reduce_mean(tf.reduce_sum(parts, axis=1))
 
 
 class _Rounds(keras.callbacks.Callback):
