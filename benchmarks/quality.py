@@ -154,7 +154,9 @@ def make(
             "--size",
             str(arguments.size),
         ]
-        command += ["--content", str(folder / "content.png"), "--style", str(folder / "style.png")]
+        command += ["--content", str(folder / "content.png")]
+        if "--student" not in ours.flags or "student" in ours.flags:  # It has a style of its own.
+            command += ["--style", str(folder / "style.png")]
         command += ["--output", str(record.with_suffix(".png")), *ours.flags]
         if not is_finished(record, arguments.size, ours.flags):
             start = time.time()

@@ -256,9 +256,9 @@ REQUESTS = {
 def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, name):
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
-    assert record["format"] == 5
-    open_ones = {"content", "trace", "save_every", "levels", "device", "memory", "ray", "style_blend"}
-    open_ones |= {"strength", "keep_colors", "style_part", "strength_mask"}
+    assert record["format"] == 6
+    open_ones = {"content", "student", "trace", "save_every", "levels", "device", "memory", "ray"}
+    open_ones |= {"style_blend", "strength", "keep_colors", "style_part", "strength_mask"}
     assert {key for key, value in record.items() if value is None} <= open_ones
     change_presets(monkeypatch)
     again = records.read_request(record, "it")
@@ -460,7 +460,7 @@ def test_metadata_names_no_folder_and_all_values():
     request = dataclasses.replace(REQUESTS["all"], content="/secret/c.png", output="/secret/o.tif")
     described = json.loads(provenance.describe(request))
     assert "secret" not in json.dumps(described)
-    assert described["format"] == 5
+    assert described["format"] == 6
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40

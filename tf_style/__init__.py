@@ -31,6 +31,11 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.optimize.lbfgs import Lbfgs
     from tf_style.optimize.status import Status
     from tf_style.serve.export import export_saved_model
+    from tf_style.serve.student_export import export_student
+    from tf_style.serve.student_lite import export_lite
+    from tf_style.student.progress import TrainingProgress
+    from tf_style.student.student import Student
+    from tf_style.student.training import train_student
     from tf_style.transfer.evaluation_log import EvaluationLog
     from tf_style.transfer.masks import Masks
     from tf_style.transfer.prepare import PreparedInputs, prepare
@@ -54,22 +59,26 @@ _PLACES = {
     "Masks": "transfer.masks.Masks",
     "Objective": "objective.objective.Objective",
     "PRESETS": "objective.presets.PRESETS",
-    "PreparedInputs": "transfer.prepare.PreparedInputs",
     "PerceptualLoss": "embed.losses.PerceptualLoss",
     "Picture": "images.picture.Picture",
+    "PreparedInputs": "transfer.prepare.PreparedInputs",
     "Preset": "objective.presets.Preset",
     "Progress": "transfer.result.Progress",
     "Scale": "objective.presets.Scale",
     "Settings": "transfer.settings.Settings",
     "Status": "optimize.status.Status",
+    "Student": "student.student.Student",
     "StyleLoss": "embed.losses.StyleLoss",
     "StyleTransfer": "transfer.transfer.StyleTransfer",
     "StylizeResult": "transfer.result.StylizeResult",
     "Stylizer": "embed.stylizer.Stylizer",
     "TiledObjective": "objective.tiled.TiledObjective",
+    "TrainingProgress": "student.progress.TrainingProgress",
     "TransferError": "errors.TransferError",
     "VggFeatures": "embed.layers.VggFeatures",
+    "export_lite": "serve.student_lite.export_lite",
     "export_saved_model": "serve.export.export_saved_model",
+    "export_student": "serve.student_export.export_student",
     "gram_loss": "ops.gram.gram_loss",
     "gram_matrix": "ops.gram.gram_matrix",
     "kernel_info": "ops.gram.kernel_info",
@@ -77,6 +86,7 @@ _PLACES = {
     "read_image": "images.reading.read",
     "stylize": "transfer.transfer.stylize",
     "stylize_dataset": "embed.datasets.stylize_dataset",
+    "train_student": "student.training.train_student",
     "write_image": "images.writing.write",
 }
 
@@ -103,15 +113,19 @@ __all__ = [
     "Scale",
     "Settings",
     "Status",
+    "Student",
     "StyleLoss",
     "StyleTransfer",
     "StylizeResult",
     "Stylizer",
     "TiledObjective",
+    "TrainingProgress",
     "TransferError",
     "VggFeatures",
     "__version__",
+    "export_lite",
     "export_saved_model",
+    "export_student",
     "gram_loss",
     "gram_matrix",
     "kernel_info",
@@ -119,6 +133,7 @@ __all__ = [
     "read_image",
     "stylize",
     "stylize_dataset",
+    "train_student",
     "write_image",
 ]
 

@@ -129,7 +129,12 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]
             os.replace(temporary, target)
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
-        raise TransferError(f"{shown(path)} was not written: {reason_of(error)}") from error
+        raise not_written(path, error) from error
+
+
+def not_written(path: Any, error: BaseException) -> TransferError:
+    """What says that a file was not written, and why."""
+    return TransferError(f"{shown(path)} was not written: {reason_of(error)}")
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -51,24 +51,27 @@ def add_settings(
                 add_setting(group, name, effect=effect, **options.get(name, {}))
 
 
-def add_setting(group: Any, name: str, *, effect: Effect = always, **options: Any) -> None:
+def add_setting(
+    group: Any, name: str, *, effect: Effect = always, settings: type = Settings, **options: Any
+) -> None:
     """Adds the flag of one setting, and hidden ones for its former names.
 
     Args:
       group: A parser or a group of one.
       name: Of the field of `Settings`.
       effect: As for `add_flag`.
+      settings: The dataclass, made by `setting_fields`.
       **options: For `add_argument`, where they differ from what `Settings` says. `default` goes into
         the help alone.
     """
-    metadata = Settings.__dataclass_fields__[name].metadata
+    metadata = settings.__dataclass_fields__[name].metadata
     text = options.pop("help", metadata["help"])
     default = options.pop("default", metadata["default"])
     options = {
         "dest": name,
         "default": argparse.SUPPRESS,
         "help": f"{text} (default: {default})",
-        **_reading(name, metadata["metavar"]),
+        **_reading(settings, name, metadata["metavar"]),
         **options,
     }
     former = [alias for alias, new in ALIASES.items() if new == name]
@@ -123,9 +126,9 @@ _READERS = {
 }
 
 
-def _reading(name: str, metavar: str | None) -> dict[str, Any]:
+def _reading(settings: type, name: str, metavar: str | None) -> dict[str, Any]:
     """The options by which argparse reads what the setting may be."""
-    kinds, choices = allowed(Settings, name)
+    kinds, choices = allowed(settings, name)
     options = dict(next((_READERS[kind] for kind in kinds if kind in _READERS), {}))
     if {float, tuple[float, ...]} <= set(kinds):
         options["type"] = _number_or_numbers

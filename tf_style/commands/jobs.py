@@ -19,11 +19,12 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tf_style import files
-from tf_style.commands import records, stylize_run
+from tf_style.commands import records, student_picture, stylize_run
 from tf_style.commands.pairs import Pair
 from tf_style.commands.request import Request, absolute_files
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
+from tf_style.student.stored import json_path
 from tf_style.transfer.settings import Settings, fields_with_files
 
 # Two, for a machine that ran out of memory once may not do so again.
@@ -38,6 +39,7 @@ def make_jobs(
     settings: Settings,
     *,
     given: Collection[str] | None = None,
+    student: str | None = None,
 ) -> list[Request]:
     """The jobs of pairs of images.
 
@@ -46,6 +48,7 @@ def make_jobs(
       folder: Where the pictures go.
       settings: Of all of them.
       given: As for `Request.make`.
+      student: Of all of them, as of `Request`.
 
     Returns:
       A request for each different pair, in order, with absolute paths, for workers elsewhere. Its
@@ -68,6 +71,7 @@ def make_jobs(
                 style_mask=records.absolute(pair.style_mask),
                 blend_mask=records.absolute(pair.blend_mask),
                 strength_mask=records.absolute([pair.strength_mask])[0],
+                student=records.absolute([student])[0],
                 given=None if given is None else {*given, *part},
             )
         except InputError as error:
@@ -76,10 +80,12 @@ def make_jobs(
         del what["format"]  # Another form of the same request makes the same picture.
         what |= {name: digest(what[name]) for name in ("content", "strength_mask")}
         what |= {name: [digest(path) for path in what[name]] for name in records.LISTS}
+        what["student"] = None if student is None else digest(str(json_path(student)))
         # Files of the settings count by what is in them.
         what |= {name: digest(what[name]) for name in fields_with_files(what)}
         hashed = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-        stems = _stem(pair.content), "+".join(_stem(style) for style in pair.styles if style)
+        by = pair.styles if pair.styles or student is None else (student,)
+        stems = _stem(pair.content), "+".join(_stem(style) for style in by if style)
         name = f"{'--'.join(map(_shortened, stems))}--{hashed}.png"
         jobs[name] = dataclasses.replace(job, output=os.path.abspath(os.path.join(folder, name)))
     return list(jobs.values())
@@ -224,6 +230,10 @@ def run_on_ray(
 
 
 def _make(job: Request) -> str:
+    if job.is_by_student:
+        prepared = student_picture.Job.prepare(job)
+        prepared.write(prepared.render(_student(job)))
+        return "by the student"
     inputs = stylize_run.prepare_inputs(job)
     transfer = stylize_run.make_transfer(job, inputs)
     result = transfer.run()
@@ -231,6 +241,20 @@ def _make(job: Request) -> str:
         raise TransferError(f"No picture was made: {result.status.text}.")
     writing.write(job.output, result.image, alpha=result.alpha)
     return f"loss {result.final.loss:.4g}, {len(result.evaluations)} evaluations"
+
+
+_students: dict[tuple[str, ...], Any] = {}
+
+
+def _student(job: Request) -> Any:
+    """The student of a job, built once in a process that makes many pictures by it."""
+    settings = job.settings
+    digest = files.sha256(json_path(job.student or ""))
+    key = (digest, settings.precision, settings.device or "")
+    if key not in _students:
+        _students.clear()
+        _students[key] = student_picture.load(job)
+    return _students[key]
 
 
 def _record(

@@ -16,6 +16,7 @@ from tf_style.commands.provenance import Record
 from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS, Request
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
+from tf_style.student.stored import files as student_files
 from tf_style.transfer import checkpoint, checkpoint_lock
 from tf_style.transfer.settings import fields_with_files
 
@@ -71,6 +72,7 @@ def inputs(request: Request) -> list[tuple[str, str | None]]:
         *(("--style-mask", mask) for mask in request.style_mask),
         *(("--style-blend", mask) for mask in request.blend_mask),
         ("--strength-mask", request.strength_mask),
+        *(("--student", path) for path in student_files(request.student)),
         *((f"--{name}", of_settings[name]) for name in fields_with_files(of_settings)),
     ]
 

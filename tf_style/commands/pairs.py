@@ -85,7 +85,8 @@ class Pair(NamedTuple):
 
     Attributes:
       content: The photograph.
-      style: The painting, or several; None among several for "none".
+      style: The painting, or several; None among several for "none". An empty tuple where a student
+        has its own.
       content_mask: Masks of the photograph, as of `Request`.
       style_mask: Masks of the styles, likewise.
       blend_mask: Likewise.
@@ -108,6 +109,8 @@ class Pair(NamedTuple):
 
     def shown(self) -> str:
         """What it is, for messages."""
+        if not self.styles:
+            return self.content
         return f"{self.content} in {' and '.join(style or 'none' for style in self.styles)}"
 
 

@@ -17,6 +17,7 @@ from tf_style.commands.records import LISTS, as_dict, read_request
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
+from tf_style.student.stored import json_path
 from tf_style.transfer import checkpoint
 from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import fields_with_files, is_file_name
@@ -73,7 +74,7 @@ def describe(request: Request) -> str:
     """How a picture was made, for its metadata: one line of JSON without the folders' names."""
     record = {name: value for name, value in as_dict(request).items() if value is not None}
     record.pop("trace", None)
-    for name in ("content", "strength_mask", "output", *fields_with_files(record)):
+    for name in ("content", "strength_mask", "student", "output", *fields_with_files(record)):
         if name in record:
             record[name] = pathlib.Path(record[name]).name
     for name in LISTS:
@@ -100,6 +101,8 @@ def _pictures(request: Request) -> list[str]:
     paths += [*request.blend_mask, request.strength_mask]
     if is_file_name(request.objective.init):
         paths.append(request.objective.init)
+    if request.student is not None:
+        paths.append(str(json_path(request.student)))
     return [os.path.abspath(path) for path in paths if path is not None]
 
 

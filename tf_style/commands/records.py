@@ -20,12 +20,13 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
 # `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
 # that they were made with.
-FORMAT = 5
+FORMAT = 6
 _ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
 _ADDED_IN_4 = {"keep_colors": None, "content_mask": (), "style_mask": ()}
 _MEANT_BEFORE_5 = {"content_unit": "relative at each size"}
 _ADDED_IN_5 = {"style_part": None, "blend_mask": (), "strength_mask": None}
-_PATHS = ("content", "strength_mask", "output", "trace")
+_ADDED_IN_6 = {"student": None}
+_PATHS = ("content", "strength_mask", "student", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
 # The settings among those that can differ in a name alone.
@@ -34,6 +35,7 @@ _OF_SETTINGS = {"ray", "init", "weights"}
 _OWN = {
     "content": str | None,
     "strength_mask": str | None,
+    "student": str | None,
     "output": str,
     "trace": str | None,
     "bit_depth": int,
@@ -113,11 +115,13 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
             objective = {**_ADDED_TO_OBJECTIVE_IN_3, **objective}
         if number in (2, 3):
             values |= _ADDED_IN_4
+        if number in (2, 3, 4, 5):
+            values |= _ADDED_IN_6
         if number in (2, 3, 4):
             values |= _ADDED_IN_5
             if objective["content_unit"] == "relative":
                 objective = {**objective, **_MEANT_BEFORE_5}
-        if number in (2, 3, 4, FORMAT):
+        if number in (2, 3, 4, 5, FORMAT):
             values["objective"] = objective
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
@@ -173,7 +177,7 @@ def _from_format_1(values: dict[str, Any], known: dict[str, Any]) -> Request:
 
 
 def _request(values: Mapping[str, Any], settings: Settings, objective: Preset) -> Request:
-    own: dict[str, Any] = {"content": None, "strength_mask": None} | {
+    own: dict[str, Any] = {"content": None, "strength_mask": None, "student": None} | {
         name: values[name] for name in _OWN if name in values
     }
     if not all(isinstance(value, _OWN[name]) for name, value in own.items()):
@@ -232,7 +236,7 @@ def _are_files(name: str, value: Any, held: Any) -> bool:
     """Whether both are names of files that a run reads."""
     if name in LISTS:
         return [path is None for path in value] == [path is None for path in held]
-    if name in ("content", "strength_mask"):
+    if name in ("content", "strength_mask", "student"):
         return held is not None
     return bool(fields_with_files({name: value}) and fields_with_files({name: held}))
 

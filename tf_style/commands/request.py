@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from tf_style.transfer.masks import Masks
 
 CHECKPOINT_EVERY_SECONDS = 60.0
+# The settings that have an effect on a picture that a student makes.
+_OF_STUDENTS = {
+    *("size", "size_of", "strength", "style_blend", "keep_colors"),
+    *("precision", "device", "tile", "memory"),
+}
 # The lists among the fields of `Request` that are masks.
 _MASKS = {"content_mask", "style_mask", "blend_mask"}
 
@@ -37,6 +42,8 @@ class Request:
       style_mask: Paths of the styles' masks, None for the whole of one, as of `Masks`.
       blend_mask: Paths of masks of the content, what each style weighs there, as of `Masks`.
       strength_mask: Path of a mask of the content, what the strength is multiplied by, or None.
+      student: Path of a student: with init "student" the run starts from its picture; else it makes the
+        picture, and there is no run.
       bit_depth: Of the picture, 8 or 16.
       trace: Path of a JSON file for every evaluation's loss, or None.
       save_every: Iterations between two snapshots, or None for no snapshots.
@@ -56,6 +63,7 @@ class Request:
     style_mask: tuple[str | None, ...] = ()
     blend_mask: tuple[str, ...] = ()
     strength_mask: str | None = None
+    student: str | None = None
     bit_depth: int = 8
     trace: str | None = None
     save_every: int | None = None
@@ -94,6 +102,11 @@ class Request:
         request = cls(
             content, tuple(styles), output, settings, PRESETS[settings.preset], **lists, **others
         )
+        if request.is_by_student:
+            _check_student(request, settings.not_default() if given is None else given)
+            return request
+        if settings.init == "student" and request.student is None:
+            raise InputError("init is 'student', but there is none: --student names it.")
         has_places = bool(request.content_mask or request.blend_mask)
         if None in request.styles and not has_places:
             raise InputError("A style of 'none' keeps the photograph in its region: it takes masks.")
@@ -107,6 +120,11 @@ class Request:
             has_strength_mask=request.strength_mask is not None,
         )
         return dataclasses.replace(request, objective=objective)
+
+    @property
+    def is_by_student(self) -> bool:
+        """Whether a student makes the picture."""
+        return self.student is not None and self.settings.init != "student"
 
     @property
     def num_styles(self) -> int:
@@ -129,6 +147,29 @@ class Request:
     def with_settings(self, **changes: Any) -> "Request":
         """The same request but for some settings; its objective stays."""
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
+
+
+def _check_student(request: Request, given: Collection[str]) -> None:
+    """Refuses what has no effect on a picture that a student makes."""
+    if request.content is None:
+        raise InputError("A student takes a content image.")
+    if request.styles:
+        raise InputError(
+            "--style would have no effect: the student has its own; --style-blend weighs several. "
+            "With --init student, the style is what the run goes on in."
+        )
+    if request.masks_are_given:
+        raise InputError("Masks would have no effect: the student makes the picture in one pass.")
+    settings = request.settings
+    if others := sorted(set(given) - _OF_STUDENTS):
+        raise InputError(
+            f"{others[0]} would have no effect: the student makes the picture in one pass."
+        )
+    if settings.keep_colors not in (None, "luminance"):
+        raise InputError(
+            "A student keeps colours by 'luminance' alone: the others change the style itself. "
+            f"Received: {settings.keep_colors!r}"
+        )
 
 
 def absolute_files(settings: Settings) -> Settings:

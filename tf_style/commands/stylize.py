@@ -92,6 +92,12 @@ def _parser() -> runner.Parser:
             metavar="FILE",
             help=f"in place of --style: the {what} of this one, beside another's",
         )
+    add_flag(
+        *(files, "--student", always),
+        metavar="FOLDER",
+        help="a student that stylize-train has made: it makes the picture, in its own style and in one "
+        "pass; with --init student the run starts from that picture",
+    )
     add_flag(files, "--output", always, metavar="FILE", help=".png, .jpg, .webp or .tif")
     add_flag(
         *(files, "--bit-depth", always), type=int, choices=(8, 16), help="16: PNG only (default: 8)"

@@ -43,7 +43,13 @@ def _run(arguments: argparse.Namespace) -> int:
     address = given.pop("ray", None)
     settings = Settings(**given)
     _check(arguments, settings)
-    planned = jobs.make_jobs(_pairs(arguments), arguments.output, settings, given=given)
+    planned = jobs.make_jobs(
+        _pairs(arguments, settings),
+        arguments.output,
+        settings,
+        given=given,
+        student=arguments.student,
+    )
     report_path = os.path.join(arguments.output, "report.jsonl")
     _check_files(arguments, planned, report_path)
     report = _Report(report_path)
@@ -92,6 +98,10 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> None:
         weights.load(settings.weights)
     if settings.init is not None and is_file_name(settings.init):
         sandbox.read(settings.init)
+    if arguments.student is not None:
+        from tf_style.student import stored
+
+        stored.load(arguments.student)
 
 
 def _check_files(arguments: argparse.Namespace, planned: Sequence["Request"], report: str) -> None:
@@ -118,9 +128,20 @@ def _check_files(arguments: argparse.Namespace, planned: Sequence["Request"], re
         files.check_writable(report)
 
 
-def _pairs(arguments: argparse.Namespace) -> list["Pair"]:
+def _pairs(arguments: argparse.Namespace, settings: Settings) -> list["Pair"]:
     from tf_style.commands import pairs
 
+    if arguments.student is not None and settings.init != "student":
+        others = ("jobs", "styles", "coarse_style", "fine_style")
+        if name := next((name for name in others if getattr(arguments, name) is not None), None):
+            flag = name.replace("_", "-")
+            raise InputError(
+                f"--{flag} would have no effect: the student has its own style. With --init student, "
+                "the style is what the runs go on in."
+            )
+        if arguments.contents is None:
+            raise InputError("--contents says what to make.")
+        return [pairs.Pair(each, ()) for each in pairs.find_images(arguments.contents)]
     if arguments.jobs is not None:
         return pairs.read_manifest(arguments.jobs)
     parts = arguments.coarse_style, arguments.fine_style
@@ -201,6 +222,12 @@ def _parser() -> runner.Parser:
         metavar="FILE",
         help="instead: a .csv or .jsonl of content and style (or coarse_style and fine_style), and "
         "perhaps content_mask, style_mask, style_blend and strength_mask",
+    )
+    add_flag(
+        *(jobs, "--student", always),
+        metavar="FOLDER",
+        help="in place of --styles: a student of stylize-train, which makes the pictures in one pass; "
+        "with --init student they start from its",
     )
     add_flag(
         *(jobs, "--output", always),

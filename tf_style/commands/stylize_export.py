@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tf_style._version import __version__
 from tf_style.commands import flags, runner
 from tf_style.commands.messages import emit
+from tf_style.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.student is not None:
+        return _export_student(arguments)
+    if not arguments.style:
+        raise InputError("--style names a style image, or --student a student.")
     known = _SETTINGS.keys() | _WHOLE_NUMBERS.keys()
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
         from tf_style.serve.export import export_saved_model
@@ -32,9 +37,62 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.output,
             **{name: value for name, value in vars(arguments).items() if name in known},
         )
-    size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
-    emit(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
+    _tell(folder)
     return 0
+
+
+def _export_student(arguments: argparse.Namespace) -> int:
+    from tf_style.commands.file_roles import FileRoles
+    from tf_style.student import stored
+
+    stored.load(arguments.student)
+    given = {name: getattr(arguments, name) for name in _OF_STUDENTS if hasattr(arguments, name)}
+    with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
+        if arguments.format == "tflite":
+            own = stored.files(arguments.student)
+            roles = FileRoles([("--student", path) for path in own])
+            roles.write("--output", arguments.output)
+            from tf_style.serve.student_lite import export_lite
+
+            weights = arguments.lite_weights
+            levels = export_lite(arguments.student, arguments.output, weights=weights)
+        else:
+            from tf_style.serve.student_export import export_student
+
+            _tell(export_student(arguments.student, arguments.output, **given))
+            return 0
+    size = pathlib.Path(arguments.output).stat().st_size
+    emit(
+        f"wrote {arguments.output}, {size / 1e6:.1f} MB; at most {levels:.1f} levels of 255 from the "
+        "Keras model's picture",
+        largest_difference=levels,
+    )
+    return 0
+
+
+def _tell(folder: pathlib.Path) -> None:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    emit(f"wrote {folder}, {size / 1e6:.1f} MB; its README.md says how to serve it")
+
+
+def _on_style(arguments: argparse.Namespace) -> str | None:
+    return None if arguments.student is None else "the student has its own style"
+
+
+def _on_optimiser(arguments: argparse.Namespace) -> str | None:
+    return None if arguments.student is None else "the student makes pictures in one pass"
+
+
+def _on_saved_model(arguments: argparse.Namespace) -> str | None:
+    return None if arguments.format == "saved_model" else "it is of a SavedModel"
+
+
+def _on_format(arguments: argparse.Namespace) -> str | None:
+    return "a SavedModel is what is exported of a style" if arguments.student is None else None
+
+
+def _on_lite_weights(arguments: argparse.Namespace) -> str | None:
+    return None if arguments.format == "tflite" else "it is of --format tflite"
 
 
 # What of a setting's flag differs from `stylize`'s.
@@ -63,6 +121,10 @@ _WHOLE_NUMBERS = {
 }
 
 
+# Those that an export of a student has too.
+_OF_STUDENTS = ("size", "precision", "version")
+
+
 def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize-export",
@@ -71,23 +133,40 @@ def _parser() -> runner.Parser:
         allow_abbrev=False,
     )
     runner.add_flag(
-        *(parser, "--style", runner.always),
+        *(parser, "--style", _on_style),
         metavar="FILE",
         action="append",
-        required=True,
         help="repeatable, to blend them",
     )
     runner.add_flag(
-        *(parser, "--output", runner.always),
+        *(parser, "--student", runner.always),
         metavar="FOLDER",
+        help="in place of --style: a student of stylize-train",
+    )
+    runner.add_flag(
+        *(parser, "--format", _on_format),
+        choices=("saved_model", "tflite"),
+        default="saved_model",
+        help="of a student's export (default: saved_model)",
+    )
+    runner.add_flag(
+        *(parser, "--lite-weights", _on_lite_weights),
+        choices=("float16", "int8"),
+        default="float16",
+        help="with --format tflite (default: float16)",
+    )
+    runner.add_flag(
+        *(parser, "--output", runner.always),
+        metavar="FOLDER|FILE",
         required=True,
-        help="the model's; each export is a number in it",
+        help="the model's folder, in which each export is a number; with --format tflite a file",
     )
     for name, options in _SETTINGS.items():
-        flags.add_setting(parser, name, **options)
+        effect = _on_saved_model if name in _OF_STUDENTS else _on_optimiser
+        flags.add_setting(parser, name, effect=effect, **options)
     for name, text in _WHOLE_NUMBERS.items():
         runner.add_flag(
-            *(parser, flags.flag(name), runner.always),
+            *(parser, flags.flag(name), _on_saved_model if name in _OF_STUDENTS else _on_optimiser),
             type=int,
             metavar="N",
             default=argparse.SUPPRESS,

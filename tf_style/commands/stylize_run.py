@@ -16,6 +16,7 @@ from tf_style.commands.provenance import Earlier, Record
 from tf_style.commands.request import Request
 from tf_style.errors import InputError, TransferError
 from tf_style.images import writing
+from tf_style.student import stored
 from tf_style.transfer import checkpoint_lock, memory
 from tf_style.transfer.prepare import PreparedInputs, prepare
 from tf_style.transfer.settings import SETTING_NAMES, Settings
@@ -120,6 +121,10 @@ def carry_out(
     """
     program = program or _OwnProcess(display)
     check(request, earlier, flag_files)
+    if request.is_by_student:
+        from tf_style.commands import student_picture
+
+        return student_picture.carry_out(request, display)
     inputs = prepare_inputs(request)
     fingerprint = provenance.fingerprint(request, inputs)
     if earlier is not None:
@@ -256,7 +261,10 @@ def prepare_inputs(request: Request) -> PreparedInputs:
         objective=request.objective,
         read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
         read_mask=sandbox.read_mask,  # pyright: ignore[reportArgumentType]
+        start=lambda photograph: photograph,  # Until TensorFlow is there: see `make_transfer`.
     )
+    if request.student is not None:
+        stored.load(request.student)
     size = (inputs.height, inputs.width)
     writing.check_output(request.output, bit_depth=request.bit_depth, size=size)
     return inputs
@@ -294,6 +302,10 @@ def make_transfer(
             tf.config.experimental.enable_op_determinism()
         if request.check_memory and not request.dry_run:
             memory.check(inputs, has_checkpoint=request.checkpoint is not None)
+        if request.student is not None:
+            from tf_style.commands import student_picture
+
+            inputs = student_picture.as_start(request, inputs)
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 

@@ -1,6 +1,7 @@
 """Keras losses, for models that learn to render a style or that compare pictures."""
 
 import base64
+import copy
 import dataclasses
 import io
 from typing import Any
@@ -211,17 +212,45 @@ class PerceptualLoss(_Loss):
             "preset": dataclasses.asdict(preset),
             "weights": source,
         }
-        features = Features(
+        self._features = Features(
             preset,
             load_for(preset, source),
             precision=resolve_precision(precision, resolve_device(None)),
         )
-        style_batch = tf.constant(pixels[np.newaxis], tf.float32)
-        self._objective = Objective(features, preset, content=None, styles=[style_batch])
+        self._objective = self._objective_of(preset, pixels)
         self._style_layers = preset.style_layers
 
+    def with_style(self, style: ImageSource, *, size: int | None = 256) -> "PerceptualLoss":
+        """The same loss in another style, by the same network.
+
+        Args:
+          style: As for `PerceptualLoss`.
+          size: Likewise.
+
+        Raises:
+          InputError: If the style cannot be read, or is too narrow.
+        """
+        preset = read_preset(self._config["preset"])
+        pixels = _fitted(as_picture(style), size, preset)
+        other = copy.copy(self)
+        other._config = {**self._config, "style": base64.b64encode(_png(pixels)).decode()}
+        other._objective = self._objective_of(preset, pixels)
+        return other
+
+    def _objective_of(self, preset: Preset, pixels: np.ndarray) -> Objective:
+        style_batch = tf.constant(pixels[np.newaxis], tf.float32)
+        return Objective(self._features, preset, content=None, styles=[style_batch])
+
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """The loss of each picture.
+        """The loss of each picture; arguments and errors as for `parts`.
+
+        Returns:
+          [batch].
+        """
+        return tf.reduce_sum(self.parts(y_true, y_pred), axis=1)
+
+    def parts(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The content loss, the style loss and the total variation of each picture, weighted.
 
         Args:
           y_true: The contents, [batch, height, width, 3], RGB, 0..1; or [batch, height, width, 4], the
@@ -229,7 +258,7 @@ class PerceptualLoss(_Loss):
           y_pred: The pictures, [batch, height, width, 3].
 
         Returns:
-          [batch].
+          [batch, 3].
 
         Raises:
           InputError: If the values of either are known, and far beyond 0..1, or a mask's beyond it.
@@ -250,7 +279,7 @@ class PerceptualLoss(_Loss):
         if regions and (unit := objective.content_unit) is not None:
             # Where no style goes, the content must count all the same.
             objective = objective.with_content_unit(tf.where(unit > 0, unit, tf.ones_like(unit)))
-        return tf.reduce_sum(objective.parts(255.0 * y_pred), axis=1)
+        return objective.parts(255.0 * y_pred)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PerceptualLoss":

@@ -88,7 +88,7 @@ class Stylizer(tf.Module):
         self.why_no_strength = settings.why_no_strength(self.preset, **inputs)
         is_blended = len(set(settings.style_blend or ())) > 1
         self.why_no_masks = "masks say where each style goes" if is_blended else None
-        if is_file_name(self.preset.init) or self.preset.init == "style":
+        if is_file_name(self.preset.init) or self.preset.init in ("style", "student"):
             raise InputError("A Stylizer starts from 'content' or 'noise'. Received: init")
         self._kernel = kernel
         self.sizes = WorkingSizes(self.preset, settings, has_size=size is not None)

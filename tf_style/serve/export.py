@@ -1,22 +1,18 @@
 """Exports a style as a SavedModel for serving: TensorFlow's own ops only, weights included."""
 
-import contextlib
-import errno
 import os
 import pathlib
-import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_style.embed.stylizer import Stylizer
 from tf_style.errors import InputError
-from tf_style.files import shown
 from tf_style.images.picture import resize, working_size
 from tf_style.images.reading import ImageSource, as_picture, as_sources
-from tf_style.serve import serving_files, trial
+from tf_style.serve import serving_files, trial, versions
 from tf_style.serve.signatures import Signatures
 
 # What is kept of a style image, in whole levels; larger ones are scaled down first.
@@ -70,7 +66,7 @@ def export_saved_model(
             "iterations are 1 or more, and max_iterations no fewer. "
             f"Received: iterations={iterations}, max_iterations={max_iterations}"
         )
-    _check_version(folder, version)
+    versions.check(folder, version)
     stylizer = Stylizer(
         [_bounded(source) for source in as_sources(style)],
         size=size,
@@ -80,33 +76,21 @@ def export_saved_model(
         **settings,
     )
     side = trial.small_side(stylizer)
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
-    except OSError as error:
-        raise InputError(f"{shown(folder)} cannot be written: {error.strerror}") from error
-    try:
+    with versions.new(folder, version) as made:
         signatures = Signatures(stylizer, max_iterations)
-        _save(signatures, temporary)
+        save_model(signatures.stored, signatures.traced(), made.temporary)
         serving_files.write_all(
-            temporary, stylizer, max_iterations, name=folder.resolve().name, side=side
+            made.temporary, stylizer, max_iterations, name=folder.resolve().name, side=side
         )
         trial.make_one(signatures, side)
-        temporary.chmod(0o755)
-        return _publish(temporary, folder, version)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if is_new:
-            with contextlib.suppress(OSError):  # It holds an export.
-                folder.rmdir()
+    return made.folder
 
 
-def _save(signatures: Signatures, folder: pathlib.Path) -> None:
-    # An empty whitelist refuses a graph with an op of ours, which no server has.
+def save_model(stored: tf.Module, signatures: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Saves signatures with the variables that they read; refuses operations that no server has."""
+    # An empty whitelist refuses a graph with an op of ours.
     options = tf.saved_model.SaveOptions(namespace_whitelist=[], experimental_custom_gradients=False)
-    traced = signatures.traced()
-    tf.saved_model.save(signatures.stored, str(folder), signatures=traced, options=options)
+    tf.saved_model.save(stored, str(folder), signatures=dict(signatures), options=options)
 
 
 def _bounded(style: ImageSource) -> np.ndarray:
@@ -117,34 +101,3 @@ def _bounded(style: ImageSource) -> np.ndarray:
         side = int(MAX_STYLE_PIXELS**0.5)
         pixels = resize(pixels, *working_size(height, width, side, "area"))
     return np.uint8(np.round(255.0 * pixels))
-
-
-def _versions(folder: pathlib.Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-
-
-def _check_version(folder: pathlib.Path, version: int | None) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{shown(folder)} is a file. Expected a folder, or a name that is free")
-    if version is not None and version < 1:
-        raise InputError(f"version is 1 or more. Received: {version}")
-    if version in _versions(folder):
-        raise InputError(f"{shown(folder)} has a version {version} already: leave --version out")
-
-
-def _publish(temporary: pathlib.Path, folder: pathlib.Path, version: int | None) -> pathlib.Path:
-    """Gives the folder its number; a server that watches sees a whole version or none."""
-    while True:
-        number = version or max(_versions(folder), default=0) + 1
-        target = folder / str(number)
-        try:
-            os.rename(temporary, target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            # Another export took the number meanwhile.
-            _check_version(folder, version)
-        else:
-            return target

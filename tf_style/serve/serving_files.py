@@ -51,13 +51,13 @@ def _warmup_records(name: str, side: int) -> Iterable[bytes]:
     """One cheap request for each kind of pictures, in arrays and in files: what most requests take."""
     pixels = np.random.default_rng(0).random((1, side, side, 3), np.float32)
     png = [decode.encode(pixels[0]).numpy()]
-    yield _prediction_log(name, "stylize_tensor", {"images": pixels})
-    yield _prediction_log(
+    yield prediction_log(name, "stylize_tensor", {"images": pixels})
+    yield prediction_log(
         name, "stylize_iterations", {"image_bytes": png, "iterations": np.array([1], np.int32)}
     )
 
 
-def _prediction_log(model: str, signature: str, inputs: dict) -> bytes:
+def prediction_log(model: str, signature: str, inputs: dict) -> bytes:
     """A serialised tensorflow.serving.PredictionLog of a PredictRequest.
 
     The field numbers are those of TensorFlow Serving's `apis/prediction_log.proto`, `predict.proto` and

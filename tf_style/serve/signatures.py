@@ -8,11 +8,10 @@ import tensorflow as tf
 from tf_style.embed.graph_pictures import mask_at
 from tf_style.embed.stylizer import Stylizer
 from tf_style.optimize.status import Status
-from tf_style.serve import decode
+from tf_style.serve import decode, requests
 from tf_style.serve.packed_weights import PackedWeights
 from tf_style.transfer.masks import has_proportions
 
-MAX_IMAGES = 64
 # Pictures of the working size that `stylize_tensor` takes in one request.
 MAX_TENSOR_PICTURES = 4
 
@@ -62,27 +61,31 @@ class Signatures:
         return self._render(image_bytes, self._settings_iterations(image_bytes))
 
     def _stylize_strength(self, image_bytes, strength):
-        image_bytes = _paired(image_bytes, strength, "one strength for each image")
+        image_bytes = requests.paired(image_bytes, strength, "one strength for each image")
         is_right = (strength >= 0.0) & (strength <= 1.0)
-        image_bytes = _each(image_bytes, is_right, "strength is from 0 to 1")
+        image_bytes = requests.each(image_bytes, is_right, "strength is from 0 to 1")
         return self._render(image_bytes, self._settings_iterations(image_bytes), strength=strength)
 
     def _stylize_iterations(self, image_bytes, iterations):
-        image_bytes = _paired(image_bytes, iterations, "one number of iterations for each image")
+        image_bytes = requests.paired(
+            image_bytes, iterations, "one number of iterations for each image"
+        )
         most = self._max_iterations
         is_right = (iterations >= 1) & (iterations <= most)
-        image_bytes = _each(image_bytes, is_right, f"iterations are from 1 to {most}")
+        image_bytes = requests.each(image_bytes, is_right, f"iterations are from 1 to {most}")
         return self._render(image_bytes, iterations)
 
     def _stylize_pair(self, content_bytes, style_bytes):
-        content_bytes = _paired(content_bytes, style_bytes, "one style for each content")
+        content_bytes = requests.paired(content_bytes, style_bytes, "one style for each content")
         return self._render(content_bytes, self._settings_iterations(content_bytes), style_bytes)
 
     def _stylize_mask(self, image_bytes, mask_bytes):
         text = f"{len(self._styles)} masks for each image, one for each style"
-        with tf.control_dependencies([_check(tf.shape(mask_bytes)[1] == len(self._styles), text)]):
+        with tf.control_dependencies(
+            [requests.check(tf.shape(mask_bytes)[1] == len(self._styles), text)]
+        ):
             mask_bytes = tf.identity(mask_bytes)
-        image_bytes = _paired(image_bytes, mask_bytes[:, 0], text)
+        image_bytes = requests.paired(image_bytes, mask_bytes[:, 0], text)
         iterations = self._settings_iterations(image_bytes)
         return self._render(image_bytes, iterations, mask_bytes=mask_bytes)
 
@@ -91,10 +94,12 @@ class Signatures:
         most = MAX_TENSOR_PICTURES * size * size
         # The check of values comes last: it reads them all.
         checks = [
-            _check(tf.size(images) > 0, "images hold no pixel"),
-            _check(tf.size(images) <= 3 * most, f"images hold more than {most} pixels in all"),
+            requests.check(tf.size(images) > 0, "images hold no pixel"),
+            requests.check(tf.size(images) <= 3 * most, f"images hold more than {most} pixels in all"),
             # NaN does not compare.
-            _check(tf.reduce_all((images >= 0.0) & (images <= 1.0)), "images are finite and in 0..1"),
+            requests.check(
+                tf.reduce_all((images >= 0.0) & (images <= 1.0)), "images are finite and in 0..1"
+            ),
         ]
         with tf.control_dependencies(checks):
             contents = 255.0 * tf.identity(images)
@@ -111,18 +116,20 @@ class Signatures:
     def _render(self, image_bytes, iterations, style_bytes=None, *, strength=None, mask_bytes=None):
         """PNG files of the pictures, one after the other, for each may have a size of its own."""
         count = tf.shape(image_bytes)[0]
-        check = _check(count <= MAX_IMAGES, f"a request holds at most {MAX_IMAGES} images")
+        check = requests.check(
+            count <= requests.MAX_IMAGES, f"a request holds at most {requests.MAX_IMAGES} images"
+        )
         with tf.control_dependencies([check]):
             image_bytes = tf.identity(image_bytes)
         # All are looked at before the first is worked on.
         image_bytes = self._workable(image_bytes, style_bytes, iterations, mask_bytes)
 
         def render(index):
-            content = decode.decode(image_bytes[index], _name("image ", index))[tf.newaxis]
+            content = decode.decode(image_bytes[index], requests.name("image ", index))[tf.newaxis]
             originals, contents = 255.0 * content, 255.0 * self._stylizer.resized(content)
             styles = self.own_styles()
             if style_bytes is not None:
-                style = decode.decode(style_bytes[index], _name("style ", index))[tf.newaxis]
+                style = decode.decode(style_bytes[index], requests.name("style ", index))[tf.newaxis]
                 styles = [255.0 * style]
             of_this = None if strength is None else strength[index]
             masks = None
@@ -155,13 +162,13 @@ class Signatures:
         """The pictures, once all are known to be ones that can be worked on, and the styles too."""
 
         def look(index):
-            name = _name("image ", index)
+            name = requests.name("image ", index)
             content = decode.decode(image_bytes[index], name)
             names, styles = [name], [tf.shape(style)[1:3] for style in self._styles]
             if style_bytes is None:
                 names += [tf.strings.join(["the style for ", name])] * len(styles)
             else:
-                names.append(_name("style ", index))
+                names.append(requests.name("style ", index))
                 styles = [tf.shape(decode.decode(style_bytes[index], names[1]))[:2]]
             size = self._stylizer.sizes.of_picture(tf.shape(content)[:2])
             for holds, subject, at, text in self._stylizer.sizes.requirements(
@@ -228,32 +235,12 @@ class Signatures:
         state = self._stylizer.optimize(
             *(contents, styles, iterations, features, strength, masks, originals)
         )
-        check = _check(tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text)
+        check = requests.check(
+            tf.reduce_all(state.status != int(Status.NON_FINITE)), Status.NON_FINITE.text
+        )
         with tf.control_dependencies([check]):
             return tf.clip_by_value(state.position / 255.0, 0.0, 1.0)
 
 
-def _check(condition: tf.Tensor, text: str) -> tf.Operation:
-    return tf.debugging.Assert(tf.reduce_all(condition), [tf.constant(text)])
-
-
-def _name(kind: str, index: tf.Tensor) -> tf.Tensor:
-    return tf.strings.join([kind, tf.strings.as_string(index)])
-
-
 def _mask_name(index: tf.Tensor, place: int) -> tf.Tensor:
-    return tf.strings.join([f"mask {place} of ", _name("image ", index)])
-
-
-def _paired(image_bytes: tf.Tensor, others: tf.Tensor, text: str) -> tf.Tensor:
-    """The pictures, if there are as many others."""
-    with tf.control_dependencies([_check(tf.shape(others) == tf.shape(image_bytes), text)]):
-        return tf.identity(image_bytes)
-
-
-def _each(image_bytes: tf.Tensor, is_right: tf.Tensor, text: str) -> tf.Tensor:
-    """The pictures, if something is right of each, bool [None]; else the first is named."""
-    first = tf.argmin(tf.cast(tf.concat([is_right, [True]], 0), tf.int32))
-    return decode.require(
-        image_bytes, (tf.reduce_all(is_right), _name("image ", first), tf.constant(f": {text}"))
-    )
+    return tf.strings.join([f"mask {place} of ", requests.name("image ", index)])

@@ -64,19 +64,28 @@ def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], request: d
     except OSError as error:
         raise TransferError(f"{shown(folder)} was not written: {reason_of(error)}") from error
     number = max(numbers, default=0) + 1
-    with open_atomically(folder / f"checkpoint-{number}.npz") as file:
-        writer = _HashingWriter(file)
-        named = {name.replace("/", "."): array for name, array in arrays.items()}
-        np.savez(writer, allow_pickle=False, **named)
-    record = {"format": FORMAT, "arrays_sha256": writer.hexdigest(), "request": request}
-    record["sha256"] = _digest(record)
-    write_atomically(folder / f"checkpoint-{number}.json", json.dumps(record, indent=1).encode())
+    write(folder / f"checkpoint-{number}.json", arrays, request)
     try:
         _delete_before(folder, number - KEPT + 1)
     except OSError as error:
         raise TransferError(
             f"Old checkpoints in {shown(folder)} were not deleted: {reason_of(error)}"
         ) from error
+
+
+def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], request: dict[str, Any]) -> None:
+    """Writes one checkpoint, by the path of its JSON file, which comes last.
+
+    Raises:
+      TransferError: If it cannot be written.
+    """
+    with open_atomically(path.with_suffix(".npz")) as file:
+        writer = _HashingWriter(file)
+        named = {name.replace("/", "."): array for name, array in arrays.items()}
+        np.savez(writer, allow_pickle=False, **named)
+    record = {"format": FORMAT, "arrays_sha256": writer.hexdigest(), "request": request}
+    record["sha256"] = _digest(record)
+    write_atomically(path, json.dumps(record, indent=1).encode())
 
 
 def load(folder: str | os.PathLike) -> Checkpoint:

@@ -34,10 +34,11 @@ def enlarged(picture: tf.Tensor, content_below: tf.Tensor, content: tf.Tensor) -
     )
     left_out = tf.minimum(tf.math.divide_no_nan(changed, CHANGED * variance), 1.0)
     detail = content - tf.image.resize(content_below, size, "bicubic")
-    return content + tf.image.resize(change, size, "bicubic") - left_out * _finest(detail)
+    return content + tf.image.resize(change, size, "bicubic") - left_out * finest(detail)
 
 
-def _finest(images: tf.Tensor) -> tf.Tensor:
+def finest(images: tf.Tensor) -> tf.Tensor:
+    """What images [batch, height, width, 3] have above `LAST_WHOLE` cycles a pixel, more and more."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     place = (frequencies(height, width) - LAST_WHOLE) / (FIRST_NONE - LAST_WHOLE)
     passed = 0.5 - 0.5 * tf.cos(np.pi * tf.clip_by_value(place, 0.0, 1.0))

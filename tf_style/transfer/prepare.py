@@ -94,6 +94,7 @@ def prepare(
     objective: Preset | None = None,
     read: Callable[[ImageSource], Picture] | None = None,
     read_mask: Callable[[ImageSource], Picture] = as_mask,
+    start: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
@@ -106,6 +107,8 @@ def prepare(
       objective: What they meant for these images when they were stored; None for what they mean now.
       read: Turns each source into a picture; None for `as_picture`.
       read_mask: Turns each mask's source into a picture.
+      start: With init "student", what makes the picture to start from of the photograph, both float32
+        [height, width, 3] in 0..255.
 
     Returns:
       The inputs.
@@ -136,8 +139,7 @@ def prepare(
         height,
         width,
         preset=preset,
-        num_levels=settings.levels
-        or pyramid.automatic_levels(height, width, preset, iterations=settings.iterations),
+        num_levels=settings.levels or _automatic_levels(height, width, preset, settings),
         iterations=settings.iterations,
     )
     keep = settings.keep_colors
@@ -158,6 +160,11 @@ def prepare(
         initial = np.asarray(MEAN_RGB) + NOISE_STDDEV * noise
     elif preset.init == "content":
         initial = levels[0].content
+    elif preset.init == "student":
+        if start is None or levels[-1].content is None:
+            raise InputError("init is 'student', but there is none to start from.")
+        made = start(levels[-1].content)
+        initial = _levels(made / np.float32(255), coarsest.height, coarsest.width)
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]
         initial = kept_colours.of_photograph(keep, _resize(read(source), coarsest))
@@ -171,6 +178,12 @@ def prepare(
         initial=np.array(initial, np.float32),
         weights=load_for(preset, settings.weights),
     )
+
+
+def _automatic_levels(height: int, width: int, preset: Preset, settings: Settings) -> int:
+    if preset.init == "student":
+        return 1  # What is coarse in the picture is there already.
+    return pyramid.automatic_levels(height, width, preset, iterations=settings.iterations)
 
 
 def _level_inputs(

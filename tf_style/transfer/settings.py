@@ -49,7 +49,7 @@ TFP_HISTORY = 10
 # The settings whose effect depends on the picture's size.
 _BY_SIZE = {"tile", "ray"}
 # The settings that are one of these words or else the path of a file.
-_WORDS = {"init": ("content", "noise", "style"), "weights": ("embedded", "imagenet")}
+_WORDS = {"init": ("content", "noise", "style", "student"), "weights": ("embedded", "imagenet")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -329,7 +329,7 @@ class Settings:
             num_styles=num_styles,
             longest_px=self.size if self.size_of == "long" else None,
         )
-        setting_fields.check_effects(self, run, self._not_default() if given is None else given)
+        setting_fields.check_effects(self, run, self.not_default() if given is None else given)
         self._check_inputs(whole, has_content, num_styles)
         if has_masks and not preset.style_layers:
             reason = effects.with_style_loss(run) or "strength is 0"
@@ -352,7 +352,7 @@ class Settings:
           InputError: It says which, and why.
         """
         run = effects.Run(self, preset, preset, True, 1, longest_px=max(height, width))
-        setting_fields.check_effects(self, run, _BY_SIZE & self._not_default())
+        setting_fields.check_effects(self, run, _BY_SIZE & self.not_default())
 
     def why_no_strength(self, preset: Preset, *, has_content: bool, num_styles: int) -> str | None:
         """Why `strength` would have no effect on a preset, or None where it has one."""
@@ -360,7 +360,8 @@ class Settings:
             effects.Run(self, preset, preset, has_content, num_styles, longest_px=None)
         )
 
-    def _not_default(self) -> set[str]:
+    def not_default(self) -> set[str]:
+        """The names of the fields whose value is not the default."""
         fields = dataclasses.fields(self)
         return {field.name for field in fields if getattr(self, field.name) != field.default}
 
@@ -385,8 +386,8 @@ class Settings:
     def _check_inputs(self, preset: Preset, has_content: bool, num_styles: int) -> None:
         """Refuses what contradicts itself."""
         if not has_content:
-            if preset.init == "content":
-                raise InputError("init is 'content', but there is no content image.")
+            if preset.init in ("content", "student"):
+                raise InputError(f"init is {preset.init!r}, but there is no content image.")
             if preset.init == "style" and num_styles == 1:
                 raise InputError("init is 'style', but without a content image nothing changes it.")
         if not (num_styles and preset.style_weight) and self.strength != 0:
@@ -434,7 +435,7 @@ SETTING_NAMES = frozenset(Settings.__dataclass_fields__)
 
 
 def is_file_name(init: str) -> bool:
-    """Whether an `init` names a file rather than one of the three words."""
+    """Whether an `init` names a file rather than one of the words for it."""
     return init not in _WORDS["init"]
 
 

@@ -1,0 +1,212 @@
+"""Training: what is learnt from, the same bits after a kill, where it ends, and what is refused."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import students
+import tensorflow as tf
+from PIL import Image
+
+from tf_style import InputError, PerceptualLoss, train_student
+from tf_style.commands import stylize_train
+from tf_style.images.picture import resize
+from tf_style.images.reading import as_picture
+from tf_style.student import photographs, stored
+from tf_style.student.plan import Plan, read_plan
+from tf_style.student.progress import has_stalled
+from tf_style.transfer import checkpoint
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGS = [
+    *("--size", "32", "--crop", "32", "--batch", "1", "--channels", "4", "--blocks", "1"),
+    *("--style-layers", "conv1_1,conv2_1"),
+]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return students.write_photographs(tmp_path_factory.mktemp("photos") / "photos")
+
+
+@pytest.fixture
+def command(photos):
+    return ["--style", students.STYLE, "--photos", str(photos), *FLAGS]
+
+
+def pictures(count=9, side=80):
+    return [np.random.default_rng(index).random((side, side + 7, 3)) for index in range(count)]
+
+
+def read(sources):
+    return photographs.read_photographs(sources, size=64, seed=0, read=as_picture)
+
+
+def test_a_steps_pieces_follow_from_its_number():
+    found = read(pictures())
+    first = found.batch(3, seed=1, crop=32, size=4)
+    assert first.shape == (4, 32, 32, 3)
+    assert first.dtype == np.float32
+    assert 0 <= first.min() <= first.max() <= 1
+    np.testing.assert_array_equal(found.batch(3, seed=1, crop=32, size=4), first)
+    for other in (found.batch(4, seed=1, crop=32, size=4), found.batch(3, seed=2, crop=32, size=4)):
+        assert np.abs(other - first).max() > 0.1
+
+
+def test_all_photographs_come_before_one_comes_again():
+    found = read(pictures())
+    for round_ in range(3):
+        indices = {found._index(9 * round_ + place, 0) for place in range(9)}
+        assert indices == set(range(9))
+
+
+def test_unreadable_photographs_are_left_out_with_one_warning(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    sources = [*pictures(8), str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    with pytest.warns(
+        UserWarning, match=r"2 of 10 photographs are left out: .*[ab]\.jpg.*, and others"
+    ):
+        assert len(read(sources).pixels) == 8
+    with pytest.raises(InputError, match="Received: 7 that can be read; "):
+        read(sources[1:])
+
+
+def test_small_photographs_are_enlarged_and_large_ones_reduced():
+    found = read([np.zeros((40, 50, 3)), np.zeros((900, 500, 3)), *pictures(7, side=100)])
+    shorter = sorted({min(each.shape[:2]) for each in found.pixels})
+    assert shorter == [64, 100, 128]
+
+
+def test_a_plan_goes_through_json_and_refuses_what_contradicts_itself():
+    plan = Plan(**students.SMALL, dial=True)
+    assert read_plan(json.loads(json.dumps(vars(plan)))) == plan
+    for wrong, text in (
+        ({"dial": True, "strength": 0.3}, "strength would have no effect"),
+        ({"size": 64, "crop": 128}, "crop is at most size"),
+        ({"crop": 40}, "multiple of 16"),
+        ({"style_weight": 0.0}, "weights are above 0"),
+        ({"preset": "none"}, "preset is one of"),
+    ):
+        with pytest.raises(InputError, match=text):
+            Plan(**wrong)
+    assert Plan().on("/GPU:0").steps > Plan().on("/CPU:0").steps
+
+
+def test_a_training_that_no_longer_improves_ends():
+    falling = list(np.linspace(10, 1, 100))
+    assert not has_stalled(falling, 100)
+    assert has_stalled([*falling[:50], *[falling[50]] * 40], 100)
+    assert not has_stalled(falling[:5], 10)
+
+
+def test_losses_of_several_styles_share_a_network():
+    first = PerceptualLoss(students.STYLE, size=32, style_layers=("conv1_1",))
+    other = np.full((32, 32, 3), 0.5)
+    shared, alone = (
+        first.with_style(other, size=32),
+        PerceptualLoss(other, size=32, style_layers=("conv1_1",)),
+    )
+    photo = np.float32(pictures(1, side=32)[0][np.newaxis])
+    np.testing.assert_array_equal(shared(photo, photo), alone(photo, photo))
+    assert shared.get_config()["style"] == alone.get_config()["style"]
+    parts = first.parts(photo, photo[:, ::-1])
+    np.testing.assert_allclose(tf.reduce_sum(parts, axis=1), first.call(photo, photo[:, ::-1]))
+
+
+def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
+    """The loss of a picture is below that of its photograph, in either style."""
+    styles = [students.STYLE, str(ROOT / "examples" / "mosaic.jpg")]
+    told = []
+    student = train_student(
+        styles,
+        sorted(photos.iterdir()),
+        tmp_path / "model",
+        **students.SMALL,
+        steps=60,
+        learning_rate=0.01,
+        dial=True,
+        callback=told.append,
+    )
+    assert told[-1].step == told[-1].steps == 60
+    assert set(told[0].losses) == {"loss", "content", "style", "tv"}
+    assert told[-1].losses["loss"] < told[0].losses["loss"]
+    photo = resize(as_picture(students.ROOT / "examples" / "chelsea.jpg").pixels, 48, 64)
+    for index, style in enumerate(styles):
+        loss = PerceptualLoss(style, size=32, style_layers=("conv1_1", "conv2_1"))
+        made = student.render(photo, style_blend=np.eye(2)[index], strength=0.5)
+        before, after = (float(loss(photo[np.newaxis], each[np.newaxis])) for each in (photo, made))
+        assert after < 0.97 * before, index
+    assert np.abs(student.render(photo, strength=1.0) - made).max() > 0.01
+    assert stored.load(tmp_path / "model").styles == ("style 0", "style 1")
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path):
+    """One is never stopped, one is killed after its first checkpoint and goes on."""
+    assert (
+        stylize_train.main([*command, "--steps", "20", "--output", str(tmp_path / "whole"), "--quiet"])
+        == 0
+    )
+    folder = tmp_path / "killed"
+    program = str(ROOT / "bin" / "stylize-train")
+    flags = ["--steps", "20", "--output", str(folder), "--quiet", "--checkpoint-every", "0"]
+    process = subprocess.Popen([sys.executable, program, *command, *flags])
+    deadline = time.monotonic() + 240
+    while not list((folder / "training").glob("checkpoint-*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "student.json").exists()
+    steps = len(checkpoint.load(folder / "training").arrays["history"]) * 10
+    assert 0 < steps < 20
+    assert stylize_train.main(["--resume", str(folder), "--quiet"]) == 0
+    whole, resumed = (stored.load(tmp_path / name) for name in ("whole", "killed"))
+    assert whole.steps == resumed.steps == 20
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(array, resumed.arrays[name])
+    assert (folder / "previews" / "step-000020.jpg").exists()
+    assert list((folder / "logs").glob("events.*"))
+
+
+def test_a_folder_with_a_training_is_left_alone(command, tmp_path, capfd):
+    folder = students.write_untrained(tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert stylize_train.main([*command, "--output", str(folder)]) == 2
+    error = capfd.readouterr().err
+    assert "holds a training already" in error
+    assert error.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_bad_requests_are_one_line_and_leave_nothing(photos, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    few = students.write_photographs(tmp_path / "few", 3)
+    (tmp_path / "empty").mkdir()
+    Image.new("RGB", (400, 1)).save(tmp_path / "narrow.png")
+    style = ["--style", students.STYLE]
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, text in (
+        ([], "--style names"),
+        ([*style, "--output", "m"], "--photos names"),
+        ([*style, "--photos", str(few), "--output", "m"], "Received: 3"),
+        ([*style, "--photos", "empty", "--output", "m"], "no folder with photographs"),
+        ([*style, "--photos", "missing", "--output", "m"], "no folder with photographs"),
+        ([*style, "--photos", str(photos), "--output", f"{photos}/m"], "lies in --photos"),
+        (["--style", "narrow.png", "--photos", str(photos), "--output", "m"], "A style image"),
+        (["--style", "missing.jpg", "--photos", str(photos), "--output", "m"], "missing.jpg"),
+        ([*style, "--photos", str(photos), "--output", "m", "--steps", "0"], "steps is"),
+        (["--resume", "missing"], "missing"),
+        (["--resume", "m", "--steps", "9"], "--steps would have no effect"),
+    ):
+        assert stylize_train.main(arguments) == 2, arguments
+        error = capfd.readouterr().err
+        assert text in error, arguments
+        assert error.count("\n") == 1, error
+    assert sorted(tmp_path.rglob("*")) == before

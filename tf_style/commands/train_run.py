@@ -1,0 +1,216 @@
+"""One run of `stylize-train`, from arguments to a student. TensorFlow is imported once all is sound."""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from tf_style import host
+from tf_style.commands import runner, sandbox
+from tf_style.commands.file_roles import Family, FileRoles
+from tf_style.commands.messages import emit
+from tf_style.errors import InputError
+from tf_style.files import shown
+from tf_style.student import files as student_files
+from tf_style.student.photographs import find_photographs
+from tf_style.student.plan import FIELD_NAMES, Plan, read_plan
+from tf_style.student.prepare import PreparedTraining, prepare_training
+from tf_style.transfer import checkpoint
+
+# Up to so many photographs, more would still teach much.
+FEW_PHOTOGRAPHS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest:
+    """What a training is asked for.
+
+    Attributes:
+      styles: Paths of the style images.
+      photos: Folders of photographs.
+      output: The student's folder.
+      plan: How to train.
+      preview: Path of the photograph of the previews; None for the first of the others.
+      preview_every: Steps from one to the next; None for a twentieth of all.
+    """
+
+    styles: tuple[str, ...]
+    photos: tuple[str, ...]
+    output: str
+    plan: Plan
+    preview: str | None = None
+    preview_every: int | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """What a checkpoint holds of it beside the plan; its paths are absolute."""
+        return {
+            "styles": [os.path.abspath(path) for path in self.styles],
+            "photos": [os.path.abspath(path) for path in self.photos],
+            "preview": None if self.preview is None else os.path.abspath(self.preview),
+            "preview_every": self.preview_every,
+        }
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carries out what the command line asks for.
+
+    Args:
+      arguments: As `stylize-train` parses them.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      InputError: If it cannot be done as it is asked for.
+      TransferError: If the training failed.
+    """
+    host.check_import()
+    if not arguments.checkpoint_every >= 0:
+        raise InputError(
+            f"--checkpoint-every is 0 or more seconds. Received: {arguments.checkpoint_every}"
+        )
+    if arguments.resume is None:
+        request, earlier = _new(arguments), None
+        student_files.check_new(request.output)
+    else:
+        earlier = checkpoint.load(student_files.checkpoints(arguments.resume))
+        request = _stored(arguments, earlier)
+    photographs = _check(request, arguments.flag_files)
+    with student_files.held(request.output), runner.stop_on_signals() as stop:
+        prepared = _prepare(request, photographs)
+        return _train(request, prepared, earlier, arguments, stop)
+
+
+def _new(arguments: argparse.Namespace) -> TrainRequest:
+    for name, text in (
+        ("style", "a style image"),
+        ("photos", "a folder of photographs"),
+        ("output", "a new folder"),
+    ):
+        if not getattr(arguments, name):
+            raise InputError(f"--{name} names {text}.")
+    given = {name: value for name, value in vars(arguments).items() if name in FIELD_NAMES}
+    every = arguments.preview_every
+    if every is not None and every < 1:
+        raise InputError(f"--preview-every is 1 step or more. Received: {every}")
+    return TrainRequest(
+        styles=tuple(arguments.style),
+        photos=tuple(arguments.photos),
+        output=arguments.output,
+        plan=Plan(**given),
+        preview=arguments.preview,
+        preview_every=every,
+    )
+
+
+def _stored(arguments: argparse.Namespace, earlier: checkpoint.Checkpoint) -> TrainRequest:
+    """The request of a training that goes on, whose files may have moved."""
+    try:
+        request = earlier.request["request"]
+        return TrainRequest(
+            styles=tuple(arguments.style or request["styles"]),
+            photos=tuple(arguments.photos or request["photos"]),
+            output=arguments.resume,
+            plan=read_plan(earlier.request["plan"]),
+            preview=request["preview"],
+            preview_every=request["preview_every"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{shown(arguments.resume)} holds no training that this version knows."
+        ) from error
+
+
+def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
+    """Refuses what would be written over or learnt from by mistake; returns the photographs' paths."""
+    output = os.path.realpath(request.output)
+    for folder in request.photos:
+        inside = os.path.realpath(folder)
+        if os.path.commonpath([inside, output]) == inside:
+            raise InputError(
+                "--output lies in --photos: its previews would be photographs. Name another."
+            )
+    photographs = [path for folder in request.photos for path in find_photographs(folder)]
+    reads = [("--photos", path) for path in photographs]
+    reads += [("--style", path) for path in request.styles] + [("--preview", request.preview)]
+    roles = FileRoles([*reads, *(("--flagfile", path) for path in flag_files)])
+    roles.write_family("a file of --output", Family(output, r"student\.(json|npz)"))
+    if os.path.isfile(request.plan.weights):
+        sandbox.probe_weights(request.plan.weights)
+    return photographs
+
+
+def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTraining:
+    if request.preview is not None:
+        sandbox.read(request.preview)
+    return prepare_training(
+        request.styles,
+        photographs,
+        request.plan,
+        names=[pathlib.Path(path).name for path in request.styles],
+        read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
+    )
+
+
+def _train(
+    request: TrainRequest,
+    prepared: PreparedTraining,
+    earlier: checkpoint.Checkpoint | None,
+    arguments: argparse.Namespace,
+    stop: runner.Stop,
+) -> int:
+    with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
+        from tf_style.commands import train_progress
+        from tf_style.student.training import Training
+
+        training = Training(prepared, request.output, request=request.stored())
+        if earlier is not None:
+            training.restore(earlier)
+    if training.has_ended:
+        raise InputError(f"The training in {shown(request.output)} has ended already.")
+    if not arguments.quiet:
+        _tell_start(training, len(prepared.photographs.pixels))
+    keeper = train_progress.Keeper(
+        request.output, _preview(request, prepared), request.preview_every, training
+    )
+    with train_progress.display(quiet=arguments.quiet, as_json=arguments.json) as show:
+
+        def follow(progress: Any) -> None:
+            show(progress)
+            keeper(progress)
+
+        every = arguments.checkpoint_every
+        student = training.run(callback=follow, should_stop=stop, save_every=every)
+    keeper.close()
+    if not arguments.quiet:
+        train_progress.print_summary(request.output, training, student)
+    return stop.exit_code
+
+
+def _tell_start(training: Any, count: int) -> None:
+    plan = training.plan
+    emit(
+        f"{plan.steps} steps of {plan.batch} pieces of {plan.crop} pixels, styles at {plan.size} "
+        f"pixels, on {training.device} in {training.precision}",
+        "start",
+        **dataclasses.asdict(plan),
+    )
+    if count < FEW_PHOTOGRAPHS:
+        emit(
+            f"{count} photographs: enough for the style. With {FEW_PHOTOGRAPHS} or more, like the "
+            "pictures to come, what none of these shows is rendered more evenly"
+        )
+
+
+def _preview(request: TrainRequest, prepared: PreparedTraining) -> Any:
+    """The photograph of the previews, float32 [height, width, 3], 0..1."""
+    from tf_style.images.picture import resize, working_size
+
+    if request.preview is None:
+        return prepared.photographs.pixels[0].astype("float32") / 255
+    picture = sandbox.read(request.preview)
+    size = working_size(picture.height, picture.width, 2 * request.plan.size, "short")
+    return resize(picture.pixels, *size)

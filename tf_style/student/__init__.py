@@ -1,0 +1,1 @@
+"""A feed-forward network that learns a style once, and renders it in one pass."""

@@ -1,0 +1,33 @@
+"""What a student's network looks like. No TensorFlow here."""
+
+import dataclasses
+
+# A picture's sides are made multiples of it, by reflection, and cut again.
+STRIDE = 4
+# How far, in pixels, what is changed in a photograph can reach in the picture, but by way of the sums
+# of instance normalisation: the kernels' reach, each times its stride, and a whole stride for what the
+# smaller sizes round.
+KERNEL_REACH = 4 + 1 + 2 + 2 * 2 + 1 + 4
+REACH_OF_BLOCK = 2 * STRIDE
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What a student's network looks like.
+
+    Attributes:
+      channels: Of its first layer; there are twice as many at half the size, and four times at a
+        quarter.
+      blocks: Residual blocks.
+      num_styles: How many styles it knows.
+    """
+
+    channels: int
+    blocks: int
+    num_styles: int
+
+    @property
+    def reach_px(self) -> int:
+        """How far from a pixel the photograph has a part in it, a multiple of `STRIDE`."""
+        reach = KERNEL_REACH + self.blocks * REACH_OF_BLOCK + STRIDE
+        return -(-reach // STRIDE) * STRIDE
