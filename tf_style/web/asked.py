@@ -184,6 +184,8 @@ _KINDS: dict[Any, str] = {
 def _for_page(name: str) -> dict[str, Any]:
     metadata = Settings.__dataclass_fields__[name].metadata
     kinds, choices = allowed(Settings, name)
+    if name == "init":
+        choices = [each for each in choices if each != "student"]  # The studio has none.
     return {
         "name": name,
         "help": metadata["help"],
