@@ -17,6 +17,15 @@ def exact_float32():
     tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
+@pytest.fixture
+def tensor_float_32():
+    """As a program has it by default, whatever a test before has left."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
 @pytest.fixture(params=["custom", "stock"])
 def kernel(request):
     """Each of the two that run here."""

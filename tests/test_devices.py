@@ -25,15 +25,11 @@ def test_devices_are_those_that_tensorflow_sees(two_gpus):
         resolve_device("GPU:2")
 
 
-def test_float32_on_a_gpu_is_float32_or_refused(two_gpus):
-    assert tf.config.experimental.tensor_float_32_execution_enabled()
+def test_float32_on_a_gpu_is_float32_or_refused(two_gpus, tensor_float_32):
     check_float32("auto", "/GPU:1")
     assert resolve_precision("auto", "/GPU:1") == "bfloat16"
     check_float32("float32", "/CPU:0")
     with pytest.raises(InputError, match=r"enable_tensor_float_32_execution\(False\) first"):
         check_float32("float32", "/GPU:1")
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        check_float32("float32", "/GPU:1")
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(True)
+    check_float32("float32", "/GPU:1")

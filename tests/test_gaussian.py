@@ -147,7 +147,7 @@ def test_a_batch_is_as_each_alone():
         np.testing.assert_allclose(derivatives[index], derivative, atol=1e-10)
 
 
-def test_as_xla_compiles_it_for_a_gpu(monkeypatch):
+def test_as_xla_compiles_it_for_a_gpu(monkeypatch, tensor_float_32):
     target = target_of(*moments(1, 20, 100))
     mean, covariance = (tf.constant(each[np.newaxis], tf.float32) for each in moments(2, 20, 100))
     target = gaussian.GaussianTarget(*(tf.cast(each, tf.float32) for each in target))
