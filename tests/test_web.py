@@ -253,6 +253,7 @@ def test_every_answer_has_its_headers(server):
         ({"content": "run-../.."}, 404, "There is no run"),
         ({"styles": ["example-style"], "settings": {"size": "big"}}, 400, "size is a whole number"),
         ({"styles": ["example-style"], "output": "/tmp/x.png"}, 400, "A run has no output"),
+        ({"checkpoint_every": -1}, 400, "checkpoint_every is a number of seconds from 0"),
         ({}, 400, "A content image, a style image or both are needed"),
         ([], 400, "asked for by a JSON object"),
         (

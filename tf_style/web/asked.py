@@ -1,6 +1,7 @@
 """From what a client asks for, in JSON, to a `Request`, and to the `stylize` line of the same."""
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -119,6 +120,10 @@ def _check_shape(asked: Any) -> None:
         allowed_kinds = (int, float) if kind is float else (kind,)
         if name in asked and type(asked[name]) not in allowed_kinds:
             raise InputError(f"{name} is of the wrong type. Received: {asked[name]!r}")
+    if not 0 <= asked.get("checkpoint_every", CHECKPOINT_SECONDS) < math.inf:
+        raise InputError(
+            f"checkpoint_every is a number of seconds from 0. Received: {asked['checkpoint_every']}"
+        )
     if asked.get("bit_depth", 8) not in (8, 16):
         raise InputError(f"bit_depth is 8 or 16. Received: {asked['bit_depth']}")
 

@@ -62,8 +62,10 @@ class Event:
 
 def main(connection: Connection) -> None:
     """Carries out orders until the server is gone."""
-    # A terminal sends Ctrl-C to all its processes; the server says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal sends Ctrl-C, and a service's manager SIGTERM, to all processes; the server says when
+    # to stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     configure_output("stylize-web", verbosity=logging.WARNING)
     worker = _Worker(connection)
@@ -152,8 +154,9 @@ class _Worker(logging.Handler):
         yield self._running
 
     def make_transfer(self, request: Request, inputs: PreparedInputs) -> "StyleTransfer":
-        """Of the last one's graphs, where they serve."""
+        """Of the last one's graphs, where they serve: none is deterministic."""
         like, self._last = self._last, None
+        like = None if request.deterministic else like
         self._last = stylize_run.make_transfer(request, inputs, like=like)
         return self._last
 

@@ -36,8 +36,8 @@ class WorkerProcess:
             self._connection.send(message)
 
     def terminate(self) -> None:
-        """Ends it; `events` tells when."""
-        self._process.terminate()
+        """Ends it, whatever it does; `events` tells when."""
+        self._process.kill()
 
     def end(self) -> int | None:
         """Waits until it has ended, and returns its exit code."""

@@ -96,7 +96,7 @@ async function showPicture() {
   const path = isPixels && run.has_picture ? `runs/${run.id}/picture` : `runs/${run.id}/preview`;
   const wanted = `${path}?${run.preview_version}`;
   if (loading || wanted === address) return;
-  loading = wanted;
+  loading = address = wanted; // Also where there is none: it is not asked for again.
   try {
     const answer = await fetch(api.url(path, { v: run.preview_version }));
     if (answer.ok && shown?.id === run.id) {
@@ -106,9 +106,9 @@ async function showPicture() {
       $("after").dataset.version = run.preview_version;
       await $("after").decode().catch(() => {});
       if (before.startsWith("blob:")) URL.revokeObjectURL(before);
-      address = wanted;
     }
   } catch {
+    address = "";
     return; // The studio is gone; the next event asks again.
   } finally {
     loading = null;
