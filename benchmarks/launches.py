@@ -71,11 +71,12 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=["painterly", "gatys2016"])
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # As in the program.
     lines = [
         "Launches of an iteration on a GPU in bfloat16, counted in graphs that were traced as for one,",
         "before TensorFlow simplifies them; not run. Clusters: what XLA compiles, to launches that are",
-        "not counted. Waits: conditions within an iteration. Beside them the loop waits once for its",
-        "counters, which are the host's and follow from numbers of the device.",
+        "not counted. Waits: conditions within an iteration; one, the log's, is the host's own, and the",
+        "loop waits once more for its counters, which are the host's and follow from the device's.",
         "",
         "| preset | operations | evaluation | clusters | L-BFGS | waits |",
         "|---|---|---|---|---|---|",
