@@ -75,7 +75,7 @@ def main() -> None:
     lines = [
         "Launches of an iteration on a GPU in bfloat16, counted in graphs that were traced as for one,",
         "before TensorFlow simplifies them; not run. Clusters: what XLA compiles, to launches that are",
-        "not counted. Waits: conditions within an iteration; one, the log's, is the host's own, and the",
+        "not counted. Waits: conditions in an iteration; one, the log's, is the host's own, and the",
         "loop waits once more for its counters, which are the host's and follow from the device's.",
         "",
         "| preset | operations | evaluation | clusters | L-BFGS | waits |",
