@@ -7,7 +7,8 @@ from tf_style.transfer.memory import BASE_BYTES, HEADROOM, TILES_PX
 from tf_style.transfer.settings import Settings
 
 # At the peak, for each pixel and channel of the first layer: activations of that many channels before
-# and after a layer and its normalisation, in float32. Measured by benchmarks/student.py.
+# and after a layer and its normalisation, in float32. Reasoned, not measured yet: what
+# benchmarks/student.py finds is to take its place.
 BYTES_PER_VALUE = 20
 # And of each pixel for the photograph, the picture and what is read and written.
 BYTES_PER_PIXEL = 100
