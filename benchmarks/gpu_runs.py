@@ -53,7 +53,10 @@ def main() -> None:
 
 def pictures(sizes: list[int], device: str) -> list[str]:
     """Seconds of the first and of a second run, from the shell; the start is in both."""
-    lines = ["| longer side | seconds | again | of which the iterations |", "|---|---|---|---|"]
+    lines = [
+        "| longer side | seconds | again | of which the iterations | ms an evaluation at full size |",
+        "|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder)
         for size in sizes:
@@ -65,9 +68,13 @@ def pictures(sizes: list[int], device: str) -> list[str]:
                 command += ["--content", CONTENT, "--style", STYLE, "--size", str(size)]
                 subprocess.run([*command, "--output", picture, "--trace", trace], check=True)
                 seconds.append(time.perf_counter() - start)
-            times = [each["seconds"] for each in json.loads(trace.read_text())["evaluations"]]
+            evaluations = json.loads(trace.read_text())["evaluations"]
+            times = [each["seconds"] for each in evaluations]
+            of_last = [e["seconds"] for e in evaluations if e["level"] == evaluations[-1]["level"]]
+            each_ms = 1e3 * (of_last[-1] - of_last[0]) / (len(of_last) - 1)
             lines.append(
-                f"| {size} | {seconds[0]:.1f} | {seconds[1]:.1f} | {times[-1] - times[0]:.1f} |"
+                f"| {size} | {seconds[0]:.1f} | {seconds[1]:.1f} | {times[-1] - times[0]:.1f} "
+                f"| {each_ms:.2f} |"
             )
             print(lines[-1], flush=True)
     return lines

@@ -108,7 +108,8 @@ def by_kind(space: xplane_pb2.XSpace) -> collections.Counter:
     milliseconds: collections.Counter = collections.Counter(dict.fromkeys([*KINDS, "the rest"], 0.0))
     for plane in space.planes:
         if "/device:GPU" in plane.name:  # Kernels, by names of their own.
-            events = [event for line in plane.lines for event in line.events]
+            streams = (line for line in plane.lines if line.name.startswith("Stream"))
+            events = [event for line in streams for event in line.events]
             milliseconds["launches"] += len(events) / ITERATIONS
             milliseconds["busy"] += sum(event.duration_ps for event in events) * 1e-9 / ITERATIONS
             continue
