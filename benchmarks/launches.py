@@ -61,7 +61,7 @@ OWN = {
 }
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 CONDITIONS = ("If", "StatelessIf")
-XLA, WAIT = "XLA's clusters", "waits"
+WAIT = "waits"
 HOST_TYPES = (tf.int32, tf.int64)
 
 
@@ -74,18 +74,18 @@ def main() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)  # As in the program.
     lines = [
         "Launches of an iteration on a GPU in bfloat16, counted in graphs that were traced as for one,",
-        "before TensorFlow simplifies them; not run. Clusters: what XLA compiles, to launches that are",
-        "not counted. Waits: conditions in an iteration; one, the log's, is the host's own, and the",
-        "loop waits once more for its counters, which are the host's and follow from the device's.",
+        "before TensorFlow simplifies them; not run. Waits are conditions in an iteration: one, the",
+        "log's, is the host's own, and the loop waits once more for its counters, which are the",
+        "host's and follow from the device's.",
         "",
-        "| preset | operations | evaluation | clusters | L-BFGS | waits |",
-        "|---|---|---|---|---|---|",
+        "| preset | operations | evaluation | L-BFGS | waits |",
+        "|---|---|---|---|---|",
     ]
     for name in arguments.presets:
         for is_ours, label in ((False, "TensorFlow's"), (True, "ours")):
             evaluation, update = count(name, is_ours)
             lines.append(
-                f"| {name} | {label} | {evaluation.total() - evaluation[XLA]} | {evaluation[XLA]} "
+                f"| {name} | {label} | {evaluation.total()} "
                 f"| {update.total() - update[WAIT]} | {update[WAIT]} |"
             )
             for what, counter in (("evaluation", evaluation), ("L-BFGS", update)):
@@ -124,9 +124,7 @@ def launches(function: str, functions: Mapping) -> collections.Counter:
     """Those of a function and of what it calls; of a condition, of its usual branch."""
     counter: collections.Counter = collections.Counter()
     for node in needed(functions[function]):
-        if node.attr["_XlaMustCompile"].b:
-            counter[XLA] += 1
-        elif node.op in CALLS:
+        if node.op in CALLS:
             counter += launches(node.attr["f"].func.name, functions)
         elif node.op in CONDITIONS:
             counter[WAIT] += 1

@@ -12,8 +12,6 @@ square roots of the eigenvalues of S C S:
     X = W P,  W orthogonal:  tr (S C S)**(1/2) = tr P = tr(W^T X),  T = L**(-T) W S.
 """
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -86,7 +84,7 @@ def gaussian_target(
 
 
 def distance_and_derivative(
-    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget, *, kernel: str = "auto"
+    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The squared distance of normal distributions from a target's, and its derivative.
 
@@ -94,31 +92,19 @@ def distance_and_derivative(
       mean: float32 [batch, N].
       covariance: float32 [batch, N, N], symmetric, positive semidefinite but for rounding.
       target: Of the same batch, or of one distribution for all.
-      kernel: "stock" for no more than TensorFlow's own operations, as in an export; else XLA compiles
-        them on a GPU.
 
     Returns:
       E, float32 [batch], and dE/dC, float32 [batch, N, N], symmetric. dE/dm is 2 (m - m').
     """
-    if kernel != "stock" and used_device_type() == "GPU":
-        # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
-        is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
-        exact = tf.float64 if is_rounded else covariance.dtype
-        arguments = tf.nest.map_structure(lambda each: tf.cast(each, exact), (mean, covariance, target))
-        found = _compiled_for(covariance.shape[-1], exact)(*arguments)
-        return tuple(tf.cast(each, covariance.dtype) for each in found)
-    return _distance_and_derivative(mean, covariance, target)
-
-
-@functools.cache
-def _compiled_for(channels: int, dtype: tf.DType) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """The same by XLA, for a GPU, where some 170 small operations a layer would each be a launch.
-
-    There is one function for each number of channels, or TensorFlow would take the layers for needless
-    traces. Of a layer shapes differ only where a style has fewer positions than directions.
-    """
-    del channels, dtype  # They are the key.
-    return tf.function(_distance_and_derivative, jit_compile=True, autograph=False)
+    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
+    if not (is_rounded and used_device_type() == "GPU"):
+        return _distance_and_derivative(mean, covariance, target)
+    # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
+    exact = tf.nest.map_structure(
+        lambda each: tf.cast(each, tf.float64), (mean, covariance, target)
+    )
+    found = _distance_and_derivative(*exact)
+    return tuple(tf.cast(each, covariance.dtype) for each in found)
 
 
 def _distance_and_derivative(

@@ -116,9 +116,7 @@ class MomentsStyle:
         positions = num_positions(activations)
         products, mean = moments(activations, guide, kernel=self._kernel)
         covariance = tf.stop_gradient(products) / positions
-        distance, derivative = distance_and_derivative(
-            tf.stop_gradient(mean), covariance, target, kernel=self._kernel
-        )
+        distance, derivative = distance_and_derivative(tf.stop_gradient(mean), covariance, target)
         of_mean = tf.stop_gradient(2.0 * scale * (mean - target.mean))
         of_products = tf.stop_gradient(scale / positions * derivative)
         # Its value is 0 and its gradient the distance's: no graph keeps a gradient of its own.
@@ -144,7 +142,7 @@ class MomentsStyle:
         """
         mean = np.float32(sums[:, -2])
         covariance = np.float32(sums[:, :-2] / positions)
-        distance, derivative = distance_and_derivative(mean, covariance, target, kernel=self._kernel)
+        distance, derivative = distance_and_derivative(mean, covariance, target)
         of_products = scale / positions * derivative.numpy()
         of_mean = 2.0 * scale / positions * (mean - target.mean.numpy())
         known = [of_products, of_mean[:, np.newaxis], mean[:, np.newaxis]]
