@@ -12,13 +12,17 @@ import sys
 import time
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
+import tf_style
 from tf_style import PRESETS, InputError, Settings
 from tf_style.commands import jobs, messages, pairs, stylize_batch
 from tf_style.commands import records as record_format
 from tf_style.commands.request import Request
+from tf_style.network.features import Features
+from tf_style.transfer import transfer
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ["--size", "32", "--iterations", "1", "--precision", "float32"]
@@ -77,16 +81,34 @@ def test_all_pairs_and_again(folder, extra):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_a_manifest_names_the_pairs(folder, suffix):
+def test_a_manifest_names_the_pairs(tmp_path, suffix):
     named = [("contents/coffee.png", "styles/chelsea.png"), ("contents/chelsea.png", "styles/none.png")]
     if suffix == "csv":
         text = "content,style\n" + "\n".join(",".join(pair) for pair in named)
     else:
         text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in named)
-    (folder / f"jobs.{suffix}").write_text(text)
-    assert [pair[:2] for pair in pairs.read_manifest(f"jobs.{suffix}")] == named
-    assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", f"jobs.{suffix}"]) == 1
-    assert [record["status"] for record in records(folder)] == ["made", "error"]
+    (tmp_path / f"jobs.{suffix}").write_text(text)
+    assert [pair[:2] for pair in pairs.read_manifest(tmp_path / f"jobs.{suffix}")] == named
+
+
+def test_a_process_goes_on_with_its_graphs_to_the_same_bits(folder, monkeypatch):
+    networks = []
+    monkeypatch.setattr(
+        transfer, "Features", lambda *a, **k: networks.append(Features(*a, **k)) or networks[-1]
+    )
+    monkeypatch.setattr(jobs, "run_locally", lambda planned, *_, **__: map(jobs.run_job, planned))
+    (folder / "jobs.csv").write_text(
+        "content,style\ncontents/coffee.png,styles/chelsea.png\n"
+        "contents/chelsea.png,styles/none.png\ncontents/chelsea.png,styles/coffee.png\n"
+    )
+    assert stylize_batch.main([*SMALL, "--output", "made", "--jobs", "jobs.csv"]) == 1
+    found = records(folder)
+    assert [record["status"] for record in found] == ["made", "error", "made"]
+    assert len(networks) == 1
+    settings = {"size": 32, "iterations": 1, "precision": "float32"}
+    alone = tf_style.stylize("contents/chelsea.png", "styles/coffee.png", **settings)
+    with Image.open(found[2]["output"]) as picture:
+        np.testing.assert_array_equal(picture, np.rint(255 * alone.image))
 
 
 def a_job(content, output):

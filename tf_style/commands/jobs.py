@@ -235,14 +235,18 @@ def _make(job: Request) -> str:
         prepared.write(prepared.render(_student(job)))
         return "by the student"
     inputs = stylize_run.prepare_inputs(job)
-    transfer = stylize_run.make_transfer(job, inputs)
+    transfer = stylize_run.make_transfer(job, inputs, like=_last.pop() if _last else None)
     result = transfer.run()
+    transfer.rest()
+    _last.append(transfer)
     if result.final is None or result.status.is_failure:
         raise TransferError(f"No picture was made: {result.status.text}.")
     writing.write(job.output, result.image, alpha=result.alpha)
     return f"loss {result.final.loss:.4g}, {len(result.evaluations)} evaluations"
 
 
+# The last transfer of a process that makes many pictures: the next goes on with its graphs.
+_last: list[Any] = []
 _students: dict[tuple[str, ...], Any] = {}
 
 
