@@ -88,7 +88,7 @@ def test_a_manifest_names_the_pairs(tmp_path, suffix):
     else:
         text = "\n".join(json.dumps(dict(zip(("content", "style"), p, strict=True))) for p in named)
     (tmp_path / f"jobs.{suffix}").write_text(text)
-    assert [pair[:2] for pair in pairs.read_manifest(tmp_path / f"jobs.{suffix}")] == named
+    assert [pair[:2] for pair in pairs.read_manifest(str(tmp_path / f"jobs.{suffix}"))] == named
 
 
 def test_a_process_goes_on_with_its_graphs_to_the_same_bits(folder, monkeypatch):
