@@ -264,18 +264,19 @@ def test_a_transfer_restored_goes_on_with_the_same_bits(optimizer, preset):
         init="noise",
     )
     inputs = prepare(CONTENT, [STYLE], settings)
-    straight = StyleTransfer(inputs).run()
-    # At the start, within each size, and between them; each transfer that goes on is traced anew, which
-    # takes seconds.
+    last = StyleTransfer(inputs)
+    straight = last.run()
+    # At the start, within each size, and between them. To trace each that goes on anew would take
+    # seconds; those that are killed below are.
     stops = {("lbfgs", "gatys2016"): (1, 6, 11), ("tfp", "gatys2016"): (30,)}
     early = StyleTransfer(inputs)
     for stop_after in stops.get((optimizer, preset), (10,)):
         early.run(callback_every=1, should_stop=lambda n=stop_after: len(early._evaluations) > n)
         assert early._minimizer.status == Status.RUNNING
         assert optimizer != "tfp" or (early.level == 1 and early._minimizer.iterations > 0)
-        later = StyleTransfer(inputs)
-        later.restore(early.state())
-        result = later.run()
+        last = StyleTransfer(inputs, like=last)
+        last.restore(early.state())
+        result = last.run()
         assert isinstance(result.seconds, float)
         np.testing.assert_array_equal(result.image, straight.image)
         losses = [[evaluation.loss for evaluation in run.evaluations] for run in (straight, result)]
