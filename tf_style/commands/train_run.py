@@ -15,7 +15,7 @@ from tf_style.commands.messages import emit
 from tf_style.errors import InputError
 from tf_style.files import shown
 from tf_style.student import files as student_files
-from tf_style.student.photographs import find_photographs
+from tf_style.student.photographs import find_photographs, fitted
 from tf_style.student.plan import FIELD_NAMES, Plan, read_plan
 from tf_style.student.prepare import PreparedTraining, prepare_training
 from tf_style.transfer import checkpoint
@@ -145,7 +145,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
 
 def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTraining:
     if request.preview is not None:
-        sandbox.read(request.preview)
+        fitted(sandbox.read(request.preview), request.plan.size)
     return prepare_training(
         request.styles,
         photographs,
@@ -163,13 +163,19 @@ def _train(
     stop: runner.Stop,
 ) -> int:
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
+        import tensorflow as tf
+
         from tf_style.commands import train_progress
         from tf_style.student.training import Training
+
+        # Or a GPU would round the factors of float32 products to 10 bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
         training = Training(prepared, request.output, request=request.stored())
         if earlier is not None:
             training.restore(earlier)
-    if training.has_ended:
+    # Of one that was killed, or found the disk full, as it ended, the student is still to be written.
+    if training.has_ended and training.is_written:
         raise InputError(f"The training in {shown(request.output)} has ended already.")
     if not arguments.quiet:
         _tell_start(training, len(prepared.photographs.pixels))
@@ -207,10 +213,8 @@ def _tell_start(training: Any, count: int) -> None:
 
 def _preview(request: TrainRequest, prepared: PreparedTraining) -> Any:
     """The photograph of the previews, float32 [height, width, 3], 0..1."""
-    from tf_style.images.picture import resize, working_size
-
     if request.preview is None:
-        return prepared.photographs.pixels[0].astype("float32") / 255
-    picture = sandbox.read(request.preview)
-    size = working_size(picture.height, picture.width, 2 * request.plan.size, "short")
-    return resize(picture.pixels, *size)
+        pixels = prepared.photographs.pixels[0]
+    else:
+        pixels = fitted(sandbox.read(request.preview), request.plan.size)
+    return pixels.astype("float32") / 255
