@@ -8,6 +8,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tf_style import host
 from tf_style.commands import runner, sandbox
 from tf_style.commands.file_roles import Family, FileRoles
@@ -145,7 +148,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
 
 def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTraining:
     if request.preview is not None:
-        fitted(sandbox.read(request.preview), request.plan.size)
+        _preview(request.preview, request.plan.size)
     return prepare_training(
         request.styles,
         photographs,
@@ -179,9 +182,11 @@ def _train(
         raise InputError(f"The training in {shown(request.output)} has ended already.")
     if not arguments.quiet:
         _tell_start(training, len(prepared.photographs.pixels))
-    keeper = train_progress.Keeper(
-        request.output, _preview(request, prepared), request.preview_every, training
-    )
+    pixels = prepared.photographs.pixels[0]
+    if request.preview is not None:
+        pixels = _preview(request.preview, request.plan.size)
+    photograph = pixels.astype("float32") / 255
+    keeper = train_progress.Keeper(request.output, photograph, request.preview_every, training)
     with train_progress.display(quiet=arguments.quiet, as_json=arguments.json) as show:
 
         def follow(progress: Any) -> None:
@@ -211,10 +216,6 @@ def _tell_start(training: Any, count: int) -> None:
         )
 
 
-def _preview(request: TrainRequest, prepared: PreparedTraining) -> Any:
-    """The photograph of the previews, float32 [height, width, 3], 0..1."""
-    if request.preview is None:
-        pixels = prepared.photographs.pixels[0]
-    else:
-        pixels = fitted(sandbox.read(request.preview), request.plan.size)
-    return pixels.astype("float32") / 255
+def _preview(path: str, size: int) -> NDArray[np.uint8]:
+    """The photograph of the previews, as those are that are learnt from."""
+    return fitted(sandbox.read(path), size, shown(path))

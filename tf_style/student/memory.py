@@ -7,9 +7,9 @@ from tf_style.transfer.settings import Settings
 
 # At the peak, for each pixel and channel of the first layer, and for each pixel beside that: the
 # photograph, the picture, what is read and written. With 24 channels on a CPU both together are 14 to
-# 15 bytes for each value in bfloat16 from 512 to 2048 pixels, and 26 to 31 in float32: measured, see
+# 15 bytes for each value in bfloat16 from 512 to 2048 pixels, and 26 to 34 in float32: measured, see
 # benchmarks/student_serving.py.
-BYTES_PER_VALUE = {"bfloat16": 14, "float32": 28}
+BYTES_PER_VALUE = {"bfloat16": 14, "float32": 32}
 BYTES_PER_PIXEL = 100
 _GIB = 2**30
 

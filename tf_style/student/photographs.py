@@ -115,7 +115,8 @@ def read_photographs(
 
     def attempt(source: ImageSource) -> NDArray[np.uint8] | InputError:
         try:
-            return fitted(read(source), size)
+            name = shown(source) if isinstance(source, str | os.PathLike) else "A photograph"
+            return fitted(read(source), size, name)
         except InputError as error:
             return error
 
@@ -166,7 +167,7 @@ def find_photographs(folder: str) -> list[str]:
     return sorted(found)
 
 
-def fitted(picture: Picture, size: int) -> NDArray[np.uint8]:
+def fitted(picture: Picture, size: int, name: str) -> NDArray[np.uint8]:
     """In whole levels, at a shorter side of `size` to `LARGEST_PIECE` times that.
 
     Raises:
@@ -175,8 +176,8 @@ def fitted(picture: Picture, size: int) -> NDArray[np.uint8]:
     shorter, longer = sorted((picture.height, picture.width))
     if longer > MAX_ASPECT * shorter:
         raise InputError(
-            f"A photograph to learn from is at most {MAX_ASPECT} times as long as wide. "
-            f"Received: {picture.width} x {picture.height}"
+            f"{name} is too narrow: a photograph to learn from is at most {MAX_ASPECT} times as long as "
+            f"wide. Received: {picture.width} x {picture.height}"
         )
     side = max(size, min(int(LARGEST_PIECE * size), shorter))
     sides = working_size(picture.height, picture.width, side, "short")
