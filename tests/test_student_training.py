@@ -79,6 +79,21 @@ def test_unreadable_photographs_are_left_out_with_one_warning(tmp_path):
         read(sources[1:])
 
 
+def test_an_interrupt_does_not_wait_for_all_photographs():
+    begun = []
+
+    def read_slowly(source):
+        begun.append(source)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        raise InputError("no picture")
+
+    with pytest.raises(KeyboardInterrupt):
+        photographs.read_photographs([str(i) for i in range(500)], size=64, seed=7, read=read_slowly)
+    assert len(begun) < 50
+
+
 def test_narrow_photographs_are_left_out():
     with pytest.warns(UserWarning, match="1 of 9 photographs are left out: .*Received: 4000 x 1"):
         assert len(read([np.zeros((1, 4000, 3)), *pictures(8)]).pixels) == 8

@@ -82,9 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
         earlier = checkpoint.load(student_files.checkpoints(arguments.resume))
         request = _stored(arguments, earlier)
     photographs = _check(request, arguments.flag_files)
-    with student_files.held(request.output), runner.stop_on_signals() as stop:
+    with student_files.held(request.output):
+        if not arguments.quiet:
+            emit(f"reading {len(photographs)} photographs")
         prepared = _prepare(request, photographs)
-        return _train(request, prepared, earlier, arguments, stop)
+        with runner.stop_on_signals() as stop:
+            return _train(request, prepared, earlier, arguments, stop)
 
 
 def _new(arguments: argparse.Namespace) -> TrainRequest:

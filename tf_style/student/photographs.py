@@ -126,16 +126,18 @@ def read_photographs(
     held = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = [(index, pool.submit(attempt, sources[index])) for index in order]
-        for index, future in waiting:
-            if held >= MAX_BYTES:
-                future.cancel()
-                continue
-            found = future.result()
-            if isinstance(found, InputError):
-                unread.append(found)
-            else:
+        try:
+            for index, future in waiting:
+                found = future.result()
+                if isinstance(found, InputError):
+                    unread.append(found)
+                    continue
                 kept[index] = found
                 held += found.nbytes
+                if held >= MAX_BYTES:
+                    break
+        finally:  # Nor does Ctrl-C wait for those that are not begun.
+            pool.shutdown(cancel_futures=True)
     if len(kept) < LEAST:
         reason = f"; {unread[0]}" if unread else ""
         raise InputError(

@@ -89,7 +89,7 @@ class StoredStudent:
         if len(values) != count or not all(0 <= each < math.inf for each in values) or not total:
             raise InputError(
                 f"style_blend is a weight for each of the student's {count} styles, "
-                f"{', '.join(self.styles)}. Received: {blend}"
+                f"{', '.join(map(shown, self.styles))}. Received: {blend}"
             )
         return [each / total for each in values]
 
