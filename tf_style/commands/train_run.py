@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         request = _stored(arguments, earlier)
     photographs = _check(request, arguments.flag_files)
     with student_files.held(request.output):
-        if not arguments.quiet:
+        if len(photographs) >= FEW_PHOTOGRAPHS and not arguments.quiet:  # It takes a while.
             emit(f"reading {len(photographs)} photographs")
         prepared = _prepare(request, photographs)
         with runner.stop_on_signals() as stop:
