@@ -61,15 +61,21 @@ class Job:
         alpha = None if content.alpha is None else resize(content.alpha, *size)
         return cls(request, student, Picture(resize(content.pixels, *size), alpha))
 
+    def choose_tile(self, *, precision: str, device: str) -> int | None:
+        """As `memory.choose_tile`, of this picture."""
+        return memory.choose_tile(
+            *(self.student, self.photograph.height, self.photograph.width, self.request.settings),
+            precision=precision,
+            device=device,
+            checks=self.request.check_memory,
+        )
+
     def render(self, student: "Student") -> np.ndarray:
         """The picture, float32 [height, width, 3], 0..1."""
         settings, pixels = self.request.settings, self.photograph.pixels
-        tile = memory.choose_tile(
-            *(self.student, pixels.shape[0], pixels.shape[1], settings),
-            precision=student.precision,
-            device=student.device,
-            checks=self.request.check_memory,
-        )
+        tile = self.choose_tile(precision=student.precision, device=student.device)
+        if tile is not None:
+            emit(f"by tiles of {tile} pixels, which takes many times as long")
         made = student.render(
             pixels, strength=settings.strength, style_blend=settings.style_blend, tile_px=tile
         )
@@ -119,12 +125,7 @@ def carry_out(request: Request, display: "Display") -> int:
     if request.dry_run:
         with runner.startup_noise_hidden():
             device, precision = _where(request)
-        tile = memory.choose_tile(
-            *(job.student, height, width, request.settings),
-            precision=precision,
-            device=device,
-            checks=request.check_memory,
-        )
+        tile = job.choose_tile(precision=precision, device=device)
         needed = memory.estimate(job.student, height, width, tile, precision)
         by = "as a whole" if tile is None else f"by tiles of {tile} pixels"
         emit(
