@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import io
+import itertools
 import json
 import pathlib
 import socket
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 
 import httpx
 from PIL import Image
+
+from tf_style.student import memory, stored
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "chelsea.jpg"
@@ -35,17 +38,23 @@ def report(student: pathlib.Path, folder: pathlib.Path, *, sizes: tuple[int, ...
       folder: Where exports and pictures go.
       sizes: Of the pictures' longer side, in pixels.
     """
-    lines = ["| px | s from the shell | MiB at most |", "|---|---|---|"]
-    for size in sizes:
+    lines = ["| px | precision | s from the shell | MiB at most | expected |", f"|{'---|' * 5}"]
+    for size, precision in itertools.product(sizes, ("bfloat16", "float32")):
         output = folder / f"shell-{size}.png"
         command = [sys.executable, str(ROOT / "bin" / "stylize"), "--quiet", "--student", str(student)]
         command += ["--content", str(PHOTO), "--size", str(size), "--output", str(output)]
+        command += ["--precision", precision]
         start = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
         )
         seconds = time.perf_counter() - start
-        lines.append(f"| {size} | {seconds:.1f} | {int(done.stdout) / 1024:.0f} |")
+        with Image.open(output) as made:
+            expected = memory.estimate(stored.load(student), made.height, made.width, None, precision)
+        lines.append(
+            f"| {size} | {precision} | {seconds:.1f} | {int(done.stdout) / 1024:.0f} "
+            f"| {expected / 2**20:.0f} |"
+        )
     lines += ["", "| px | pictures a request | clients | s a request | pictures a second | MiB |"]
     lines.append(f"|{'---|' * 6}")
     for size in sizes:
@@ -57,9 +66,9 @@ def report(student: pathlib.Path, folder: pathlib.Path, *, sizes: tuple[int, ...
             for batch in BATCHES:
                 for clients in (1, 2):
                     seconds, rate = measure(address, photo(size), batch, clients)
-                    memory = resident(process.pid) / 2**20
+                    held = resident(process.pid) / 2**20
                     lines.append(
-                        f"| {size} | {batch} | {clients} | {seconds:.2f} | {rate:.2f} | {memory:.0f} |"
+                        f"| {size} | {batch} | {clients} | {seconds:.2f} | {rate:.2f} | {held:.0f} |"
                     )
     return lines
 

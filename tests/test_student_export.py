@@ -11,6 +11,7 @@ from PIL import Image
 
 from tf_style import InputError, Student, export_lite, export_student
 from tf_style.commands import stylize_export
+from tf_style.serve import student_signatures
 from tf_style.serve.student_lite import run_lite
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -63,6 +64,22 @@ def test_pictures_do_not_depend_on_their_neighbours(model):
         difference = np.abs(made[index].astype(int) - decoded(alone.numpy()[0]))
         # Sums over a batch may round otherwise, and so to another level.
         assert difference.max() <= 1, index
+
+
+def test_large_pictures_go_a_few_at_a_time(student, monkeypatch):
+    monkeypatch.setattr(student_signatures, "MAX_BATCH_PIXELS", 2 * 48 * 32)
+    signatures = student_signatures.StudentSignatures(student, 48)
+    seen = []
+
+    def render(images, strength, styles):
+        tf.py_function(lambda count: seen.append(int(count)), [tf.shape(images)[0]], [])
+        return images
+
+    monkeypatch.setattr(signatures, "_render", render)
+    strings = tf.TensorSpec([None], tf.string)
+    made = tf.function(signatures._stylize_bytes, input_signature=[strings], autograph=False)
+    assert made(tf.constant([png(48, 32)] * 5))["stylized_bytes"].shape == (5,)
+    assert seen == [2, 2, 1]
 
 
 def test_the_dial_and_the_blend(model, student):

@@ -13,13 +13,15 @@ import students
 import tensorflow as tf
 from PIL import Image
 
-from tf_style import InputError, PerceptualLoss, train_student
+from tf_style import InputError, PerceptualLoss, TransferError, train_student
 from tf_style.commands import stylize_train
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_picture
 from tf_style.student import photographs, stored
 from tf_style.student.plan import Plan, read_plan
+from tf_style.student.prepare import prepare_training
 from tf_style.student.progress import has_stalled
+from tf_style.student.training import Training
 from tf_style.transfer import checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -77,6 +79,26 @@ def test_unreadable_photographs_are_left_out_with_one_warning(tmp_path):
         read(sources[1:])
 
 
+def test_an_interrupt_does_not_wait_for_all_photographs():
+    begun = []
+
+    def read_slowly(source):
+        begun.append(source)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        raise InputError("no picture")
+
+    with pytest.raises(KeyboardInterrupt):
+        photographs.read_photographs([str(i) for i in range(500)], size=64, seed=7, read=read_slowly)
+    assert len(begun) < 50
+
+
+def test_narrow_photographs_are_left_out():
+    with pytest.warns(UserWarning, match="1 of 9 photographs are left out: .*Received: 4000 x 1"):
+        assert len(read([np.zeros((1, 4000, 3)), *pictures(8)]).pixels) == 8
+
+
 def test_small_photographs_are_enlarged_and_large_ones_reduced():
     found = read([np.zeros((40, 50, 3)), np.zeros((900, 500, 3)), *pictures(7, side=100)])
     shorter = sorted({min(each.shape[:2]) for each in found.pixels})
@@ -103,6 +125,16 @@ def test_a_training_that_no_longer_improves_ends():
     assert not has_stalled(falling, 100)
     assert has_stalled([*falling[:50], *[falling[50]] * 40], 100)
     assert not has_stalled(falling[:5], 10)
+
+
+def test_chance_ends_no_training():
+    """One that falls as trainings do, by rounds that differ by a tenth."""
+    falling = (1 + np.arange(300) / 5) ** -0.25
+    ended = 0
+    for seed in range(40):
+        losses = falling * (1 + 0.1 * np.random.default_rng(seed).standard_normal(300))
+        ended += any(has_stalled(losses[:count], 300) for count in range(60, 300, 5))
+    assert ended == 0
 
 
 def test_losses_of_several_styles_share_a_network():
@@ -146,7 +178,7 @@ def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
     assert stored.load(tmp_path / "model").styles == ("style 0", "style 1")
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path, capfd):
     """One is never stopped, one is killed after its first checkpoint and goes on."""
     assert (
         stylize_train.main([*command, "--steps", "20", "--output", str(tmp_path / "whole"), "--quiet"])
@@ -173,6 +205,52 @@ def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path):
         np.testing.assert_array_equal(array, resumed.arrays[name])
     assert (folder / "previews" / "step-000020.jpg").exists()
     assert list((folder / "logs").glob("events.*"))
+    # One that was killed between its last checkpoint and its student.
+    (folder / "student.json").unlink()
+    assert stylize_train.main(["--resume", str(folder), "--quiet"]) == 0
+    again = stored.load(folder)
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    assert stylize_train.main(["--resume", str(folder), "--quiet"]) == 2
+    assert "has ended already" in capfd.readouterr().err
+
+
+def train_small(photos, folder, **plan):
+    return train_student(students.STYLE, sorted(photos.iterdir()), folder, **students.SMALL, **plan)
+
+
+def test_a_step_that_is_not_finite_does_no_harm(photos, tmp_path, monkeypatch):
+    draw = photographs.Photographs.batch
+
+    def draw_nan(self, step, **options):
+        return draw(self, step, **options) * np.float32(np.nan if step == 3 else 1)
+
+    monkeypatch.setattr(photographs.Photographs, "batch", draw_nan)
+    told = []
+    with pytest.warns(UserWarning, match="1 of 10 steps are left out"):
+        student = train_small(photos, tmp_path / "model", steps=20, callback=told.append)
+    assert all(np.isfinite(array).all() for array in student.stored.arrays.values())
+    assert np.isfinite([*told[0].losses.values(), *told[1].losses.values()]).all()
+
+    def draw_nans(self, step, **options):
+        return draw(self, step, **options) * np.float32(np.nan if step >= 10 else 1)
+
+    monkeypatch.setattr(photographs.Photographs, "batch", draw_nans)
+    with pytest.raises(TransferError, match="no longer finite"):
+        train_small(photos, tmp_path / "other", steps=20)
+
+
+def test_a_full_disk_ends_no_training(photos, tmp_path, monkeypatch):
+    def save(*arguments):
+        raise TransferError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    plan = Plan(**students.SMALL, steps=20)
+    prepared = prepare_training([students.STYLE], sorted(photos.iterdir()), plan)
+    with pytest.warns(UserWarning, match="the run goes on without this checkpoint") as told:
+        Training(prepared, tmp_path).run(save_every=0.0)
+    assert len(told) == 2  # After the first round, and at the end.
+    assert stored.load(tmp_path).steps == 20
 
 
 def test_a_folder_with_a_training_is_left_alone(command, tmp_path, capfd):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,19 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise not_written(path, error) from error
+
+
+@contextlib.contextmanager
+def going_on_without(what: str) -> Iterator[None]:
+    """Makes a warning of a file that cannot be written: the run is worth more.
+
+    Args:
+      what: The run goes on without.
+    """
+    try:
+        yield
+    except TransferError as error:
+        warnings.warn(f"{error}; the run goes on without {what}", stacklevel=3)
 
 
 def not_written(path: Any, error: BaseException) -> TransferError:

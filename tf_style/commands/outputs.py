@@ -1,12 +1,10 @@
 """The files that a run writes: checked before it begins, written on its way."""
 
-import contextlib
 import dataclasses
 import os
 import re
 import time
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tf_style import files
@@ -14,7 +12,7 @@ from tf_style.commands import provenance
 from tf_style.commands.file_roles import Family, FileRoles
 from tf_style.commands.provenance import Record
 from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS, Request
-from tf_style.errors import InputError, TransferError
+from tf_style.errors import InputError
 from tf_style.images import writing
 from tf_style.student.stored import files as student_files
 from tf_style.transfer import checkpoint, checkpoint_lock
@@ -112,19 +110,6 @@ def describe(request: Request) -> str:
     return ", ".join(parts)
 
 
-@contextlib.contextmanager
-def going_on_without(what: str) -> Iterator[None]:
-    """Makes a warning of a file that cannot be written: the run is worth more.
-
-    Args:
-      what: The run goes on without.
-    """
-    try:
-        yield
-    except TransferError as error:
-        warnings.warn(f"{error}; the run goes on without {what}", stacklevel=3)
-
-
 @dataclasses.dataclass(frozen=True)
 class Snapshots:
     """The picture now and then, in files beside the output that are named after the iteration.
@@ -203,7 +188,7 @@ class Keeper:
         """Writes what is due."""
         snapshots, iteration = self._snapshots, progress.iteration
         if snapshots is not None and snapshots.has(iteration):
-            with going_on_without("this snapshot"):
+            with files.going_on_without("this snapshot"):
                 path = snapshots.path(iteration)
                 write_picture(path, progress.read_image(), self._request, self._transfer)
         if time.monotonic() - self._last >= self._every:
@@ -212,7 +197,7 @@ class Keeper:
     def save(self) -> None:
         """Writes a checkpoint."""
         if self._request.checkpoint is not None:
-            with going_on_without("this checkpoint"):
+            with files.going_on_without("this checkpoint"):
                 checkpoint.save(self._request.checkpoint, self._transfer.state(), self._record)
             self._last = time.monotonic()
 

@@ -61,13 +61,21 @@ class Job:
         alpha = None if content.alpha is None else resize(content.alpha, *size)
         return cls(request, student, Picture(resize(content.pixels, *size), alpha))
 
+    def choose_tile(self, *, precision: str, device: str) -> int | None:
+        """As `memory.choose_tile`, of this picture."""
+        return memory.choose_tile(
+            *(self.student, self.photograph.height, self.photograph.width, self.request.settings),
+            precision=precision,
+            device=device,
+            checks=self.request.check_memory,
+        )
+
     def render(self, student: "Student") -> np.ndarray:
         """The picture, float32 [height, width, 3], 0..1."""
         settings, pixels = self.request.settings, self.photograph.pixels
-        height, width, _ = pixels.shape
-        tile = memory.choose_tile(
-            self.student, height, width, settings, checks=self.request.check_memory
-        )
+        tile = self.choose_tile(precision=student.precision, device=student.device)
+        if tile is not None:
+            emit(f"by tiles of {tile} pixels, which takes many times as long")
         made = student.render(
             pixels, strength=settings.strength, style_blend=settings.style_blend, tile_px=tile
         )
@@ -115,19 +123,20 @@ def carry_out(request: Request, display: "Display") -> int:
     job = Job.prepare(request)
     height, width = job.photograph.height, job.photograph.width
     if request.dry_run:
-        tile = memory.choose_tile(job.student, height, width, request.settings, checks=False)
+        with runner.startup_noise_hidden():
+            device, precision = _where(request)
+        tile = job.choose_tile(precision=precision, device=device)
+        needed = memory.estimate(job.student, height, width, tile, precision)
         by = "as a whole" if tile is None else f"by tiles of {tile} pixels"
         emit(
-            f"{width} x {height} pixels in {', '.join(job.student.styles)}, {by}; memory: about "
-            f"{memory.estimate(job.student, height, width, tile) / 2**30:.1f} GiB",
+            f"{width} x {height} pixels in {', '.join(map(files.shown, job.student.styles))}, {by}, on {device} in "
+            f"{precision}; memory: about {needed / 2**30:.1f} GiB",
             "plan",
         )
         return 0
+    # Until there is a picture nothing would be lost: Ctrl-C ends at once what may take minutes.
+    picture = job.render(load(request, verbose=display.verbose))
     with runner.stop_on_signals() as stop:
-        student = load(request, verbose=display.verbose)
-        picture = job.render(student)
-        if stop():
-            return runner.fail("interrupted before the picture was written", stop.exit_code)
         job.write(picture)
     if not display.quiet:
         seconds = time.perf_counter() - start
@@ -154,10 +163,24 @@ def load(request: Request, *, verbose: bool = False) -> "Student":
     if request.check_memory:
         host.check_import()
     with contextlib.nullcontext() if verbose else runner.startup_noise_hidden():
+        import tensorflow as tf
+
         from tf_style.student.student import Student
 
-        settings = request.settings
-        return Student.load(request.student, precision=settings.precision, device=settings.device)
+        # Or a GPU would round the factors of float32 products to 10 bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        device, precision = _where(request)
+        return Student.load(request.student, precision=precision, device=device)
+
+
+def _where(request: Request) -> tuple[str, str]:
+    """The device of a request, and the network's precision there."""
+    from tf_style.transfer.devices import resolve_device, resolve_precision
+
+    device = resolve_device(request.settings.device)
+    if device.startswith("/GPU"):
+        host.gpu_free(device)  # Kept by it: TensorFlow takes all of it as soon as it begins.
+    return device, resolve_precision(request.settings.precision, device)
 
 
 def as_start(request: Request, inputs: PreparedInputs) -> PreparedInputs:
@@ -182,7 +205,12 @@ def as_start(request: Request, inputs: PreparedInputs) -> PreparedInputs:
         photograph / np.float32(255),
         strength=settings.strength if known.dial else None,
         style_blend=settings.style_blend if has_styles else None,
-        tile_px=memory.choose_tile(known, height, width, settings, checks=False),
+        tile_px=memory.choose_tile(
+            *(known, height, width, settings),
+            precision=student.precision,
+            device=student.device,
+            checks=False,
+        ),
     )
     batch = tf.constant(made[np.newaxis])
     # What a network leaves there the loss hardly sees, and the optimiser would not take away.

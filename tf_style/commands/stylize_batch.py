@@ -101,7 +101,10 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> None:
     if arguments.student is not None:
         from tf_style.student import stored
 
-        stored.load(arguments.student)
+        student = stored.load(arguments.student)
+        if settings.init != "student":
+            student.resolve_strength(settings.strength)
+            student.resolve_blend(settings.style_blend)
 
 
 def _check_files(arguments: argparse.Namespace, planned: Sequence["Request"], report: str) -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tf_style import host
+from tf_style import files, host
 from tf_style.commands import outputs, provenance, records, runner, sandbox
 from tf_style.commands.provenance import Earlier, Record
 from tf_style.commands.request import Request
@@ -154,7 +154,7 @@ def carry_out(
         if has_picture:
             outputs.write_picture(request.output, result.image, request, transfer)
         if request.trace is not None:
-            with outputs.going_on_without("the trace"):
+            with files.going_on_without("the trace"):
                 provenance.write_trace(request.trace, request, transfer, result, record)
     return _conclude(request, result, has_picture, display, stop)
 

@@ -49,7 +49,7 @@ def _parser() -> runner.Parser:
         description="Trains a network that renders photographs in a style in one pass, on the loss "
         "that stylize minimises. The defaults take two cores about an hour for one style; a GPU has "
         "larger ones, for the full size. It takes eight photographs or more: with a hundred it knows "
-        "more of what pictures hold, and some thousands are as good as any number. Give --dial and "
+        "more of what pictures hold, and no more than fit in 1 GiB are kept. Give --dial and "
         "several styles more steps.",
         allow_abbrev=False,
     )

@@ -12,7 +12,6 @@ import rich.progress
 import tensorflow as tf
 
 from tf_style import files
-from tf_style.commands import outputs
 from tf_style.commands.messages import emit
 from tf_style.images import writing
 from tf_style.student import files as student_files
@@ -112,7 +111,7 @@ class Keeper:
         self._last = training.rounds_done * training.round_steps
         logs = student_files.logs(folder)
         self._writer: Any = None
-        with outputs.going_on_without("the logs"):
+        with files.going_on_without("the logs"):
             with _as_transfer_error(logs):
                 student_files.preview(folder, 0).parent.mkdir(parents=True, exist_ok=True)
                 self._writer = tf.summary.create_file_writer(str(logs))
@@ -122,12 +121,12 @@ class Keeper:
         picture = None
         if progress.step // self._every > self._last // self._every or progress.step == progress.steps:
             picture = progress.student().render(self._photograph)
-            with outputs.going_on_without("this preview"):
+            with files.going_on_without("this preview"):
                 writing.write(student_files.preview(self._folder, progress.step), picture)
         self._last = progress.step
         if self._writer is None:
             return
-        with outputs.going_on_without("these logs"):
+        with files.going_on_without("these logs"):
             with (
                 _as_transfer_error(student_files.logs(self._folder)),
                 self._writer.as_default(progress.step),

@@ -8,6 +8,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tf_style import host
 from tf_style.commands import runner, sandbox
 from tf_style.commands.file_roles import Family, FileRoles
@@ -15,7 +18,7 @@ from tf_style.commands.messages import emit
 from tf_style.errors import InputError
 from tf_style.files import shown
 from tf_style.student import files as student_files
-from tf_style.student.photographs import find_photographs
+from tf_style.student.photographs import find_photographs, fitted
 from tf_style.student.plan import FIELD_NAMES, Plan, read_plan
 from tf_style.student.prepare import PreparedTraining, prepare_training
 from tf_style.transfer import checkpoint
@@ -79,9 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
         earlier = checkpoint.load(student_files.checkpoints(arguments.resume))
         request = _stored(arguments, earlier)
     photographs = _check(request, arguments.flag_files)
-    with student_files.held(request.output), runner.stop_on_signals() as stop:
+    with student_files.held(request.output):
+        if len(photographs) >= FEW_PHOTOGRAPHS and not arguments.quiet:  # It takes a while.
+            emit(f"reading {len(photographs)} photographs")
         prepared = _prepare(request, photographs)
-        return _train(request, prepared, earlier, arguments, stop)
+        with runner.stop_on_signals() as stop:
+            return _train(request, prepared, earlier, arguments, stop)
 
 
 def _new(arguments: argparse.Namespace) -> TrainRequest:
@@ -145,7 +151,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
 
 def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTraining:
     if request.preview is not None:
-        sandbox.read(request.preview)
+        _preview(request.preview, request.plan.size)
     return prepare_training(
         request.styles,
         photographs,
@@ -163,19 +169,27 @@ def _train(
     stop: runner.Stop,
 ) -> int:
     with contextlib.nullcontext() if arguments.verbose else runner.startup_noise_hidden():
+        import tensorflow as tf
+
         from tf_style.commands import train_progress
         from tf_style.student.training import Training
+
+        # Or a GPU would round the factors of float32 products to 10 bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
         training = Training(prepared, request.output, request=request.stored())
         if earlier is not None:
             training.restore(earlier)
-    if training.has_ended:
+    # Of one that was killed, or found the disk full, as it ended, the student is still to be written.
+    if training.has_ended and training.is_written:
         raise InputError(f"The training in {shown(request.output)} has ended already.")
     if not arguments.quiet:
         _tell_start(training, len(prepared.photographs.pixels))
-    keeper = train_progress.Keeper(
-        request.output, _preview(request, prepared), request.preview_every, training
-    )
+    pixels = prepared.photographs.pixels[0]
+    if request.preview is not None:
+        pixels = _preview(request.preview, request.plan.size)
+    photograph = pixels.astype("float32") / 255
+    keeper = train_progress.Keeper(request.output, photograph, request.preview_every, training)
     with train_progress.display(quiet=arguments.quiet, as_json=arguments.json) as show:
 
         def follow(progress: Any) -> None:
@@ -205,12 +219,6 @@ def _tell_start(training: Any, count: int) -> None:
         )
 
 
-def _preview(request: TrainRequest, prepared: PreparedTraining) -> Any:
-    """The photograph of the previews, float32 [height, width, 3], 0..1."""
-    from tf_style.images.picture import resize, working_size
-
-    if request.preview is None:
-        return prepared.photographs.pixels[0].astype("float32") / 255
-    picture = sandbox.read(request.preview)
-    size = working_size(picture.height, picture.width, 2 * request.plan.size, "short")
-    return resize(picture.pixels, *size)
+def _preview(path: str, size: int) -> NDArray[np.uint8]:
+    """The photograph of the previews, as those are that are learnt from."""
+    return fitted(sandbox.read(path), size, shown(path))

@@ -39,7 +39,8 @@ def export_lite(
     Args:
       student: Its folder.
       output: The file, which may be there and is replaced.
-      weights: How the weights are stored; sums are float32.
+      weights: How the weights are stored. With "float16" all is computed in float32; with "int8" each
+        convolution rounds its input to 8 bits too (TensorFlow Lite's dynamic range quantisation).
 
     Returns:
       The largest difference on a random picture, in levels of 255.

@@ -9,8 +9,10 @@ from tf_style.serve import decode, requests
 from tf_style.student.stored import MIN_SIDE_PX
 from tf_style.student.student import Student
 
-# Pictures of one size that the network sees at once; more would take memory and no less time.
+# Pictures of one size that the network sees at once, and their pixels in all but where one alone has
+# more: of more, memory would be short first.
 MAX_BATCH = 8
+MAX_BATCH_PIXELS = 8 * 512 * 512
 # Pictures of the working size that `stylize_tensor` takes in one request.
 MAX_TENSOR_PICTURES = 16
 
@@ -122,7 +124,8 @@ class StudentSignatures:
             is_other = tf.reduce_any(sizes[start:] != sizes[start], axis=1)
             # The first of another size ends the batch.
             length = tf.argmax(tf.concat([is_other, [True]], 0), output_type=tf.int32)
-            places = tf.range(start, start + tf.minimum(length, MAX_BATCH))
+            most = tf.clip_by_value(MAX_BATCH_PIXELS // tf.reduce_prod(sizes[start]), 1, MAX_BATCH)
+            places = tf.range(start, start + tf.minimum(length, most))
             images = tf.map_fn(
                 resized,
                 places,

@@ -1,21 +1,22 @@
 """How much memory a student's picture takes, and which tiles fit. No TensorFlow here."""
 
-from tf_style import host
 from tf_style.errors import InputError
 from tf_style.student.stored import StoredStudent
-from tf_style.transfer.memory import BASE_BYTES, HEADROOM, TILES_PX
+from tf_style.transfer.memory import BASE_BYTES, TILES_PX, limit_and_held
 from tf_style.transfer.settings import Settings
 
-# At the peak, for each pixel and channel of the first layer: activations of that many channels before
-# and after a layer and its normalisation, in float32. Reasoned, not measured yet: what
-# benchmarks/student.py finds is to take its place.
-BYTES_PER_VALUE = 20
-# And of each pixel for the photograph, the picture and what is read and written.
+# At the peak, for each pixel and channel of the first layer, and for each pixel beside that: the
+# photograph, the picture, what is read and written. With 24 channels on a CPU both together are 14 to
+# 15 bytes for each value in bfloat16 from 512 to 2048 pixels, and 26 to 34 in float32: measured, see
+# benchmarks/student_serving.py.
+BYTES_PER_VALUE = {"bfloat16": 14, "float32": 32}
 BYTES_PER_PIXEL = 100
 _GIB = 2**30
 
 
-def estimate(student: StoredStudent, height: int, width: int, tile_px: int | None) -> int:
+def estimate(
+    student: StoredStudent, height: int, width: int, tile_px: int | None, precision: str
+) -> int:
     """The most memory, in bytes, that a process takes where it makes a picture.
 
     Args:
@@ -23,16 +24,24 @@ def estimate(student: StoredStudent, height: int, width: int, tile_px: int | Non
       height: In pixels.
       width: In pixels.
       tile_px: A tile's side, or None for the picture as a whole.
+      precision: Of the network, "float32" or "bfloat16".
     """
     at_once = height * width
     if tile_px is not None:
         at_once = min(at_once, (tile_px + 2 * student.shape.reach_px) ** 2)
     values = student.channels * at_once
-    return BASE_BYTES + BYTES_PER_VALUE * values + BYTES_PER_PIXEL * height * width
+    return BASE_BYTES + BYTES_PER_VALUE[precision] * values + BYTES_PER_PIXEL * height * width
 
 
 def choose_tile(
-    student: StoredStudent, height: int, width: int, settings: Settings, *, checks: bool
+    student: StoredStudent,
+    height: int,
+    width: int,
+    settings: Settings,
+    *,
+    precision: str,
+    device: str,
+    checks: bool,
 ) -> int | None:
     """A tile's side in pixels, or None to make the picture as a whole.
 
@@ -41,26 +50,25 @@ def choose_tile(
       height: In pixels.
       width: In pixels.
       settings: What they say, or with "auto" the largest that fits in memory.
+      precision: Of the network, as from `resolve_precision`.
+      device: As from `resolve_device`.
       checks: Whether to refuse a picture for which nothing fits.
 
     Raises:
       InputError: If nothing does.
     """
+    limit, held = limit_and_held(settings, device)
+    choices = (None, *TILES_PX)
     if settings.tile != "auto":
-        return None if settings.tile == "off" else settings.tile
-    limit = host.available()
-    if limit is not None:
-        limit = int(limit * (1 - HEADROOM)) + host.resident()
-    if settings.memory is not None:
-        own = int(settings.memory * _GIB)
-        limit = own if limit is None else min(limit, own)
-    for choice in (None, *TILES_PX):
-        if limit is None or estimate(student, height, width, choice) <= limit:
+        choices = (None if settings.tile == "off" else settings.tile,)
+    needed = [estimate(student, height, width, choice, precision) for choice in choices]
+    for choice, each in zip(choices, needed, strict=True):
+        if limit is None or each - held <= limit:
             return choice
     if checks and limit is not None:
-        needed = estimate(student, height, width, TILES_PX[-1])
         raise InputError(
-            f"{width} x {height} pixels need about {needed / _GIB:.2f} GiB of memory in all, and "
-            f"{limit / _GIB:.2f} GiB can be had: name a smaller --size, or --no-memory-check to go on"
+            f"{width} x {height} pixels need about {needed[-1] / _GIB:.2f} GiB of memory in all, and "
+            f"{(limit + held) / _GIB:.2f} GiB can be had: name a smaller --size"
+            f"{', --tile auto' if settings.tile != 'auto' else ''} or --no-memory-check to go on"
         )
-    return TILES_PX[-1]
+    return choices[-1]

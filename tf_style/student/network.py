@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tf_style.keras_on_tensorflow import keras
 from tf_style.ops.process_settings import check_process_settings
-from tf_style.student.shape import Shape
+from tf_style.student.shape import CONDITIONS, Shape
 
 # Of variances, of activations of about 1.
 EPSILON = 1e-3
@@ -272,13 +272,13 @@ class Condition(keras.layers.Layer):
     """
 
     def call(self, strength: tf.Tensor, styles: tf.Tensor) -> tf.Tensor:
-        """float32 [batch, 3 * num_styles]."""
+        """float32 [batch, CONDITIONS * num_styles]."""
         deviation = 2.0 * strength - 1.0
         return tf.concat([styles, deviation * styles, tf.square(deviation) * styles], axis=1)
 
     def compute_output_spec(self, strength, styles) -> keras.KerasTensor:
         """Shape and dtype of the output."""
-        return keras.KerasTensor((styles.shape[0], 3 * styles.shape[1]), dtype="float32")
+        return keras.KerasTensor((styles.shape[0], CONDITIONS * styles.shape[1]), dtype="float32")
 
 
 class _Reached(Exception):  # noqa: N818  It is no error.

@@ -24,6 +24,8 @@ from tf_style.images.reading import ImageSource
 LEAST = 8
 # Of what is kept of them in memory. A few thousand photographs teach as much as any more.
 MAX_BYTES = 2**30
+# Of its sides: the shorter one is enlarged to the training's size, and memory is finite.
+MAX_ASPECT = 8
 # Sides of a piece, as multiples of a crop, before it is resized: photographs come at many scales.
 LARGEST_PIECE = 2.0
 # Brightness and contrast of pieces are changed by up to this part, each channel's by half of it.
@@ -113,7 +115,8 @@ def read_photographs(
 
     def attempt(source: ImageSource) -> NDArray[np.uint8] | InputError:
         try:
-            return _kept(read(source), size)
+            name = shown(source) if isinstance(source, str | os.PathLike) else "A photograph"
+            return fitted(read(source), size, name)
         except InputError as error:
             return error
 
@@ -123,16 +126,18 @@ def read_photographs(
     held = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = [(index, pool.submit(attempt, sources[index])) for index in order]
-        for index, future in waiting:
-            if held >= MAX_BYTES:
-                future.cancel()
-                continue
-            found = future.result()
-            if isinstance(found, InputError):
-                unread.append(found)
-            else:
+        try:
+            for index, future in waiting:
+                found = future.result()
+                if isinstance(found, InputError):
+                    unread.append(found)
+                    continue
                 kept[index] = found
                 held += found.nbytes
+                if held >= MAX_BYTES:
+                    break
+        finally:  # Nor does Ctrl-C wait for those that are not begun.
+            pool.shutdown(cancel_futures=True)
     if len(kept) < LEAST:
         reason = f"; {unread[0]}" if unread else ""
         raise InputError(
@@ -164,9 +169,18 @@ def find_photographs(folder: str) -> list[str]:
     return sorted(found)
 
 
-def _kept(picture: Picture, size: int) -> NDArray[np.uint8]:
-    """In whole levels, at a shorter side of `size` to `LARGEST_PIECE` times that."""
-    shorter = min(picture.height, picture.width)
+def fitted(picture: Picture, size: int, name: str) -> NDArray[np.uint8]:
+    """In whole levels, at a shorter side of `size` to `LARGEST_PIECE` times that.
+
+    Raises:
+      InputError: If it is too narrow.
+    """
+    shorter, longer = sorted((picture.height, picture.width))
+    if longer > MAX_ASPECT * shorter:
+        raise InputError(
+            f"{name} is too narrow: a photograph to learn from is at most {MAX_ASPECT} times as long as "
+            f"wide. Received: {picture.width} x {picture.height}"
+        )
     side = max(size, min(int(LARGEST_PIECE * size), shorter))
-    fitted = working_size(picture.height, picture.width, side, "short")
-    return np.round(255.0 * resize(picture.pixels, *fitted)).astype(np.uint8)
+    sides = working_size(picture.height, picture.width, side, "short")
+    return np.round(255.0 * resize(picture.pixels, *sides)).astype(np.uint8)

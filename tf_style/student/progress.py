@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-# A training no longer improves where the mean loss over a window of rounds has not fallen by this part
-# for a number of them; both are shares of all rounds.
+# A training no longer improves where the mean loss over a share of all rounds has not fallen by this
+# part below that of the share before, nor that of the one before that. The pieces' losses differ by
+# far more than a training gains in so long: of shorter spans, or of the least of many, chance decides.
 LEAST_GAIN = 1e-3
-WINDOW, PATIENCE = 1 / 20, 1 / 5
-LEAST_WINDOW, LEAST_PATIENCE = 5, 10
+SPAN, LEAST_SPAN = 1 / 5, 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,10 +48,8 @@ def has_stalled(losses: Sequence[float], rounds: int) -> bool:
       losses: Of each round so far.
       rounds: Of the whole training.
     """
-    window = max(LEAST_WINDOW, int(WINDOW * rounds))
-    patience = max(LEAST_PATIENCE, int(PATIENCE * rounds))
-    if len(losses) < window + patience:
+    span = max(LEAST_SPAN, int(SPAN * rounds))
+    if len(losses) < 3 * span:
         return False
-    means = np.convolve(losses, np.ones(window) / window, "valid")
-    before, since = means[:-patience], means[-patience:]
-    return bool(since.min() > (1.0 - LEAST_GAIN) * before.min())
+    *before, last = np.mean(np.reshape(losses[-3 * span :], (3, span)), axis=1)
+    return bool(last > (1.0 - LEAST_GAIN) * min(before))

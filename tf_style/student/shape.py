@@ -9,6 +9,8 @@ STRIDE = 4
 # smaller sizes round.
 KERNEL_REACH = 4 + 1 + 2 + 2 * 2 + 1 + 4
 REACH_OF_BLOCK = 2 * STRIDE
+# For each style, of which scales and shifts are sums: see `network.Condition`.
+CONDITIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,20 @@ class Shape:
     channels: int
     blocks: int
     num_styles: int
+
+    @property
+    def num_weights(self) -> int:
+        """How many numbers its layers learn: kernels, biases, and tables of scales and shifts."""
+        width = self.channels
+        # Of each convolution the kernel's side, and the channels before and after it.
+        convolutions = [
+            *((9, 3, width), (3, width, 2 * width), (3, 2 * width, 4 * width)),
+            *[(3, 4 * width, 4 * width)] * (2 * self.blocks),
+            *((3, 4 * width, 2 * width), (3, 2 * width, width)),
+        ]
+        tables = sum(2 * CONDITIONS * self.num_styles * after for _, _, after in convolutions)
+        convolutions.append((9, width, 3))
+        return tables + sum((side**2 * before + 1) * after for side, before, after in convolutions)
 
     @property
     def reach_px(self) -> int:

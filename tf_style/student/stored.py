@@ -8,13 +8,14 @@ import dataclasses
 import math
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_style.errors import InputError
-from tf_style.files import shown
+from tf_style.files import not_written, shown
 from tf_style.student.shape import Shape
 from tf_style.transfer import checkpoint
 
@@ -88,7 +89,7 @@ class StoredStudent:
         if len(values) != count or not all(0 <= each < math.inf for each in values) or not total:
             raise InputError(
                 f"style_blend is a weight for each of the student's {count} styles, "
-                f"{', '.join(self.styles)}. Received: {blend}"
+                f"{', '.join(map(shown, self.styles))}. Received: {blend}"
             )
         return [each / total for each in values]
 
@@ -124,14 +125,23 @@ def save(student: StoredStudent, folder: str | os.PathLike) -> None:
     """Writes both files into a folder that is there.
 
     Raises:
-      TransferError: If they cannot be written.
+      TransferError: If they cannot be written; a student that was there is as it was.
     """
     record = {field.name: getattr(student, field.name) for field in dataclasses.fields(student)}
     arrays = record.pop("arrays")
     path = pathlib.Path(folder) / NAME
-    # Between the two files of another student, neither would be whole.
-    path.unlink(missing_ok=True)
-    checkpoint.write(path, arrays, {"student": FORMAT, **record, "styles": list(student.styles)})
+    new = path.with_name(f".{NAME}.new") / NAME
+    try:
+        new.parent.mkdir(exist_ok=True)
+        checkpoint.write(new, arrays, {"student": FORMAT, **record, "styles": list(student.styles)})
+        # Between the two files of another student, neither would be whole.
+        path.unlink(missing_ok=True)
+        os.replace(new.with_suffix(".npz"), path.with_suffix(".npz"))
+        os.replace(new, path)
+    except OSError as error:
+        raise not_written(path, error) from error
+    finally:
+        shutil.rmtree(new.parent, ignore_errors=True)
 
 
 def load(path: str | os.PathLike) -> StoredStudent:
@@ -173,6 +183,8 @@ def _check(student: StoredStudent, path: str | os.PathLike) -> None:
         and isinstance(student.dial, bool)
         and isinstance(student.strength, int | float)
         and 0 <= student.strength <= 1
+        # Or a small file could ask for a network without end.
+        and sum(array.size for array in student.arrays.values()) == student.shape.num_weights
         and all(
             array.dtype == np.float32 and np.isfinite(array).all() for array in student.arrays.values()
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_style.embed.pixel_range import check_pictures, check_scale
 from tf_style.errors import InputError
 from tf_style.student import stored, tiles
 from tf_style.student.network import Network
@@ -21,6 +22,7 @@ class Student:
       stored: What it is.
       network: The network, with its weights.
       device: Where it runs.
+      precision: Of the network, "float32" or "bfloat16".
     """
 
     def __init__(self, stored: StoredStudent, *, precision: str = "auto", device: str | None = None):
@@ -36,13 +38,23 @@ class Student:
         """
         self.stored = stored
         self.device = resolve_device(device)
-        precision = resolve_precision(precision, self.device)
+        self.precision = resolve_precision(precision, self.device)
         with tf.device(self.device):
-            self.network = Network(stored.shape, precision=precision)
+            self.network = Network(stored.shape, precision=self.precision)
             try:
                 self.network.load(stored.arrays)
             except ValueError as error:
                 raise InputError(f"The student's weights are another network's: {error}") from error
+        # Run eagerly, Keras keeps each layer's output until the picture is there.
+        self._whole = tf.function(
+            self._rendered,
+            input_signature=[
+                tf.TensorSpec([1, None, None, 3]),
+                tf.TensorSpec([1, 1]),
+                tf.TensorSpec([1, len(stored.styles)]),
+            ],
+            autograph=False,
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike, **options) -> "Student":
@@ -76,18 +88,14 @@ class Student:
           Likewise, in 0..1.
 
         Raises:
-          InputError: If the student has learnt one strength or one style, and another is asked for.
+          InputError: If the student has learnt one strength or one style, and another is asked for; or
+            if pictures are no floats, or eagerly in 0..255.
         """
+        pictures = tf.convert_to_tensor(pictures)
+        check_scale(pictures)
         pictures = tf.cast(pictures, tf.float32)
-        height, width = tf.shape(pictures)[1], tf.shape(pictures)[2]
-        padded = tf.gather(pictures, _mirrored(height), axis=1)
-        padded = tf.gather(padded, _mirrored(width), axis=2)
-        made = self.network.model(
-            {"photographs": padded, **self.conditions(tf.shape(pictures)[0], strength, style_blend)}
-        )
-        made = tf.clip_by_value(made[:, :height, :width], 0.0, 1.0)
-        made.set_shape(pictures.shape)
-        return made
+        conditions = self.conditions(tf.shape(pictures)[0], strength, style_blend)
+        return self._rendered(pictures, conditions["strength"], conditions["styles"])
 
     def conditions(self, count, strength=None, style_blend=None) -> dict[str, tf.Tensor]:
         """The network's inputs beside the pictures, for so many of them; arguments as for a call."""
@@ -118,14 +126,42 @@ class Student:
           float32 of its shape, 0..1.
 
         Raises:
-          InputError: As for a call, or if the picture is too small.
+          InputError: As for a call, or if the picture is too small, or no floats in 0..1.
         """
-        stored.check_picture(*picture.shape[:2])
+        picture = _checked(picture)
         with tf.device(self.device):
-            if tile_px is None:
-                return self(tf.constant(picture[np.newaxis]), strength, style_blend)[0].numpy()
             conditions = self.conditions(1, strength, style_blend)
-            return tiles.render(self.network, np.float32(picture), conditions, tile_px)
+            if tile_px is None:
+                batch = tf.constant(picture[np.newaxis])
+                return self._whole(batch, conditions["strength"], conditions["styles"])[0].numpy()
+            return tiles.render(self.network, picture, conditions, tile_px)
+
+    def _rendered(self, pictures: tf.Tensor, strength: tf.Tensor, styles: tf.Tensor) -> tf.Tensor:
+        height, width = tf.shape(pictures)[1], tf.shape(pictures)[2]
+        padded = tf.gather(pictures, _mirrored(height), axis=1)
+        padded = tf.gather(padded, _mirrored(width), axis=2)
+        made = self.network.model({"photographs": padded, "strength": strength, "styles": styles})
+        made = tf.clip_by_value(made[:, :height, :width], 0.0, 1.0)
+        made.set_shape(pictures.shape)
+        return made
+
+
+def _checked(picture: np.ndarray) -> np.ndarray:
+    """A picture in float32.
+
+    Raises:
+      InputError: If it is none, or not in 0..1, or too small.
+    """
+    picture = np.asarray(picture)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype.kind != "f":
+        raise InputError(
+            "A picture is floats [height, width, 3] in 0..1. "
+            f"Received: shape={picture.shape}, dtype={picture.dtype}"
+        )
+    stored.check_picture(*picture.shape[:2])
+    picture = np.float32(picture)
+    check_pictures(picture)
+    return picture
 
 
 def _mirrored(length: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The model that `keras.Model.fit` trains: a student with its losses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,6 +11,8 @@ from tf_style.objective.presets import strength_factors
 
 # The parts of the loss, in the order in which `PerceptualLoss.parts` has them.
 PARTS = ("content", "style", "tv")
+# What `fit` tells beside the losses: how many steps they are of.
+COUNTED = "counted"
 
 
 class TrainedModel(keras.Model):
@@ -19,21 +22,39 @@ class TrainedModel(keras.Model):
         """Takes a student's model, and the loss of each of its styles."""
         super().__init__(network.input, network.output, name="training")
         self._style_losses = tuple(losses)
-        self._parts = [keras.metrics.Mean(name) for name in PARTS]
+        self._means = [keras.metrics.Mean(name) for name in ("loss", *PARTS)]
+        self._counted = keras.metrics.Sum(COUNTED)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean of the pieces' losses, at the strengths and in the style that they are to have."""
-        photographs = x["photographs"]
+    def train_step(self, data: tuple[Mapping[str, tf.Tensor]]) -> dict[str, Any]:
+        """One step of the optimiser; one whose loss or gradient is not finite changes little.
+
+        Its gradient counts as 0, and it not at all among the losses: a single NaN in a weight would
+        be the end of the training, and of what is saved of it.
+        """
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        weights = [variable.value for variable in self.trainable_variables]
+        with tf.GradientTape() as tape:
+            parts = self._parts(inputs, self(inputs, training=True))
+            loss = tf.reduce_sum(parts)
+        gradients = tape.gradient(loss, weights)
+        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in (loss, *gradients)])
+        gradients = [tf.where(is_finite, each, tf.zeros_like(each)) for each in gradients]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        count = tf.cast(is_finite, tf.float32)
+        for metric, value in zip(self._means, (loss, *tf.unstack(parts)), strict=True):
+            metric.update_state(tf.where(is_finite, value, 0.0), sample_weight=count)
+        self._counted.update_state(count)
+        return {metric.name: metric.result() for metric in (*self._means, self._counted)}
+
+    def _parts(self, inputs: Mapping[str, tf.Tensor], pictures: tf.Tensor) -> tf.Tensor:
+        """The parts of the pieces' loss, at their strengths and in the style that all have: [3]."""
         made = [
-            lambda loss=loss: loss.parts(photographs, y_pred)  # The style that they all have.
-            for loss in self._style_losses
+            lambda loss=loss: loss.parts(inputs["photographs"], pictures) for loss in self._style_losses
         ]
         parts = (
             made[0]()
             if len(made) == 1
-            else tf.switch_case(tf.argmax(x["styles"][0], output_type=tf.int32), made)
+            else tf.switch_case(tf.argmax(inputs["styles"][0], output_type=tf.int32), made)
         )
-        parts *= tf.stack(strength_factors(x["strength"][:, 0]), axis=1)
-        for metric, part in zip(self._parts, tf.unstack(parts, axis=1), strict=True):
-            metric.update_state(part)
-        return tf.reduce_mean(tf.reduce_sum(parts, axis=1))
+        factors = tf.stack(strength_factors(inputs["strength"][:, 0]), axis=1)
+        return tf.reduce_mean(parts * factors, axis=0)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from tf_style._version import NUMERICS
 from tf_style.embed.losses import PerceptualLoss
 from tf_style.errors import InputError, TransferError
+from tf_style.files import going_on_without
 from tf_style.images.reading import ImageSource, as_sources
 from tf_style.keras_on_tensorflow import keras
 from tf_style.ops.library import kernel_info
@@ -25,9 +27,9 @@ from tf_style.student.progress import TrainingProgress, has_stalled
 from tf_style.student.shape import Shape
 from tf_style.student.stored import StoredStudent
 from tf_style.student.student import Student
-from tf_style.student.trained_model import PARTS, TrainedModel
+from tf_style.student.trained_model import COUNTED, PARTS, TrainedModel
 from tf_style.transfer import checkpoint
-from tf_style.transfer.devices import resolve_device, resolve_precision
+from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
 
 # Steps between two looks at a training, which can end, be saved and be seen there alone.
 MAX_ROUND = 10
@@ -94,9 +96,10 @@ class Training:
           request: What a resumed training needs to know to be prepared again, as JSON can hold it.
 
         Raises:
-          InputError: If TensorFlow sees no such device.
+          InputError: If TensorFlow sees no such device, or does not compute in float32 there.
         """
         self.device = resolve_device(prepared.plan.device)
+        check_float32(prepared.plan.precision, self.device)
         self.plan = plan = prepared.plan.on(self.device)
         self.precision = resolve_precision(plan.precision, self.device)
         self._prepared = prepared
@@ -146,6 +149,14 @@ class Training:
         """Whether nothing is left to do."""
         totals = [losses[0] for losses in self.history]
         return self.rounds_done == self.rounds or has_stalled(totals, self.rounds)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the folder holds the student so far."""
+        try:
+            return stored.load(self._output).steps == self.rounds_done * self.round_steps
+        except InputError:
+            return False
 
     def restore(self, found: checkpoint.Checkpoint) -> None:
         """Takes over what was saved; `run` goes on with the same bits.
@@ -202,7 +213,8 @@ class Training:
           The student so far, which is written to the folder too.
 
         Raises:
-          TransferError: If the loss is no longer finite, or something cannot be written.
+          TransferError: If the loss is no longer finite, or the student cannot be written. Where a
+            checkpoint cannot, there is a warning.
         """
         rounds = _Rounds(self, callback, should_stop, save_every)
         with tf.device(self.device):
@@ -216,9 +228,12 @@ class Training:
                     shuffle=False,
                     callbacks=[rounds],
                 )
-            self.save()
         student = self.student()
-        stored.save(student.stored, self._output)
+        try:
+            stored.save(student.stored, self._output)
+        finally:
+            with going_on_without("this checkpoint"):
+                self.save()
         return student
 
     def student(self) -> Student:
@@ -307,11 +322,19 @@ class _Rounds(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Looks."""
         training = self._training
-        losses = tuple(float((logs or {})[name]) for name in ("loss", *PARTS))
-        if not np.isfinite(losses[0]):
+        told = logs or {}
+        losses = tuple(float(told[name]) for name in ("loss", *PARTS))
+        counted = int(told[COUNTED])
+        if not counted:
             raise TransferError(
                 "The training's loss is no longer finite; what was saved before is in its folder. A "
                 "lower learning rate may do"
+            )
+        if counted < training.round_steps:
+            warnings.warn(
+                f"{training.round_steps - counted} of {training.round_steps} steps are left out: their "
+                "loss or its gradient is not finite",
+                stacklevel=2,
             )
         training.history.append(losses)
         now = time.monotonic()
@@ -319,7 +342,8 @@ class _Rounds(keras.callbacks.Callback):
             self._first = training.rounds_done, now
         is_last = training.has_ended or self._should_stop()
         if now - self._saved >= self._save_every and not is_last:
-            training.save()
+            with going_on_without("this checkpoint"):
+                training.save()
             self._saved = now
         if self._callback is not None:
             self._callback(self._progress(losses, now))

@@ -104,7 +104,7 @@ def choose_tile(inputs: PreparedInputs, precision: str, device: str) -> int | No
         return None
     if tile != "auto":
         return tile
-    limit, held = _limit_and_held(inputs, device)
+    limit, held = limit_and_held(inputs.settings, device)
     for choice in (None, *TILES_PX):
         if limit is None or estimate(inputs, precision, tile_px=choice) - held <= limit:
             return choice
@@ -142,7 +142,7 @@ def check_fits(
     Raises:
       InputError: It says what would fit.
     """
-    limit, held = _limit_and_held(inputs, device)
+    limit, held = limit_and_held(inputs.settings, device)
     needed_for = functools.partial(
         estimate,
         inputs,
@@ -167,16 +167,21 @@ def check_fits(
     )
 
 
-def _limit_and_held(inputs: PreparedInputs, device: str) -> tuple[int | None, int]:
-    """What can still be taken, None where nobody knows, and what of the estimate is taken already."""
+def limit_and_held(settings: Settings, device: str) -> tuple[int | None, int]:
+    """What can still be taken, None where nobody knows, and what of an estimate is taken already.
+
+    Args:
+      settings: Their `memory` is a limit too.
+      device: As from `resolve_device`.
+    """
     # On a GPU the process's own part stays in the host's memory; here it has part of what it needs.
     is_gpu = device.startswith("/GPU")
     held = BASE_BYTES if is_gpu else host.resident()
     limit = host.gpu_free(device) if is_gpu else host.available()
     if limit is not None:
         limit = int(limit * (1 - HEADROOM))
-    if inputs.settings.memory is not None:
-        own = int(inputs.settings.memory * _GIB) - held
+    if settings.memory is not None:
+        own = int(settings.memory * _GIB) - held
         limit = own if limit is None else min(limit, own)
     return limit, held
 
