@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_style
 from tf_style import Status
@@ -63,8 +64,14 @@ def test_goes_on_with_the_graphs_of_another_to_the_same_bits(content, style):
         return transfer, transfer.run().image
 
     first, _ = made(style, [content])
-    features = first.features
+    features, held = first.features, [weakref.ref(level.content) for level in first.inputs.levels]
+    pictures = tf.nest.flatten(first.objective._of_pictures)
     first.rest()
+    # Of its pictures nothing is left but a few numbers.
+    assert [reference() for reference in held] == [None] * len(held)
+    assert (
+        sum(variable.shape.num_elements() or 0 for variable in pictures if variable is not None) < 100
+    )
     # Another size, and a start that is no part of the objective.
     second, image = made(content, [style], like=first, size=32, init="style", levels=1)
     assert second.features is features

@@ -165,6 +165,13 @@ class Objective:
             other._of_pictures,
         )
 
+    def forget(self) -> None:
+        """Frees what it holds of its pictures, until `take_over`; it was made for any size."""
+        self._regions = ()
+        tf.nest.map_structure(
+            lambda variable: variable is None or variable.assign(_nothing(variable)), self._of_pictures
+        )
+
     def with_content(self, content: tf.Tensor, regions: Sequence[Region] = ()) -> "Objective":
         """The same styles with other content images, [batch, height, width, 3].
 
@@ -313,6 +320,11 @@ def _at(scale: LossScale, layer: tf.Tensor) -> Any:
     if not tf.is_tensor(positions):
         return scale(layer.shape[-1], positions)
     return tf.cast(scale(layer.shape[-1], tf.cast(positions, tf.float64)), tf.float32)
+
+
+def _nothing(variable: tf.Variable) -> tf.Tensor:
+    """The smallest value that a variable from `_in_variable` can have."""
+    return tf.zeros([size or 0 for size in variable.shape], variable.dtype)
 
 
 def _in_variable(value: Any) -> tf.Variable | None:

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -83,6 +84,7 @@ class StyleTransfer:
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
+        self._traced_for = self._what_is_traced()
         self._any_size: Objective | None = None
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
@@ -198,27 +200,36 @@ class StyleTransfer:
         return np.clip(picture / np.float32(255), 0.0, 1.0)
 
     def rest(self) -> None:
-        """Frees the memory of a run that has ended, but for graphs that a next one may go on with."""
+        """Frees the memory of a run that has ended, but for graphs that a next one may go on with.
+
+        For more than that it is of no use any more.
+        """
+        vars(self).pop("inputs", None)
         if self._any_size is None:
             self._leave()
             return
         with tf.device(self.device):
+            self._any_size.forget()
             self.image.assign(tf.zeros([1, 1, 1, 3]))
             self._minimizer = self._minimizer.restarted()
 
     def _can_go_on_with(self, other: "StyleTransfer") -> bool:
         """Whether another's network and graphs are what this one would make."""
-        own, its = self.inputs, other.inputs
-        names = ("weights", "optimizer", "num_pairs", "pair_precision")
+        inputs = self.inputs
         return (
             other._any_size is not None
-            and not self._is_tiled(own.levels[0].level)
-            and dataclasses.replace(own.preset, init=its.preset.init) == its.preset
-            and not fields_with_files({"weights": own.settings.weights})
-            and all(getattr(own.settings, name) == getattr(its.settings, name) for name in names)
-            and (self.device, self.precision) == (other.device, other.precision)
-            and _structure(own.levels[0]) == _structure(its.levels[0])
+            and not self._is_tiled(inputs.levels[0].level)
+            and not fields_with_files({"weights": inputs.settings.weights})
+            and self._traced_for == other._traced_for
         )
+
+    def _what_is_traced(self) -> tuple[Any, ...]:
+        """What decides about the graphs, and outlives the pictures."""
+        settings, preset = self.inputs.settings, dataclasses.replace(self.inputs.preset, init="")
+        names = ("weights", "optimizer", "num_pairs", "pair_precision")
+        of_settings = [getattr(settings, name) for name in names]
+        coarsest = _structure(self.inputs.levels[0])
+        return (preset, *of_settings, self.device, self.precision, coarsest)
 
     def _black(self, index: int) -> tf.Tensor:
         level = self.inputs.levels[index].level

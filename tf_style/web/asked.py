@@ -81,10 +81,10 @@ def settled(asked: Any, store: Store) -> dict[str, Any]:
     Raises:
       InputError: If it is no such object, or a picture is not there.
     """
-    _check_shape(asked)
+    check_shape(asked)
 
     def name(key: str | None) -> str | None:
-        return None if key is None else store.find(key).id
+        return None if key is None else store.settle(key).id
 
     ones = {each: name(asked[each]) for each in _ONES if each in asked}
     lists = {each: [name(key) for key in asked[each]] for each in _LISTS if each in asked}
@@ -97,10 +97,12 @@ def settled(asked: Any, store: Store) -> dict[str, Any]:
 def pictures(asked: Mapping[str, Any]) -> list[str]:
     """The names of the pictures that are asked for."""
     keys = [asked.get(name) for name in _ONES] + [key for name in _LISTS for key in asked.get(name, ())]
-    return [key for key in (*keys, asked.get("settings", {}).get("init")) if key is not None]
+    if isinstance(init := asked.get("settings", {}).get("init"), str) and is_file_name(init):
+        keys.append(init)
+    return [key for key in keys if key is not None]
 
 
-def _check_shape(asked: Any) -> None:
+def check_shape(asked: Any) -> None:
     """Refuses what is no object of the right types."""
     if not isinstance(asked, dict):
         raise InputError("A run is asked for by a JSON object.")

@@ -11,7 +11,7 @@ export function setUp(settings, presets) {
   $("preset").replaceChildren(
     ...Object.entries(presets).map(([name, source]) => make("option", { value: name, title: source }, name)),
   );
-  $("more-settings").replaceChildren(...fields.map(field), bitDepth());
+  $("more-settings").replaceChildren(...fields.map(field), bitDepth(), deterministic());
   $("strength").oninput = showStrength;
   $("init").onchange = () => showSeed();
 }
@@ -54,6 +54,11 @@ function bitDepth() {
   return make("div", { className: "field" }, make("label", { htmlFor: "bit_depth" }, "bit depth"), input);
 }
 
+function deterministic() {
+  const input = make("input", { type: "checkbox", id: "deterministic" });
+  return make("div", { className: "field" }, make("label", { className: "check" }, input, "deterministic: the same bits each time on a GPU too, more slowly"));
+}
+
 const READERS = {
   "yes or no": (text) => text === "true",
   "whole number": (text) => (Number.isInteger(Number(text)) ? Number(text) : text),
@@ -80,11 +85,13 @@ export function asked() {
     const value = choices.includes(text) ? text : (READERS[kind] ?? String)(text);
     settings[name] = ALWAYS_LISTS.includes(name) && !Array.isArray(value) ? [value] : value;
   }
-  const bits = Number($("bit_depth").value);
-  return bits === 8 ? { settings } : { settings, bit_depth: bits };
+  const others = {};
+  if ($("bit_depth").value !== "8") others.bit_depth = Number($("bit_depth").value);
+  if ($("deterministic").checked) others.deterministic = true;
+  return { settings, ...others };
 }
 
-export function fill({ settings = {}, bit_depth = 8 }) {
+export function fill({ settings = {}, bit_depth = 8, deterministic = false }) {
   $("strength").value = settings.strength ?? 0.5;
   $("size").value = settings.size ?? 512;
   $("keep_colors").value = settings.keep_colors ?? "";
@@ -96,6 +103,7 @@ export function fill({ settings = {}, bit_depth = 8 }) {
     $(`setting-${name}`).value = value === undefined ? "" : Array.isArray(value) ? value.join(",") : String(value);
   }
   $("bit_depth").value = String(bit_depth);
+  $("deterministic").checked = deterministic;
   showStrength();
 }
 
