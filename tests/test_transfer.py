@@ -75,8 +75,13 @@ def test_goes_on_with_the_graphs_of_another_to_the_same_bits(content, style):
     second, image = made(content, [style], like=first, size=32, init="style", levels=1)
     assert second.features is features
     np.testing.assert_array_equal(image, made(content, [style], size=32, init="style")[1])
-    settings = tf_style.Settings(**SMALL, strength=0.7)
-    other = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), like=second)
+    # The weights are inputs of the graph.
+    weights = {"strength": 0.7, "style_weight": 0.3}
+    third, image = made(content, [style], like=second, **weights)
+    assert third.features is features
+    np.testing.assert_array_equal(image, made(content, [style], **weights)[1])
+    settings = tf_style.Settings(**SMALL, padding="zero")
+    other = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), like=third)
     assert other.features is not features
 
 

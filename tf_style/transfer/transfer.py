@@ -225,7 +225,12 @@ class StyleTransfer:
 
     def _what_is_traced(self) -> tuple[Any, ...]:
         """What decides about the graphs, and outlives the pictures."""
-        settings, preset = self.inputs.settings, dataclasses.replace(self.inputs.preset, init="")
+        settings, preset = self.inputs.settings, self.inputs.preset
+        # The weights are inputs of the graphs, unless there is nothing to weigh.
+        has_tv = float(preset.tv_weight != 0)
+        preset = dataclasses.replace(
+            preset, init="", content_weight=1.0, style_weight=1.0, tv_weight=has_tv
+        )
         names = ("weights", "optimizer", "num_pairs", "pair_precision")
         of_settings = [getattr(settings, name) for name in names]
         coarsest = _structure(self.inputs.levels[0])
