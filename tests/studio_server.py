@@ -30,8 +30,8 @@ class Server:
       port: Where it listens, also when it is started again.
     """
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, *flags):
+        self.folder, self._flags = folder, flags
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -39,7 +39,7 @@ class Server:
 
     def start(self):
         command = [sys.executable, STYLIZE_WEB, "--no-browser", "--quiet"]
-        command += ["--folder", self.folder, "--port", str(self.port)]
+        command += ["--folder", self.folder, "--port", str(self.port), *self._flags]
         self.process = subprocess.Popen(
             list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

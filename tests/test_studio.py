@@ -17,7 +17,7 @@ from studio_server import blocks, png
 from tf_style.commands import runner, sandbox, stylize, stylize_run
 from tf_style.errors import InputError, TransferError
 from tf_style.transfer.pyramid import Level
-from tf_style.web import app, kept_runs, pace, previews, private_folder, studio, worker
+from tf_style.web import app, kept_runs, pace, previews, private_folder, students, studio, worker
 from tf_style.web import asked as asking
 from tf_style.web.run import Run
 from tf_style.web.store import NotFoundError, QuotaError, Store
@@ -89,12 +89,15 @@ ASKED = [
         "styles": ["example-style", "example-mosaic"],
         "settings": {"style_blend": [3, 1], "init": "MASK"},
     },
+    {"content": "example-coffee", "student": "small", "settings": {"keep_colors": "luminance"}},
+    {**PAIR, "student": "small", "settings": {"init": "student"}},
 ]
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "studio", quota_bytes=2**24)
+    student = students.Student("/students/small", ("style.jpg",), dial=True, strength=0.5)
+    return Store(tmp_path / "studio", quota_bytes=2**24, students={"small": student})
 
 
 def arrive(store, data, **options):

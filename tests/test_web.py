@@ -18,6 +18,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from students import write_untrained
 from studio_server import PATIENCE_S, STYLIZE_WEB, Server, blocks, png
 
 from tf_style.images import reading, writing
@@ -34,7 +35,8 @@ def has_ended(state):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("studio"))
+    student = write_untrained(tmp_path_factory.mktemp("students") / "small")
+    server = Server(tmp_path_factory.mktemp("studio"), "--student", student)
     yield server
     code, errors = server.end(signal.SIGINT)
     assert code == 130
@@ -159,6 +161,15 @@ def test_the_story_at_a_desk(server, browser, tmp_path):
         page.click("#delete")
         page.wait_for_selector(".run:only-child")
         until(page, "#progress-text", "^Stopped")
+        # A student has its own paintings, and no iterations.
+        page.select_option("#student", "small")
+        assert not page.locator("#styles-section").is_visible()
+        page.fill("#setting-iterations", "")
+        page.select_option("#init", "")
+        page.click("#start")
+        until(page, "#progress-text", "^Done$")
+        page.wait_for_selector("#after[data-version='1']")
+        assert " --student " in page.locator("#command").input_value()
         # What is refused is told in one line.
         page.fill("#size", "0")
         page.click("#start")
@@ -317,6 +328,17 @@ def test_who_may_not_ask(server, pictures, status, options):
     assert server.ask("GET", "/events", **options)[0] == status
     assert server.ask("POST", "/uploads", png(blocks(9)), **options)[0] == status
     assert server.ask("GET", "/runs") == before
+
+
+def test_a_student_makes_the_picture(server, pictures):
+    asked = {"content": pictures[0], "student": "small", "settings": {"size": 64}}
+    run = server.wait(server.ask("POST", "/runs", asked)[1]["id"], has_ended)
+    assert (run["state"], run["has_picture"]) == ("done", True)
+    with Image.open(server.folder / "runs" / run["id"] / "picture.png") as picture:
+        assert json.loads(picture.getexif()[270])["student"] == "small"
+    assert server.ask("POST", "/runs", {**asked, "student": "../small"})[0] == 404
+    status, answer = server.ask("POST", "/runs", {**asked, "styles": [pictures[1]]})
+    assert (status, answer["error"][:34]) == (400, "--style would have no effect: the ")
 
 
 def test_every_answer_has_its_headers(server):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,12 +92,17 @@ class Job:
         )
 
 
-def carry_out(request: Request, display: "Display") -> int:
+def carry_out(
+    request: Request,
+    display: "Display",
+    stopping: Callable[[], contextlib.AbstractContextManager[runner.Stop]] = runner.stop_on_signals,
+) -> int:
     """Makes a picture in one pass of the student's network.
 
     Args:
       request: What was asked for.
       display: How much to tell.
+      stopping: As of `stylize_run.Program`.
 
     Returns:
       The exit code.
@@ -123,7 +129,7 @@ def carry_out(request: Request, display: "Display") -> int:
             "plan",
         )
         return 0
-    with runner.stop_on_signals() as stop:
+    with stopping() as stop:
         student = load(request, verbose=display.verbose)
         picture = job.render(student)
         if stop():

@@ -124,7 +124,7 @@ def carry_out(
     if request.is_by_student:
         from tf_style.commands import student_picture
 
-        return student_picture.carry_out(request, display)
+        return student_picture.carry_out(request, display, program.stopping)
     inputs = prepare_inputs(request)
     fingerprint = provenance.fingerprint(request, inputs)
     if earlier is not None:

@@ -21,7 +21,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tf_style.commands import sandbox
@@ -29,6 +30,7 @@ from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown, write_atomically
 from tf_style.transfer import checkpoint
 from tf_style.web import private_folder
+from tf_style.web.students import Student
 
 MAX_UPLOAD_BYTES = 64 * 2**20
 MAX_UPLOAD_PIXELS = 2**26
@@ -82,20 +84,33 @@ class Upload:
 
 
 class Store:
-    """The folder."""
+    """The folder, and what names in the API stand for.
 
-    def __init__(self, folder: str | os.PathLike[str], *, quota_bytes: int):
+    Attributes:
+      folder: Where it is.
+      quota_bytes: What it may take.
+      students: The students that can be chosen, by their folders' names.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        quota_bytes: int,
+        students: Mapping[str, Student] = MappingProxyType({}),
+    ):
         """Makes the folder, for its owner alone.
 
         Args:
           folder: Where.
           quota_bytes: What all in it may take before nothing more is accepted.
+          students: As from `students.read`.
 
         Raises:
           InputError: If nothing can be written there, or others can.
         """
         self.folder = pathlib.Path(folder).absolute()
-        self.quota_bytes = quota_bytes
+        self.quota_bytes, self.students = quota_bytes, students
         self._uploads, self._runs = self.folder / "uploads", self.folder / "runs"
         # Two uploads of the same bytes have one name.
         self._adding = threading.Lock()
@@ -191,6 +206,16 @@ class Store:
         if isinstance(key, str) and key.startswith("run-"):
             return self._picture_as_upload(key[4:])
         return self.find(key)
+
+    def student(self, name: str) -> str:
+        """The folder of a student.
+
+        Raises:
+          NotFoundError: If there is none of that name.
+        """
+        if name not in self.students:
+            raise NotFoundError(f"There is no student {name!r}: stylize-web --student names its folder.")
+        return self.students[name].path
 
     def preview(self, upload: Upload) -> bytes:
         """How an upload or an example looks, a JPEG."""

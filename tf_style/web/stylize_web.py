@@ -43,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"The studio needs {error.name}: pip install 'tf-style[web]'") from error
     from tf_style.transfer import checkpoint_lock
-    from tf_style.web import private_folder
+    from tf_style.web import private_folder, students
     from tf_style.web.app import make_app
     from tf_style.web.security import LOOPBACK
     from tf_style.web.store import Store
@@ -52,7 +52,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.quota > 0:
         raise InputError(f"--quota is a number of GiB above 0. Received: {arguments.quota}")
     folder = os.path.abspath(arguments.folder or _default_folder())
-    store = Store(folder, quota_bytes=int(arguments.quota * 2**30))
+    known = students.read(arguments.student)
+    store = Store(folder, quota_bytes=int(arguments.quota * 2**30), students=known)
     with (
         checkpoint_lock.held(folder),
         _listening(arguments.host, arguments.port) as listener,
@@ -165,6 +166,13 @@ def _parser() -> runner.Parser:
         metavar="GIB",
         default=DEFAULT_QUOTA_GIB,
         help="what the folder may hold before nothing more is accepted (default: %(default)s)",
+    )
+    add_flag(
+        *(parser, "--student", always),
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="one of stylize-train's, to choose in the page; can be given several times",
     )
     add_flag(
         *(parser, "--no-browser", always),

@@ -129,10 +129,9 @@ class _Worker(logging.Handler):
         """Returns the exit code that `stylize` would have, and what went wrong."""
         self._error, self._pace, self._told = None, None, 0
         self._previews.first()
-        folder = request.checkpoint or ""
         try:
-            with checkpoint_lock.held(folder):
-                earlier = provenance.read_checkpoint(folder) if checkpoint.is_in(folder) else None
+            with _held(request.checkpoint):
+                earlier = _earlier(request.checkpoint)
                 if earlier is not None:
                     request = _as_stored(request, earlier.request)
                 display = stylize_run.Display(quiet=True)
@@ -200,6 +199,17 @@ class _Worker(logging.Handler):
                 self._orders.put((message.request, self._newest))
             else:
                 self._newest.exit_code = runner.EXIT_INTERRUPTED
+
+
+def _held(folder: str | None) -> contextlib.AbstractContextManager[None]:
+    """Locks a checkpoint folder, if there is to be one."""
+    return contextlib.nullcontext() if folder is None else checkpoint_lock.held(folder)
+
+
+def _earlier(folder: str | None) -> provenance.Earlier | None:
+    """The run that goes on, if there is one."""
+    is_there = folder is not None and checkpoint.is_in(folder)
+    return provenance.read_checkpoint(folder) if is_there else None
 
 
 def _as_stored(request: Request, stored: Request) -> Request:

@@ -37,6 +37,7 @@ async function asked() {
   const { settings: chosen, ...others } = settings.asked();
   const request = { ...others, settings: chosen };
   if (content) request.content = content.id;
+  if (settings.isByStudent()) return request;
   if (styles.length) request.styles = styles.map((style) => style.id);
   if (styles.length === 2 && $("coarse-and-fine").checked) request.coarse_and_fine = true;
   if (styles.some((style) => style.share !== styles[0].share)) {
@@ -179,7 +180,8 @@ function showRuns() {
 }
 
 function titleOf({ asked, names }) {
-  return [asked.content, ...(asked.styles ?? [])].filter(Boolean).map((key) => names[key]).join(" + ");
+  const pictures = [asked.content, ...(asked.styles ?? [])].filter(Boolean).map((key) => names[key]);
+  return [...pictures, asked.student].filter(Boolean).join(" + ");
 }
 
 function card(run) {
@@ -247,7 +249,7 @@ async function showKept() {
 
 async function begin() {
   const studio = await showKept();
-  settings.setUp(studio.settings, studio.presets);
+  settings.setUp(studio.settings, studio.presets, studio.students);
   pictures.setUp(studio.examples, { refusing: refuse, changing: showStart });
   viewer.setUp();
   $("controls").onsubmit = attempt(start);
