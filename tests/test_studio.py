@@ -313,11 +313,11 @@ def test_what_goes_wrong_with_a_run_ends_no_server(store, monkeypatch):
         assert "no space" in first.warnings[-1]
         assert serving.studio.kept.preview(first) == b"a picture"
         # Somebody deletes the folder of the one that runs.
+        third = await serving.studio.start(PAIR)
         store.delete_run(second.id)
         its.tell("ended", (0, None))
-        await serving.until(lambda: second.has_ended)
-        third = await serving.studio.start(PAIR)
-        assert third.state == "running"
+        await serving.until(lambda: third.state == "running")
+        assert second.has_ended
         serving.studio.delete(second.id)
         assert second.id not in serving.studio.runs
 
