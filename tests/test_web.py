@@ -139,7 +139,8 @@ def test_the_story_at_a_desk(server, browser, tmp_path):
             Image.open(tmp_path / "photo.png").resize((64, 43), Image.Resampling.LANCZOS)
         )
         changed = np.abs(np.int32(pixels) - photo).mean(axis=(0, 2))
-        assert changed[:16].mean() < changed[48:].mean() / 4
+        # The brush covers the columns from 4 to 28, softly at either end. Measured: a tenth.
+        assert changed[8:24].mean() < changed[48:].mean() / 4
         # Again from here, with another dial, and then it goes.
         page.click("#again")
         page.wait_for_selector("#init option[data-picture]", state="attached")
@@ -435,32 +436,6 @@ def test_too_many_at_once(server):
     server.until(is_let_in)
 
 
-def test_the_process_that_computes_may_end(server, pictures):
-    """Killed in a run, and by itself after a deterministic one."""
-    content, style = pictures
-    asked = {"content": content, "styles": [style], "settings": {**SETTINGS, "iterations": 100_000}}
-    run = server.ask("POST", "/runs", {**asked, "checkpoint_every": 0})[1]["id"]
-    server.wait(run, lambda state: state["iteration"] > 40)
-    server.kill_worker()
-    state = server.wait(run, lambda state: state["warnings"] and state["iteration"] > 40)
-    assert "The run went on from its last checkpoint" in state["warnings"][0]
-    # One is the last that its process makes, and another one makes the next.
-    asked = {**asked, "settings": {"size": 64, "iterations": 2}}
-    last, after = (
-        server.ask("POST", "/runs", {**asked, "deterministic": each})[1]["id"] for each in (True, False)
-    )
-    assert server.ask("DELETE", f"/runs/{run}")[0] == 204
-    server.until(lambda: server.ask("GET", f"/runs/{run}")[0] == 404)
-    assert not (server.folder / "runs" / run).exists()
-    states = [server.wait(name, has_ended) for name in (last, after)]
-    assert [state["state"] for state in states] == ["done", "done"]
-    assert ["--deterministic" in state["command"] for state in states] == [True, False]
-    made = [
-        reading.read(server.folder / "runs" / name / "picture.png").pixels for name in (last, after)
-    ]
-    np.testing.assert_array_equal(*made)  # On a CPU all runs are deterministic.
-
-
 def test_two_servers_do_not_share_a_folder(server):
     command = [sys.executable, STYLIZE_WEB, "--no-browser", "--folder", server.folder]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
@@ -488,3 +463,24 @@ def test_the_next_free_port(server, tmp_path):
     assert server.port < port < server.port + 100
     assert second.returncode == 143
     assert not page.exists()
+
+
+def test_the_process_that_computes_may_end(server, pictures):
+    """Killed in a run, and by itself after a deterministic one."""
+    content, style = pictures
+    asked = {"content": content, "styles": [style], "settings": {**SETTINGS, "iterations": 100_000}}
+    run = server.ask("POST", "/runs", {**asked, "checkpoint_every": 0})[1]["id"]
+    server.wait(run, lambda state: state["iteration"] > 40)
+    server.kill_worker()
+    state = server.wait(run, lambda state: state["warnings"] and state["iteration"] > 40)
+    assert "The run went on from its last checkpoint" in state["warnings"][0]
+    # The next one is the last that its process makes.
+    asked = {**asked, "settings": {"size": 64, "iterations": 2}, "deterministic": True}
+    last = server.ask("POST", "/runs", asked)[1]["id"]
+    assert server.ask("DELETE", f"/runs/{run}")[0] == 204
+    server.until(lambda: server.ask("GET", f"/runs/{run}")[0] == 404)
+    assert not (server.folder / "runs" / run).exists()
+    state = server.wait(last, has_ended)
+    assert (state["state"], state["has_picture"]) == ("done", True)
+    assert "--deterministic" in state["command"]
+    server.until(lambda: server.ask("GET", "/studio")[1]["ready"] is False)
