@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +32,7 @@ from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.traced import traced_for
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -84,7 +84,7 @@ class StyleTransfer:
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
-        self._traced_for = self._what_is_traced()
+        self._traced_for = traced_for(inputs, self.device, self.precision)
         self._any_size: Objective | None = None
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
@@ -222,19 +222,6 @@ class StyleTransfer:
             and not fields_with_files({"weights": inputs.settings.weights})
             and self._traced_for == other._traced_for
         )
-
-    def _what_is_traced(self) -> tuple[Any, ...]:
-        """What decides about the graphs, and outlives the pictures."""
-        settings, preset = self.inputs.settings, self.inputs.preset
-        # The weights are inputs of the graphs, unless there is nothing to weigh.
-        has_tv = float(preset.tv_weight != 0)
-        preset = dataclasses.replace(
-            preset, init="", content_weight=1.0, style_weight=1.0, tv_weight=has_tv
-        )
-        names = ("weights", "optimizer", "num_pairs", "pair_precision")
-        of_settings = [getattr(settings, name) for name in names]
-        coarsest = _structure(self.inputs.levels[0])
-        return (preset, *of_settings, self.device, self.precision, coarsest)
 
     def _black(self, index: int) -> tf.Tensor:
         level = self.inputs.levels[index].level
@@ -414,11 +401,6 @@ def stylize(
     """
     inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
     return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
-
-
-def _structure(pictures: LevelInputs) -> tuple[bool, int, bool]:
-    """What of a level's pictures decides about the graph."""
-    return pictures.content is not None, len(pictures.regions), pictures.content_weights is not None
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:
