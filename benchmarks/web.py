@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import io
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -120,17 +119,27 @@ def server_killed(server: Server) -> str:
 
 
 def worker_killed(server: Server) -> str:
-    """The process that computes is killed mid-run."""
-    run = start(server, 5000)
-    server.wait(run, lambda state: state["iteration"] > 0)
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            is_its = f" {server.process.pid} " in (process / "stat").read_text().partition(")")[2]
-            if is_its and b"spawn_main" in (process / "cmdline").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
-    state = ended(server, run)
+    """The process that computes is killed mid-run, and once more."""
+    straight = start(server, 200)
+    ended(server, straight)
+    states = []
+    for kills in (1, 2):
+        run = start(server, 200, checkpoint_every=0)
+        for count in range(kills):
+            server.wait(
+                run,
+                lambda state, count=count: len(state["warnings"]) == count and state["iteration"] > 20,
+            )
+            server.kill_worker()
+        state = ended(server, run)
+        kept = " and its checkpoint kept" if "checkpoint is kept" in (state["message"] or "") else ""
+        states.append(state["state"] + kept)
+        if kills == 1:
+            same = (
+                "the same" if np.array_equal(pixels(server, run), pixels(server, straight)) else "other"
+            )
     after = ended(server, start(server, 3))
-    return f'{state["state"]}, "{state["message"]}"; the next run ended {after["state"]}'
+    return f"{states[0]}, with {same} pixels; twice: {states[1]}; the next run ended {after['state']}"
 
 
 def many_clients(server: Server) -> str:

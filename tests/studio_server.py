@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import io
 import json
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -28,8 +30,8 @@ class Server:
       port: Where it listens, also when it is started again.
     """
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, *flags):
+        self.folder, self._flags = folder, flags
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -37,7 +39,7 @@ class Server:
 
     def start(self):
         command = [sys.executable, STYLIZE_WEB, "--no-browser", "--quiet"]
-        command += ["--folder", self.folder, "--port", str(self.port)]
+        command += ["--folder", self.folder, "--port", str(self.port), *self._flags]
         self.process = subprocess.Popen(
             list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -73,12 +75,43 @@ class Server:
         return answer["id"]
 
     def wait(self, run, holds):
+        """A run's state, once something holds of it."""
+        state = {}
+
+        def is_so():
+            state.update(self.ask("GET", f"/runs/{run}")[1])
+            return holds(state)
+
+        self.until(is_so)
+        return state
+
+    def until(self, holds):
         for _ in range(10 * PATIENCE_S):
-            state = self.ask("GET", f"/runs/{run}")[1]
-            if holds(state):
-                return state
+            if holds():
+                return
             time.sleep(0.1)
-        raise AssertionError(state)
+        raise AssertionError(self.ask("GET", "/studio"))
+
+    def runs(self):
+        """The names of all."""
+        return [run["id"] for run in self.ask("GET", "/runs")[1]["runs"]]
+
+    def events(self, run):
+        """What is told of a run, as it is told."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/runs/{run}/events?token={self.token}")
+            for line in connection.getresponse():
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+    def kill_worker(self):
+        """Kills the process that computes, as a machine does that lacks memory."""
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                is_its = f" {self.process.pid} " in (process / "stat").read_text().partition(")")[2]
+                if is_its and b"spawn_main" in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 def png(pixels):

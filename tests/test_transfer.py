@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_style
 from tf_style import Status
@@ -63,14 +64,24 @@ def test_goes_on_with_the_graphs_of_another_to_the_same_bits(content, style):
         return transfer, transfer.run().image
 
     first, _ = made(style, [content])
-    features = first.features
+    features, held = first.features, [weakref.ref(level.content) for level in first.inputs.levels]
+    pictures = tf.nest.flatten(first.objective._of_pictures)
     first.rest()
+    # Of its pictures nothing is left but a few numbers.
+    assert [reference() for reference in held] == [None] * len(held)
+    sizes = [int(tf.size(variable)) for variable in pictures if variable is not None]
+    assert 0 < sum(sizes) < 100
     # Another size, and a start that is no part of the objective.
     second, image = made(content, [style], like=first, size=32, init="style", levels=1)
     assert second.features is features
     np.testing.assert_array_equal(image, made(content, [style], size=32, init="style")[1])
-    settings = tf_style.Settings(**SMALL, strength=0.7)
-    other = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), like=second)
+    # The weights are inputs of the graph.
+    weights = {"strength": 0.7, "style_weight": 0.3}
+    third, image = made(content, [style], like=second, **weights)
+    assert third.features is features
+    np.testing.assert_array_equal(image, made(content, [style], **weights)[1])
+    settings = tf_style.Settings(**SMALL, padding="zero")
+    other = tf_style.StyleTransfer(tf_style.prepare(content, [style], settings), like=third)
     assert other.features is not features
 
 

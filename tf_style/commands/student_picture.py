@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,12 +100,17 @@ class Job:
         )
 
 
-def carry_out(request: Request, display: "Display") -> int:
+def carry_out(
+    request: Request,
+    display: "Display",
+    stopping: Callable[[], contextlib.AbstractContextManager[runner.Stop]] = runner.stop_on_signals,
+) -> int:
     """Makes a picture in one pass of the student's network.
 
     Args:
       request: What was asked for.
       display: How much to tell.
+      stopping: As of `stylize_run.Program`.
 
     Returns:
       The exit code.
@@ -136,7 +142,9 @@ def carry_out(request: Request, display: "Display") -> int:
         return 0
     # Until there is a picture nothing would be lost: Ctrl-C ends at once what may take minutes.
     picture = job.render(load(request, verbose=display.verbose))
-    with runner.stop_on_signals() as stop:
+    with stopping() as stop:
+        if stop():
+            return runner.fail("interrupted before the picture was written", stop.exit_code)
         job.write(picture)
     if not display.quiet:
         seconds = time.perf_counter() - start

@@ -124,7 +124,7 @@ def carry_out(
     if request.is_by_student:
         from tf_style.commands import student_picture
 
-        return student_picture.carry_out(request, display)
+        return student_picture.carry_out(request, display, program.stopping)
     inputs = prepare_inputs(request)
     fingerprint = provenance.fingerprint(request, inputs)
     if earlier is not None:
@@ -136,7 +136,7 @@ def carry_out(
         if request.dry_run:
             _show_plan(request, transfer)
             return stop.exit_code
-        request = _as_chosen(request, transfer)
+        request = request.with_settings(**chosen(transfer))
         record = Record(
             request=records.absolute_paths(records.as_dict(request)),
             inputs=fingerprint,
@@ -321,13 +321,13 @@ def _show_plan(request: Request, transfer: "StyleTransfer") -> None:
         memory.check(transfer.inputs, has_checkpoint=has_checkpoint)
 
 
-def _as_chosen(request: Request, transfer: "StyleTransfer") -> Request:
-    """The request with what was left to be chosen: another choice would not give the same bits."""
-    return request.with_settings(
-        levels=len(transfer.inputs.levels),
-        tile=transfer.tile_px or "off",
-        precision=transfer.precision,
-    )
+def chosen(transfer: "StyleTransfer") -> dict[str, Any]:
+    """The settings that were left to be chosen: with another choice the bits are others."""
+    return {
+        "levels": len(transfer.inputs.levels),
+        "tile": transfer.tile_px or "off",
+        "precision": transfer.precision,
+    }
 
 
 def _restore(transfer: "StyleTransfer", earlier: Earlier, record: Record) -> None:

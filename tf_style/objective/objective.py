@@ -13,7 +13,13 @@ from tf_style.network.features import Features, num_positions
 from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
 from tf_style.objective.regions import Blend, Region, blend_at
-from tf_style.objective.scales import LossScale, content_scale, relative_content, style_scales
+from tf_style.objective.scales import (
+    LossScale,
+    PartWeights,
+    content_scale,
+    relative_content,
+    style_scales,
+)
 from tf_style.objective.style_statistic import style_statistic
 from tf_style.objective.total_variation import total_variation
 
@@ -36,6 +42,7 @@ class _OfPictures(NamedTuple):
       shares: For each style layer what the loss of each region is multiplied by; none likewise.
       content_unit: float32 [batch], what the content loss is multiplied by, or None.
       factors: float32 [3], what the parts of the loss are multiplied by, or None.
+      weights: float64 [3], as `PartWeights`, in place of the preset's; or None.
     """
 
     content: Mapping[str, Any]
@@ -45,6 +52,7 @@ class _OfPictures(NamedTuple):
     shares: Mapping[str, Sequence[Any]]
     content_unit: Any
     factors: Any
+    weights: Any
 
 
 class Objective:
@@ -94,7 +102,8 @@ class Objective:
             float32 [1 or batch, height / stride, width / stride, 1]; None for 1.
           kernel: For the Gram matrices, as in `gram_loss`.
           any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
-            traces the network once: `take_over` goes on to the next. It takes factors.
+            traces the network once: `take_over` goes on to the next. It takes factors. The preset's
+            weights are inputs of the graph then, to the same bits: their products are float64 either way.
           compiled: As `COMPILED` says; the style loss that XLA compiles is the stock one.
         """
         self._features = features
@@ -119,6 +128,7 @@ class Objective:
             shares={name: [each[name] for each in shares] for name in guided_layers},
             content_unit=None,
             factors=factors,
+            weights=None,
         )
         if content is not None and preset.content_layers:
             activations = features(content)
@@ -134,7 +144,7 @@ class Objective:
             )
         self._of_pictures = of_pictures
         if any_size:
-            self._of_pictures = tf.nest.map_structure(_in_variable, self._of_pictures)
+            self._of_pictures = tf.nest.map_structure(_in_variable, self._for_any_size())
 
     @property
     def style_targets(self) -> Mapping[str, Sequence[Any]]:
@@ -157,12 +167,25 @@ class Objective:
         """Goes on with another's targets and factors, for images of its size.
 
         Args:
-          other: An objective of the same preset; this one was made for any size.
+          other: An objective of the same preset but for its weights, 0 where this one's is 0; this one
+            was made for any size.
         """
         tf.nest.map_structure(
             lambda variable, value: variable is None or variable.assign(value),
             self._of_pictures,
-            other._of_pictures,
+            other._for_any_size(),
+        )
+
+    def _for_any_size(self) -> _OfPictures:
+        """What its pictures decide, with the weights, which a graph for any size takes too."""
+        weights = tf.constant(PartWeights.of(self._preset), tf.float64)
+        return self._of_pictures._replace(weights=weights)
+
+    def forget(self) -> None:
+        """Frees what it holds of its pictures, until `take_over`; it was made for any size."""
+        self._regions = ()
+        tf.nest.map_structure(
+            lambda variable: variable is None or variable.assign(_nothing(variable)), self._of_pictures
         )
 
     def with_content(self, content: tf.Tensor, regions: Sequence[Region] = ()) -> "Objective":
@@ -194,13 +217,15 @@ class Objective:
         """
         activations = self._network(images)
         nothing = tf.zeros_like(images[:, 0, 0, 0])
+        weights = self._weights(self._of_pictures)
         content = nothing + self._content_loss(
-            activations, self._of_pictures.content, self._of_pictures.content_weights
+            activations, self._of_pictures.content, weights, self._of_pictures.content_weights
         )
         if self._of_pictures.content_unit is not None:
             content *= self._of_pictures.content_unit
         style = nothing + self._style_loss(activations, self._of_pictures)
-        parts = tf.stack([content, style, total_variation(images, self._preset)], axis=1)
+        variation = total_variation(images, self._preset, weights.tv)
+        parts = tf.stack([content, style, variation], axis=1)
         factors = self._of_pictures.factors
         return parts if factors is None else parts * factors
 
@@ -210,16 +235,22 @@ class Objective:
             return self._features
         return tf.function(self._features, jit_compile=True)
 
+    def _weights(self, pictures: _OfPictures) -> PartWeights:
+        if pictures.weights is None:
+            return PartWeights.of(self._preset)
+        return PartWeights(*tf.unstack(pictures.weights, num=len(PARTS)))
+
     def _content_loss(
         self,
         activations: Mapping[str, tf.Tensor],
         targets: Mapping[str, Any],
+        part_weights: PartWeights,
         weights: Mapping[str, Any] = MappingProxyType({}),
     ) -> Any:
         loss = 0.0
         for name, target in targets.items():
             layer = activations[name]
-            scale = _at(content_scale(self._preset), layer)
+            scale = _at(content_scale(self._preset, part_weights), layer)
             difference = tf.cast(layer, tf.float32) - tf.cast(target, tf.float32)
             squares = tf.square(difference)
             if name in weights:
@@ -229,7 +260,7 @@ class Objective:
 
     def _style_loss(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> Any:
         loss = 0.0
-        for name, of_layer in style_scales(self._preset).items():
+        for name, of_layer in style_scales(self._preset, self._weights(pictures)).items():
             layer = activations[name]
             scale = _at(of_layer, layer)
             if not pictures.guides:
@@ -248,7 +279,8 @@ class Objective:
           activations: Of the content images.
           pictures: With the styles' targets.
         """
-        at_zero = self._content_loss(activations, dict.fromkeys(self._preset.content_layers, 0.0))
+        nothing = dict.fromkeys(self._preset.content_layers, 0.0)
+        at_zero = self._content_loss(activations, nothing, PartWeights.of(self._preset))
         own_style = self._style_loss(activations, pictures)
         if self._regions:  # What is painted would else have less of a content loss.
             share = tf.add_n([each.counted_share(self._preset, xp=tf) for each in self._regions])
@@ -313,6 +345,11 @@ def _at(scale: LossScale, layer: tf.Tensor) -> Any:
     if not tf.is_tensor(positions):
         return scale(layer.shape[-1], positions)
     return tf.cast(scale(layer.shape[-1], tf.cast(positions, tf.float64)), tf.float32)
+
+
+def _nothing(variable: tf.Variable) -> tf.Tensor:
+    """The smallest value that a variable from `_in_variable` can have."""
+    return tf.zeros([size or 0 for size in variable.shape], variable.dtype)
 
 
 def _in_variable(value: Any) -> tf.Variable | None:

@@ -1,7 +1,7 @@
 """What the sums in the loss are multiplied by, of whole images and of tiles."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from tf_style.network.architecture import find_layer
 from tf_style.objective.presets import Preset, Scale
@@ -12,11 +12,12 @@ class LossScale:
     """weight * k(N, M): what the sum of squares at one layer is multiplied by.
 
     Attributes:
-      weight: Of the layer, and of the part of the loss.
+      weight: Of the layer, and of the part of the loss; a float, or a scalar float64 tensor where it is
+        known only when the graph runs.
       scale: k.
     """
 
-    weight: float
+    weight: Any
     scale: Scale
 
     def __call__(self, channels: int, positions: Any) -> Any:
@@ -24,7 +25,8 @@ class LossScale:
 
         Args:
           channels: N.
-          positions: M, a float, or a scalar float32 tensor where it is known only when the graph runs.
+          positions: M, a float, or a scalar float64 tensor where it is known only when the graph runs,
+            as it is where the weight is.
 
         Returns:
           As `positions` is.
@@ -32,15 +34,30 @@ class LossScale:
         return self.weight * self.scale(channels, positions)
 
 
-def content_scale(preset: Preset) -> LossScale:
-    """Of every content layer."""
-    return LossScale(preset.content_weight, preset.content_scale)
+class PartWeights(NamedTuple):
+    """alpha, beta and the weight of the total variation: floats, or scalar float64 tensors."""
+
+    content: Any
+    style: Any
+    tv: Any
+
+    @classmethod
+    def of(cls, preset: Preset) -> "PartWeights":
+        """A preset's."""
+        return cls(preset.content_weight, preset.style_weight, preset.tv_weight)
 
 
-def style_scales(preset: Preset) -> dict[str, LossScale]:
-    """Of each style layer, by its name."""
+def content_scale(preset: Preset, weights: PartWeights | None = None) -> LossScale:
+    """Of every content layer, with other weights than the preset's if they are given."""
+    weights = weights or PartWeights.of(preset)
+    return LossScale(weights.content, preset.content_scale)
+
+
+def style_scales(preset: Preset, weights: PartWeights | None = None) -> dict[str, LossScale]:
+    """Of each style layer, by its name; likewise."""
+    of_style = (weights or PartWeights.of(preset)).style
     return {
-        name: LossScale(preset.style_weight * weight, preset.style_scale)
+        name: LossScale(of_style * weight, preset.style_scale)
         for weight, name in zip(preset.layer_weights(), preset.style_layers, strict=True)
     }
 

@@ -1,5 +1,7 @@
 """Total variation, a prior for smooth images. Departure from the paper, which has none."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_style.objective.presets import Preset
@@ -25,12 +27,13 @@ def neighbour_terms(images: tf.Tensor, axis: int, preset: Preset) -> tf.Tensor:
     return tf.abs(differences) if preset.tv_exponent == 1 else tf.square(differences)
 
 
-def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
+def total_variation(images: tf.Tensor, preset: Preset, weight: Any) -> tf.Tensor:
     """The part of the loss of whole images.
 
     Args:
       images: float32 [batch, height, width, 3], RGB, 0..255.
-      preset: It has the weight, the exponent, and sums or means.
+      preset: It has the exponent, sums or means, and no weight where there is nothing to compute.
+      weight: A float, or a scalar float64 tensor.
 
     Returns:
       float32 [batch].
@@ -46,4 +49,4 @@ def total_variation(images: tf.Tensor, preset: Preset) -> tf.Tensor:
             # An image of one row has no neighbours down, and the mean of nothing is NaN.
             variation = tf.math.divide_no_nan(variation, count)
         total += variation
-    return preset.tv_weight * total
+    return tf.cast(weight, tf.float32) * total

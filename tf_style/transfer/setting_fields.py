@@ -29,20 +29,34 @@ class Rule(NamedTuple):
     holds: Callable[[Any], bool]
 
 
+def _number(value: Any) -> float:
+    """A number as a float, infinity where it is too large; NaN for what is none, such as True."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def number(text: str, holds: Callable[[float], bool]) -> Rule:
+    """A number that is right as a float; to NaN all comparisons say no."""
+    return Rule(text, lambda value: holds(_number(value)))
+
+
 def whole_number(least: int, most: int, of: str = "") -> Rule:
     """From `least` to `most`, both included; NumPy's integers are whole numbers too."""
     return Rule(
         f"a whole number{of} from {least} to {most}",
-        lambda value: hasattr(value, "__index__") and least <= value <= most,
+        lambda value: (
+            hasattr(value, "__index__") and not isinstance(value, bool) and least <= value <= most
+        ),
     )
 
 
 def number_above_0(text: str, most: float = math.inf) -> Rule:
     """A finite number above 0 and at most `most`."""
-    return Rule(
-        text,
-        lambda value: isinstance(value, Real) and 0 < float(value) <= most and math.isfinite(value),
-    )
+    return number(text, lambda value: 0 < value <= most and math.isfinite(value))
 
 
 def each(rule: Rule) -> Rule:
@@ -56,7 +70,7 @@ def each(rule: Rule) -> Rule:
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, Real) and 0 <= float(value) < math.inf
+    return 0 <= _number(value) < math.inf
 
 
 def _are_layers(names: Any) -> bool:
@@ -67,7 +81,7 @@ def _are_layers(names: Any) -> bool:
 
 
 def _are_weights(values: Any) -> bool:
-    return isinstance(values, tuple) and all(map(_is_weight, values)) and 0 < sum(values) < math.inf
+    return isinstance(values, tuple) and all(map(_is_weight, values)) and 0 < sum(map(float, values)) < math.inf
 
 
 WEIGHT = Rule("a finite number, 0 or more", _is_weight)

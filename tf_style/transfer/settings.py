@@ -6,7 +6,6 @@ flags of the command line (`commands/flags.py`) follow from them.
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from numbers import Real
 from typing import Any, Literal
 
 from tf_style.errors import InputError
@@ -30,6 +29,7 @@ from tf_style.transfer.setting_fields import (
     WEIGHTS,
     Rule,
     each,
+    number,
     number_above_0,
     setting,
     whole_number,
@@ -107,9 +107,7 @@ class Settings:
     strength: float | None = setting(
         None,
         "from 0, the photograph, to 1, the style alone",
-        rule=Rule(
-            "a number from 0 to 1", lambda value: isinstance(value, Real) and 0 <= float(value) <= 1
-        ),
+        rule=number("a number from 0 to 1", lambda value: 0 <= value <= 1),
         unset="0.5, which is the preset as it is",
         metavar="S",
         effect=effects.on_strength,

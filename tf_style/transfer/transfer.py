@@ -32,6 +32,7 @@ from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.traced import traced_for
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -83,6 +84,7 @@ class StyleTransfer:
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
+        self._traced_for = traced_for(inputs, self.device, self.precision)
         self._any_size: Objective | None = None
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
@@ -198,26 +200,27 @@ class StyleTransfer:
         return np.clip(picture / np.float32(255), 0.0, 1.0)
 
     def rest(self) -> None:
-        """Frees the memory of a run that has ended, but for graphs that a next one may go on with."""
+        """Frees the memory of a run that has ended, but for graphs that a next one may go on with.
+
+        For more than that it is of no use any more.
+        """
+        vars(self).pop("inputs", None)
         if self._any_size is None:
             self._leave()
             return
         with tf.device(self.device):
+            self._any_size.forget()
             self.image.assign(tf.zeros([1, 1, 1, 3]))
             self._minimizer = self._minimizer.restarted()
 
     def _can_go_on_with(self, other: "StyleTransfer") -> bool:
         """Whether another's network and graphs are what this one would make."""
-        own, its = self.inputs, other.inputs
-        names = ("weights", "optimizer", "num_pairs", "pair_precision")
+        inputs = self.inputs
         return (
             other._any_size is not None
-            and not self._is_tiled(own.levels[0].level)
-            and dataclasses.replace(own.preset, init=its.preset.init) == its.preset
-            and not fields_with_files({"weights": own.settings.weights})
-            and all(getattr(own.settings, name) == getattr(its.settings, name) for name in names)
-            and (self.device, self.precision) == (other.device, other.precision)
-            and _structure(own.levels[0]) == _structure(its.levels[0])
+            and not self._is_tiled(inputs.levels[0].level)
+            and not fields_with_files({"weights": inputs.settings.weights})
+            and self._traced_for == other._traced_for
         )
 
     def _black(self, index: int) -> tf.Tensor:
@@ -398,11 +401,6 @@ def stylize(
     """
     inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
     return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
-
-
-def _structure(pictures: LevelInputs) -> tuple[bool, int, bool]:
-    """What of a level's pictures decides about the graph."""
-    return pictures.content is not None, len(pictures.regions), pictures.content_weights is not None
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:

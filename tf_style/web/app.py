@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import math
 import pathlib
-from collections.abc import AsyncIterator, Collection
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,9 +15,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from tf_style._version import __version__
 from tf_style.errors import InputError, TransferError
+from tf_style.files import reason_of
 from tf_style.web import asked as asking
 from tf_style.web import events, security
 from tf_style.web.run import Run
@@ -26,14 +30,16 @@ from tf_style.web.store import (
     NotFoundError,
     QuotaError,
 )
-from tf_style.web.studio import QueueFullError, Studio, preview, summary
+from tf_style.web.studio import EndedError, QueueFullError, Studio, summary
 
 MAX_STREAMS = 200
-# Uploads that arrive at once, and those of them that are decoded at once.
+# Uploads that arrive at once.
 MAX_ARRIVING = 16
-MAX_DECODING = 2
+# Within which some of a body comes, and all of it.
+STALLED_SECONDS = 20.0
+ARRIVAL_SECONDS = 600.0
 _STATIC = pathlib.Path(__file__).parent / "static"
-_STATUS = {NotFoundError: 404, QuotaError: 507, QueueFullError: 429}
+_STATUS = {NotFoundError: 404, EndedError: 409, QueueFullError: 429, QuotaError: 507}
 
 
 def make_app(
@@ -82,7 +88,6 @@ class _Routes:
 
     def __init__(self, studio: Studio):
         self._studio, self._store = studio, studio.store
-        self._decoding = asyncio.Semaphore(MAX_DECODING)
         self._num_arriving = 0
         self._num_streams = 0
 
@@ -120,7 +125,8 @@ class _Routes:
                 **summary(self._studio),
                 "release": __version__,
                 "examples": examples,
-                "settings": asking.settings_for_page(),
+                "settings": asking.settings_for_page(has_students=bool(self._store.students)),
+                "students": {name: each.as_dict() for name, each in self._store.students.items()},
                 "presets": asking.presets_for_page(),
                 "folder": str(self._store.folder),
                 "used_bytes": used,
@@ -140,10 +146,12 @@ class _Routes:
         self._num_arriving += 1
         try:
             with self._store.incoming() as path:
+                await asyncio.to_thread(self._store.check_room, _length(request, MAX_UPLOAD_BYTES))
                 with open(path, "wb") as file:
                     async for chunk in _limited(request, MAX_UPLOAD_BYTES):
                         file.write(chunk)
-                async with self._decoding:
+                async with self._studio.decoding:
+                    # Again: others came meanwhile, and not each says how long it is.
                     await asyncio.to_thread(self._store.check_room)
                     upload = await asyncio.to_thread(
                         self._store.add,
@@ -176,8 +184,6 @@ class _Routes:
 
     async def stop(self, request: Request) -> Response:
         run = self._run(request)
-        if run.has_ended:
-            raise HTTPException(409, f"Run {run.id} has ended.")
         self._studio.stop(run.id)
         return JSONResponse(_shown(run), 202)
 
@@ -188,7 +194,7 @@ class _Routes:
         return self._stream(events.of_run(self._studio, self._run(request)))
 
     async def run_preview(self, request: Request) -> Response:
-        return _jpeg(preview(self._studio, self._run(request)))
+        return _jpeg(self._studio.kept.preview(self._run(request)))
 
     async def picture(self, request: Request) -> Response:
         run = self._run(request)
@@ -205,32 +211,60 @@ class _Routes:
         if self._num_streams >= MAX_STREAMS:
             raise HTTPException(503, f"{MAX_STREAMS} event streams are open: close one.")
 
-        async def counted() -> AsyncIterator[str]:
-            self._num_streams += 1
-            try:
-                async for line in lines:
-                    yield line
-            finally:
-                self._num_streams -= 1
+        self._num_streams += 1
+        return _Stream(lines, self._stream_ended)
 
-        return StreamingResponse(counted(), media_type="text/event-stream")
+    def _stream_ended(self) -> None:
+        self._num_streams -= 1
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events, whose end is told also where none was ever sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, lines: AsyncIterator[str], ended: Callable[[], None]):
+        super().__init__(lines)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
+def _length(request: Request, max_bytes: int) -> int:
+    """The length of a body as it is announced, 0 where it is not."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > max_bytes:
+        raise _too_long(max_bytes)
+    return int(length)
+
+
+def _too_long(max_bytes: int) -> HTTPException:
+    return HTTPException(413, f"A body is {max_bytes} bytes at most.")
 
 
 async def _limited(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """A body, as far as it is allowed."""
-    text = f"A body is {max_bytes} bytes at most."
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > max_bytes:
-        raise HTTPException(413, text)
-    total = 0
+    """A body, as far as it is allowed, in the time that is allowed."""
+    _length(request, max_bytes)
+    total, stream = 0, request.stream()
+    end = time.monotonic() + ARRIVAL_SECONDS
     try:
-        async for chunk in request.stream():
+        while True:
+            async with asyncio.timeout(min(STALLED_SECONDS, end - time.monotonic())):
+                chunk = await anext(stream, None)
+            if chunk is None:
+                return
             total += len(chunk)
             if total > max_bytes:
-                raise HTTPException(413, text)
+                raise _too_long(max_bytes)
             yield chunk
     except ClientDisconnect:
         raise HTTPException(400, "The body broke off.") from None
+    except TimeoutError:
+        raise HTTPException(408, "The body did not come in time.") from None
 
 
 async def _json(request: Request) -> Any:
@@ -238,13 +272,26 @@ async def _json(request: Request) -> Any:
         raise HTTPException(415, "A run is asked for as application/json.")
     body = b"".join([chunk async for chunk in _limited(request, security.MAX_JSON_BYTES)])
     try:
-        return json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise InputError("The body is no JSON.") from None
+        value = json.loads(
+            body.decode(), parse_constant=_number, parse_int=_whole_number, parse_float=_number
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # Half of a surrogate pair is no text.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The body is no JSON that can be used: {reason_of(error)}.") from None
+    return value
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON.")  # Python's own would take it.
+def _number(text: str) -> float:
+    """A number, of those that a float can be: NaN is no JSON, and 1e400 would be infinity."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    _number(text)
+    return int(text)
 
 
 def _shown(run: Run) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _LISTS = ("styles", "content_mask", "style_mask", "blend_mask")
 _ONES = ("content", "strength_mask")
 _OTHERS = {
     **{"settings": dict, "bit_depth": int, "checkpoint_every": float},
-    **{"deterministic": bool, "coarse_and_fine": bool},
+    **{"deterministic": bool, "coarse_and_fine": bool, "student": str},
 }
 
 
@@ -33,7 +33,8 @@ def make_request(asked: Any, store: Store, run: str) -> Request:
     Args:
       asked: As from `settled`: an object of `content`, `styles`, `content_mask`, `style_mask`,
         `blend_mask` and `strength_mask` (names of pictures in the store), `coarse_and_fine` (of two
-        styles, the forms of one with the brushwork of the other), `bit_depth`, `deterministic`,
+        styles, the forms of one with the brushwork of the other), `student` (its name, not a path:
+        it makes the picture, or with an `init` of "student" the start), `bit_depth`, `deterministic`,
         `checkpoint_every`, as of `Request`, and `settings`, an object of fields of `Settings`; all may
         be left out.
       store: Where the pictures are, and the run's folder.
@@ -67,7 +68,10 @@ def make_request(asked: Any, store: Store, run: str) -> Request:
         strength_mask=path(asked.get("strength_mask")),
         bit_depth=asked.get("bit_depth", 8),
         deterministic=asked.get("deterministic", False),
+        student=store.student(asked["student"]) if "student" in asked else None,
     )
+    if request.is_by_student:
+        return request  # In one pass: there is nothing to go on from.
     return dataclasses.replace(
         request,
         checkpoint=str(folder / "checkpoint"),
@@ -81,10 +85,10 @@ def settled(asked: Any, store: Store) -> dict[str, Any]:
     Raises:
       InputError: If it is no such object, or a picture is not there.
     """
-    _check_shape(asked)
+    check_shape(asked)
 
     def name(key: str | None) -> str | None:
-        return None if key is None else store.find(key).id
+        return None if key is None else store.settle(key).id
 
     ones = {each: name(asked[each]) for each in _ONES if each in asked}
     lists = {each: [name(key) for key in asked[each]] for each in _LISTS if each in asked}
@@ -97,10 +101,12 @@ def settled(asked: Any, store: Store) -> dict[str, Any]:
 def pictures(asked: Mapping[str, Any]) -> list[str]:
     """The names of the pictures that are asked for."""
     keys = [asked.get(name) for name in _ONES] + [key for name in _LISTS for key in asked.get(name, ())]
-    return [key for key in (*keys, asked.get("settings", {}).get("init")) if key is not None]
+    if isinstance(init := asked.get("settings", {}).get("init"), str) and is_file_name(init):
+        keys.append(init)
+    return [key for key in keys if key is not None]
 
 
-def _check_shape(asked: Any) -> None:
+def check_shape(asked: Any) -> None:
     """Refuses what is no object of the right types."""
     if not isinstance(asked, dict):
         raise InputError("A run is asked for by a JSON object.")
@@ -140,8 +146,11 @@ def command_line(request: Request) -> str:
         for path in paths:
             words.extend((name, "none" if path is None else path))
 
+    def add_one(name: str, path: str | None) -> None:
+        add(name, [] if path is None else [path])
+
     settings = request.settings
-    add("--content", [request.content] if request.content is not None else [])
+    add_one("--content", request.content)
     if settings.style_part is None:
         add("--style", request.styles)
     else:
@@ -150,7 +159,8 @@ def command_line(request: Request) -> str:
     add("--content-mask", request.content_mask)
     add("--style-mask", request.style_mask)
     add("--style-blend", request.blend_mask)
-    add("--strength-mask", [request.strength_mask] if request.strength_mask is not None else [])
+    add_one("--strength-mask", request.strength_mask)
+    add_one("--student", request.student)
     for name in SETTINGS:
         value = getattr(settings, name)
         if value != Settings.__dataclass_fields__[name].default:
@@ -171,9 +181,9 @@ def _word(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def settings_for_page() -> list[dict[str, Any]]:
+def settings_for_page(*, has_students: bool) -> list[dict[str, Any]]:
     """What can be chosen: each setting's name, help, default, kind and choices."""
-    return [_for_page(name) for name in SETTINGS]
+    return [_for_page(name, has_students) for name in SETTINGS]
 
 
 # In the order in which they tell.
@@ -186,11 +196,11 @@ _KINDS: dict[Any, str] = {
 }
 
 
-def _for_page(name: str) -> dict[str, Any]:
+def _for_page(name: str, has_students: bool) -> dict[str, Any]:
     metadata = Settings.__dataclass_fields__[name].metadata
     kinds, choices = allowed(Settings, name)
-    if name == "init":
-        choices = [each for each in choices if each != "student"]  # The studio has none.
+    if name == "init" and not has_students:
+        choices = [each for each in choices if each != "student"]
     return {
         "name": name,
         "help": metadata["help"],

@@ -1,13 +1,20 @@
 """One run of the studio, as the server knows it."""
 
 import dataclasses
+import functools
 import math
 import time
+import types
+import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 State = Literal["waiting", "running", "done", "stopped", "failed"]
 MAX_LOSSES = 2000
 MAX_WARNINGS = 20
+# What is of one process alone; what is saved and not shown; what is shown and made anew when loaded.
+_NOT_SAVED = {"preview", "version", "command"}
+_NOT_SHOWN = {"preview", "version", "chosen", "is_unwanted", "num_restarts"}
 
 
 @dataclasses.dataclass
@@ -17,8 +24,9 @@ class Run:
     Attributes:
       id: Its name.
       asked: As the client asked for it.
-      command: The `stylize` line that makes the same picture.
       names: What the pictures that it is made from are called, by their names in the API.
+      command: The `stylize` line that makes the same picture.
+      chosen: The settings that were left to be chosen, once they are: see `stylize_run.chosen`.
       created: When it was asked for, in seconds since the epoch.
       state: Where it stands.
       started: When it began, or went on.
@@ -36,14 +44,17 @@ class Run:
       has_picture: Whether there is a picture.
       preview_version: Counts the previews.
       preview: The last one, a JPEG, while it runs.
+      is_stopping: Whether it is to end with what there is.
       is_unwanted: Whether it is to be deleted once it has ended.
+      num_restarts: How often it went on after its process broke down.
       version: Counts the changes.
     """
 
     id: str
     asked: dict[str, Any]
-    command: str
     names: dict[str, str]
+    command: str = ""
+    chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
     created: float = dataclasses.field(default_factory=time.time)
     state: State = "waiting"
     started: float | None = None
@@ -61,17 +72,27 @@ class Run:
     has_picture: bool = False
     preview_version: int = 0
     preview: bytes | None = dataclasses.field(default=None, repr=False)
+    is_stopping: bool = False
     is_unwanted: bool = False
+    num_restarts: int = 0
     version: int = 0
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Run":
-        """The run of a record, as from `as_dict`.
+    def from_record(cls, record: Any) -> "Run":
+        """The run of a record, as from `as_record`.
 
         Raises:
           TypeError: If it is none.
         """
-        return cls(**record)
+        if not isinstance(record, Mapping):
+            raise TypeError("a run's record is an object")
+        run = cls(**record)
+        for name, kinds in _kinds().items():
+            if not isinstance(value := getattr(run, name), kinds):
+                raise TypeError(f"{name} of a run's record is {value!r}")
+        if run.state not in typing.get_args(State):
+            raise TypeError(f"state of a run's record is {run.state!r}")
+        return run
 
     @property
     def has_ended(self) -> bool:
@@ -79,10 +100,16 @@ class Run:
         return self.state not in ("waiting", "running")
 
     def as_dict(self) -> dict[str, Any]:
-        """All but what is of this process alone."""
+        """What the API shows."""
+        return self._without(_NOT_SHOWN)
+
+    def as_record(self) -> dict[str, Any]:
+        """What is saved of it."""
+        return self._without(_NOT_SAVED)
+
+    def _without(self, names: set[str]) -> dict[str, Any]:
         fields = (field.name for field in dataclasses.fields(self))
-        left_out = {"preview", "is_unwanted", "version"}
-        return {name: getattr(self, name) for name in fields if name not in left_out}
+        return {name: getattr(self, name) for name in fields if name not in names}
 
     def update(self, fields: dict[str, Any]) -> None:
         """Takes over a worker's progress.
@@ -101,3 +128,14 @@ class Run:
         """Keeps a warning, once."""
         if text not in self.warnings and len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(text)
+
+
+@functools.cache
+def _kinds() -> dict[str, tuple[type, ...]]:
+    """What each field of a run's record is; JSON writes some floats as whole numbers."""
+    found = {}
+    for name, hint in typing.get_type_hints(Run).items():
+        parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kinds = [str if part is State else typing.get_origin(part) or part for part in parts]
+        found[name] = (*kinds, int) if float in kinds else tuple(kinds)
+    return found

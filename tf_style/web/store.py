@@ -1,6 +1,7 @@
 """What the studio keeps in its folder: uploads, runs and their pictures, within a quota.
 
     token                the token of the address
+    open.html            sends the browser there, while the studio is up
     uploads/ID.jpg       a picture as it was uploaded, named after its bytes and its format
     uploads/ID.json      what is known of it; ID.preview how it looks
     runs/ID/run.json     what a run was asked for, and what became of it
@@ -18,13 +19,18 @@ import pathlib
 import re
 import secrets
 import shutil
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tf_style.commands import sandbox
-from tf_style.errors import InputError
+from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown, write_atomically
+from tf_style.transfer import checkpoint
+from tf_style.web import private_folder
+from tf_style.web.students import Student
 
 MAX_UPLOAD_BYTES = 64 * 2**20
 MAX_UPLOAD_PIXELS = 2**26
@@ -78,37 +84,38 @@ class Upload:
 
 
 class Store:
-    """The folder."""
+    """The folder, and what names in the API stand for.
 
-    def __init__(self, folder: str | os.PathLike[str], *, quota_bytes: int):
+    Attributes:
+      folder: Where it is.
+      quota_bytes: What it may take.
+      students: The students that can be chosen, by their folders' names.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        quota_bytes: int,
+        students: Mapping[str, Student] = MappingProxyType({}),
+    ):
         """Makes the folder, for its owner alone.
 
         Args:
           folder: Where.
           quota_bytes: What all in it may take before nothing more is accepted.
+          students: As from `students.read`.
 
         Raises:
-          InputError: If nothing can be written there.
+          InputError: If nothing can be written there, or others can.
         """
         self.folder = pathlib.Path(folder).absolute()
-        self.quota_bytes = quota_bytes
+        self.quota_bytes, self.students = quota_bytes, students
         self._uploads, self._runs = self.folder / "uploads", self.folder / "runs"
-        try:
-            for each in (self.folder, self._uploads, self._runs):
-                each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            reason = f"{shown(self.folder)} cannot be written: {reason_of(error)}"
-            raise InputError(f"{reason}. Expected a writable folder") from error
-
-    def token(self) -> str:
-        """The token of the address, the same each time so that an open page finds the studio again."""
-        path = self.folder / "token"
-        if path.is_file() and (token := path.read_text().strip()):
-            return token
-        token = secrets.token_urlsafe(24)
-        write_atomically(path, token.encode())
-        path.chmod(0o600)
-        return token
+        # Two uploads of the same bytes have one name.
+        self._adding = threading.Lock()
+        for each in (self.folder, self._uploads, self._runs):
+            private_folder.make(each)
 
     def used_bytes(self) -> int:
         """What all files take."""
@@ -119,13 +126,16 @@ class Store:
                     total += os.lstat(os.path.join(folder, name)).st_size
         return total
 
-    def check_room(self) -> None:
+    def check_room(self, more_bytes: int = 0) -> None:
         """Refuses more, where there is as much as there may be.
+
+        Args:
+          more_bytes: What is about to come, as far as that is known.
 
         Raises:
           QuotaError: If so.
         """
-        if self.used_bytes() >= self.quota_bytes:
+        if self.used_bytes() + more_bytes >= self.quota_bytes:
             raise QuotaError(
                 f"The studio's folder holds the {self.quota_bytes / 2**30:.3g} GiB that it may: delete "
                 "pictures, or start it with a larger --quota."
@@ -151,8 +161,6 @@ class Store:
         Raises:
           InputError: If it is no picture that can be read, or there are too many.
         """
-        if sum(1 for _ in self._uploads.glob("*.json")) >= MAX_UPLOADS:
-            raise QuotaError(f"The studio keeps {MAX_UPLOADS} uploads at most: delete runs.")
         try:
             found = sandbox.thumbnail(
                 path, side_px=PREVIEW_PX, max_pixels=MAX_UPLOAD_PIXELS, is_mask=is_mask
@@ -162,17 +170,19 @@ class Store:
         with open(path, "rb") as file:
             key = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         target = self._uploads / f"{key}{_SUFFIXES[found.format]}"
-        path.chmod(0o600)
-        os.replace(path, target)
         upload = Upload(key, str(target), _clean(name), found.height, found.width)
-        write_atomically(target.with_suffix(".preview"), found.jpeg)
-        write_atomically(
-            target.with_suffix(".json"), json.dumps(upload.as_dict() | {"file": target.name}).encode()
-        )
+        record = json.dumps(upload.as_dict() | {"file": target.name})
+        with self._adding:
+            if sum(1 for _ in self._uploads.glob("*.json")) >= MAX_UPLOADS:
+                raise QuotaError(f"The studio keeps {MAX_UPLOADS} uploads at most: delete runs.")
+            path.chmod(0o600)
+            os.replace(path, target)
+            write_atomically(target.with_suffix(".preview"), found.jpeg)
+            write_atomically(target.with_suffix(".json"), record.encode())
         return upload
 
     def find(self, key: Any) -> Upload:
-        """A picture by its name in the API: an upload, an example, or "run-ID" for a run's picture.
+        """A picture by its name in the API: an upload or an example.
 
         Raises:
           NotFoundError: If there is none.
@@ -180,14 +190,32 @@ class Store:
         text = key if isinstance(key, str) else ""
         if text.startswith("example-") and text[8:] in EXAMPLES:
             return _example(text[8:])
-        if text.startswith("run-"):
-            return self._picture_as_upload(text[4:])
         if _UPLOAD.fullmatch(text):
             with contextlib.suppress(FileNotFoundError):
                 stored = json.loads((self._uploads / f"{text}.json").read_bytes())
                 path = str(self._uploads / stored.pop("file"))
                 return Upload(path=path, **stored)
         raise NotFoundError(f"There is no picture {key!r}.")
+
+    def settle(self, key: Any) -> Upload:
+        """As `find`, and of "run-ID" a run's picture, which becomes an upload: decoded in the sandbox.
+
+        Raises:
+          NotFoundError: If there is none.
+        """
+        if isinstance(key, str) and key.startswith("run-"):
+            return self._picture_as_upload(key[4:])
+        return self.find(key)
+
+    def student(self, name: str) -> str:
+        """The folder of a student.
+
+        Raises:
+          NotFoundError: If there is none of that name.
+        """
+        if name not in self.students:
+            raise NotFoundError(f"There is no student {name!r}: stylize-web --student names its folder.")
+        return self.students[name].path
 
     def preview(self, upload: Upload) -> bytes:
         """How an upload or an example looks, a JPEG."""
@@ -204,13 +232,18 @@ class Store:
             shutil.copyfile(picture, path)
             return self.add(path, f"picture of {run[9:11]}:{run[11:13]}", is_mask=False)
 
-    def delete_unused(self, used: Collection[str], *, older_than: float = UNUSED_SECONDS) -> None:
-        """Deletes uploads that no run names.
+    def delete_unused(self, *, older_than: float = UNUSED_SECONDS) -> None:
+        """Deletes uploads that no run's record names, also one that this version cannot load.
 
         Args:
-          used: The names of those that runs were made from.
           older_than: How old they are at least, in seconds.
         """
+        used: set[str] = set()
+        try:
+            for record in self._runs.glob("*/run.json"):
+                used.update(_UPLOAD.findall(record.read_text(errors="replace")))
+        except OSError:  # What cannot be read may name any of them.
+            return
         for path in self._uploads.iterdir():
             is_old = time.time() - path.stat().st_mtime >= older_than
             if is_old and path.stem not in used:
@@ -237,18 +270,33 @@ class Store:
         """Writes what is known of a run."""
         write_atomically(self.run_folder(name) / "run.json", json.dumps(record).encode())
 
-    def load_runs(self) -> dict[str, dict[str, Any]]:
-        """What is known of all runs, by their names, the oldest first. What is damaged is left out."""
+    def load_runs(self) -> dict[str, Any]:
+        """What was saved of all runs, by their names, the oldest first; None where it is damaged."""
         found = {}
         for folder in sorted(self._runs.iterdir()):
             if _RUN.fullmatch(folder.name):
-                with contextlib.suppress(OSError, ValueError):
+                try:
                     found[folder.name] = json.loads((folder / "run.json").read_bytes())
+                except (OSError, ValueError, RecursionError):
+                    found[folder.name] = None
         return found
 
+    def can_go_on(self, name: str) -> bool:
+        """Whether a run has a checkpoint."""
+        return checkpoint.is_in(self._runs / name / "checkpoint")
+
     def delete_run(self, name: str) -> None:
-        """Deletes all files of a run."""
-        shutil.rmtree(self.run_folder(name))
+        """Deletes all files of a run; of one whose folder is gone there are none.
+
+        Raises:
+          TransferError: If they cannot be deleted.
+        """
+        try:
+            shutil.rmtree(self.run_folder(name))
+        except NotFoundError:
+            return
+        except OSError as error:
+            raise TransferError(f"Run {name} was not deleted: {reason_of(error)}.") from error
 
 
 def _example(name: str) -> Upload:

@@ -2,29 +2,39 @@
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tf_style.commands import runner
+from tf_style.commands.messages import emit
 from tf_style.errors import InputError, TransferError
-from tf_style.files import write_atomically
-from tf_style.images import reading, writing
+from tf_style.files import reason_of
 from tf_style.web import asked as asking
 from tf_style.web import worker
-from tf_style.web.run import Run
-from tf_style.web.store import PREVIEW_PX, NotFoundError, Store
+from tf_style.web.kept_runs import KeptRuns
+from tf_style.web.run import Run, State
+from tf_style.web.store import NotFoundError, Store
 from tf_style.web.worker_process import WorkerProcess
 
 MAX_WAITING = 20
+# Pictures that are decoded at once.
+MAX_DECODING = 2
 # The process that computes may take this long to end a run and save it when the server ends.
 CLOSE_SECONDS = 20.0
 _RESTART_SECONDS = 10.0
+# How often a run goes on after the process that computes broke down: the next time it would again.
+_MAX_RESTARTS = 1
+# What becomes of a run, by its exit code; by all others it has failed.
+_STATES: dict[int, State] = {0: "done", runner.EXIT_INTERRUPTED: "stopped"}
 
 
 class QueueFullError(InputError):
     """As many runs wait as may."""
+
+
+class EndedError(InputError):
+    """The run has ended already."""
 
 
 class Studio:
@@ -32,7 +42,9 @@ class Studio:
 
     Attributes:
       store: Where they are kept.
+      kept: They as they are kept there.
       runs: By their names, the oldest first.
+      decoding: What to hold while a picture is decoded.
       is_ready: Whether TensorFlow is loaded.
       trouble: Why nothing can be computed, if so.
       version: Counts the changes of the list of runs and of their states.
@@ -46,25 +58,30 @@ class Studio:
           store: Where it is kept.
         """
         self.store = store
-        self.runs: dict[str, Run] = {}
+        self.kept = KeptRuns(store)
+        self.runs = self.kept.load()
+        self.decoding = asyncio.Semaphore(MAX_DECODING)
         self.is_ready = False
         self.trouble: str | None = None
         self.version = 0
         self._running: Run | None = None
+        self._num_starting = 0
         self._worker: WorkerProcess | None = None
-        self.is_closing = False
+        self._closing = asyncio.Event()
         self._subscribers: set[asyncio.Event] = set()
-        for name, record in store.load_runs().items():
-            with contextlib.suppress(TypeError):  # Of another version: left alone.
-                run = Run.from_record(record)
-                run.state = "waiting" if run.state == "running" else run.state
-                self.runs[name] = run
-        store.delete_unused(self._used())
+        for run in [run for run in self.runs.values() if run.is_unwanted]:
+            self._try_to_discard(run)
+        store.delete_unused()
 
     @property
     def waiting(self) -> list[Run]:
         """Those that wait, in the order in which they will run."""
         return [run for run in self.runs.values() if run.state == "waiting"]
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server ends."""
+        return self._closing.is_set()
 
     def find(self, name: str) -> Run:
         """A run by its name.
@@ -85,57 +102,50 @@ class Studio:
         Raises:
           InputError: If it cannot be done as it is asked for.
         """
-        if len(self.waiting) >= MAX_WAITING:
+        if len(self.waiting) + self._num_starting >= MAX_WAITING:
             raise QueueFullError(f"{MAX_WAITING} runs wait: let one of them begin, or delete one.")
-        run = await asyncio.to_thread(self._make, asked)
+        self._num_starting += 1
+        try:
+            async with self.decoding:  # Of pictures of runs.
+                run = await asyncio.to_thread(self.kept.make, asked)
+        finally:
+            self._num_starting -= 1
         self.runs[run.id] = run
         self._changed()
         self._dispatch()
         return run
 
-    def _make(self, asked: Any) -> Run:
-        self.store.check_room()
-        asked = asking.settled(asked, self.store)
-        found = {key: self.store.find(key) for key in asking.pictures(asked) if not _is_word(key)}
-        name = self.store.new_run()
-        try:
-            request = asking.make_request(asked, self.store, name)
-            names = {key: upload.name for key, upload in found.items()}
-            run = Run(name, asked, asking.command_line(request), names)
-            self.store.save_run(name, run.as_dict())
-        except BaseException:
-            self.store.delete_run(name)
-            raise
-        return run
-
     def stop(self, name: str) -> None:
-        """Ends a run, whose picture so far is kept; one that waits is not begun.
+        """Ends a run, whose picture so far is kept; one that has not begun is not begun.
 
         Raises:
-          InputError: If it has ended.
+          EndedError: If it has ended.
         """
         run = self.find(name)
         if run.has_ended:
-            raise InputError(f"Run {name} has ended.")
-        if run is self._running and self._worker is not None:
-            self._worker.send(worker.STOP)
-        else:
+            raise EndedError(f"Run {name} has ended.")
+        if run is not self._running and not self.store.can_go_on(name):
             self._end(run, runner.EXIT_INTERRUPTED, None)
+            return
+        # A server that ends before the run does sees to it the next time.
+        run.is_stopping = True
+        self._save(run)
+        self._tell_to_stop(run)
 
     def delete(self, name: str) -> None:
         """Deletes a run with its picture; one that runs is stopped first.
 
         Raises:
           NotFoundError: If there is none.
+          TransferError: If its files cannot be deleted.
         """
         run = self.find(name)
-        if run is self._running and self._worker is not None:
+        if run is self._running:
             run.is_unwanted = True
-            self._worker.send(worker.STOP)
-            return
-        del self.runs[name]
-        self.store.delete_run(name)
-        self._changed()
+            self._save(run)
+            self._tell_to_stop(run)
+        else:
+            self._discard(run)
 
     @contextlib.contextmanager
     def subscription(self) -> Iterator[asyncio.Event]:
@@ -148,28 +158,38 @@ class Studio:
             self._subscribers.discard(changed)
 
     async def serve(self) -> None:
-        """Keeps a worker alive, and follows it, until `close`."""
+        """Keeps a worker alive, and follows it, until `close`, whatever goes wrong on the way."""
         while not self.is_closing:
-            self._worker = WorkerProcess()
-            was_ready = False
-            while (event := await self._worker.events.get()) is not None:
-                was_ready = was_ready or event.kind == "ready"
+            try:
+                await self._follow_worker()
+            except Exception as error:
+                self._be_in_trouble(f"The process that computes cannot be followed: {_said(error)}")
+            if self.trouble is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _RESTART_SECONDS)
+
+    async def _follow_worker(self) -> None:
+        """Starts a worker, and follows it to its end."""
+        self._worker, was_ready = WorkerProcess(), False
+        while (event := await self._worker.events.get()) is not None:
+            was_ready = was_ready or event.kind == "ready"
+            try:
                 await self._take(event)
-            code = await asyncio.to_thread(self._worker.end)
-            self.is_ready = False
-            if self.is_closing:
-                break
-            text = f"The process that computes broke down (exit code {code}). Is there memory enough?"
-            if self._running is not None:
-                await self._finish(self._running, runner.EXIT_FAILED, text)
-            elif not was_ready:
-                self.trouble = text
-                self._changed()
-                await asyncio.sleep(_RESTART_SECONDS)
+            except Exception as error:  # Such as one of the disk: the next event is another thing.
+                emit(f"{event.kind!r} of the process that computes: {_said(error)}", "warning")
+        code = await asyncio.to_thread(self._worker.end)
+        self.is_ready = False
+        if self.is_closing:
+            return
+        text = f"The process that computes broke down (exit code {code}). Is there memory enough?"
+        if self._running is not None:
+            await self._lose(self._running, text)
+        elif not was_ready:
+            self._be_in_trouble(text)
 
     def leave(self) -> None:
         """Lets all that follow know that the server ends."""
-        self.is_closing = True
+        self._closing.set()
         self._notify()
 
     async def close(self) -> None:
@@ -192,7 +212,7 @@ class Studio:
             return
         run = waiting[0]
         try:
-            request = asking.make_request(run.asked, self.store, run.id)
+            request = self.kept.request(run)
         except InputError as error:  # Of an earlier server's, whose pictures are gone.
             self._end(run, runner.EXIT_WRONG_REQUEST, str(error))
             self._dispatch()
@@ -201,6 +221,12 @@ class Studio:
         self._running = run
         self._save(run)
         self._worker.send(worker.Order(request))
+        if run.is_stopping:
+            self._tell_to_stop(run)
+
+    def _tell_to_stop(self, run: Run) -> None:
+        if run is self._running and self._worker is not None:
+            self._worker.send(worker.STOP)
 
     async def _take(self, event: worker.Event) -> None:
         run = self._running
@@ -211,61 +237,88 @@ class Studio:
         elif event.kind == "ended" and run is not None:
             await self._finish(run, *event.value)
         elif run is not None:
-            if event.kind == "progress":
+            if event.kind == "chosen":
+                run.chosen = event.value
+                run.command = self.kept.command(run)
+            elif event.kind == "progress":
                 run.update(event.value)
             elif event.kind == "preview":
                 run.preview, run.preview_version = event.value, run.preview_version + 1
             elif event.kind == "warning":
-                run.warn(asking.file_names(event.value, self.store))
+                self._warn(run, event.value)
             run.version += 1
             self._notify()
 
+    async def _lose(self, run: Run, text: str) -> None:
+        """Takes note that a run's process broke down. Once it goes on."""
+        if run.is_unwanted or run.num_restarts >= _MAX_RESTARTS:
+            await self._finish(run, runner.EXIT_FAILED, text)
+            return
+        run.num_restarts += 1
+        how = "went on from its last checkpoint" if self.store.can_go_on(run.id) else "began again"
+        run.warn(f"{text} The run {how}.")
+        self._running, run.state = None, "waiting"
+        self._save(run)
+
     async def _finish(self, run: Run, code: int, message: str | None) -> None:
         """Takes leave of the run that was under way."""
-        if self.is_closing:
-            run.state = "waiting"
-            self._running = None
-            self._save(run)
-            return
-        if not run.is_unwanted:
-            await asyncio.to_thread(self._keep_preview, run)
+        is_for_later = (
+            self.is_closing
+            and code == runner.EXIT_INTERRUPTED
+            and not (run.is_stopping or run.is_unwanted)
+        )
+        try:
+            if not (is_for_later or run.is_unwanted):
+                await asyncio.to_thread(self.kept.finish, run, has_failed=code not in _STATES)
+        except Exception as error:  # Such as a full disk's.
+            self._warn(run, f"The preview was not kept: {_said(error)}")
         self._running = None
         if run.asked.get("deterministic"):
             self.is_ready = False  # That worker ends, and another one comes.
+        if is_for_later:
+            run.state = "waiting"
+            self._save(run)
+            return
+        if code not in _STATES and self.store.can_go_on(run.id):
+            message = f"{message} Its last checkpoint is kept."
+        self._end(run, code, message)
         if run.is_unwanted:
-            self.delete(run.id)
-        else:
-            self._end(run, code, message)
+            self._try_to_discard(run)
         self._dispatch()
 
-    def _keep_preview(self, run: Run) -> None:
-        folder = self.store.run_folder(run.id)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        run.has_picture = (folder / "picture.png").is_file()
-        if run.has_picture:
-            pixels = reading.read(folder / "picture.png").pixels
-            write_atomically(folder / "preview.jpg", writing.preview(pixels, side_px=PREVIEW_PX))
-            run.preview_version += 1
-        run.preview = None
-
     def _end(self, run: Run, code: int, message: str | None) -> None:
-        states = {0: "done", runner.EXIT_INTERRUPTED: "stopped"}
-        run.state = states.get(code, "failed")  # pyright: ignore[reportAttributeAccessIssue]
+        run.state = _STATES.get(code, "failed")
         run.message = None if message is None else asking.file_names(message, self.store)
         run.ended, run.seconds_left = time.time(), None
         self._save(run)
 
+    def _discard(self, run: Run) -> None:
+        self.store.delete_run(run.id)
+        del self.runs[run.id]
+        self._changed()
+
+    def _try_to_discard(self, run: Run) -> None:
+        """As `_discard`, where nobody waits for it."""
+        try:
+            self._discard(run)
+        except TransferError as error:
+            self._warn(run, str(error))
+
     def _save(self, run: Run) -> None:
         try:
-            self.store.save_run(run.id, run.as_dict())
-        except TransferError as error:  # A full disk ends no server.
-            run.warn(asking.file_names(str(error), self.store))
+            self.store.save_run(run.id, run.as_record())
+        except (InputError, TransferError) as error:  # A full disk ends no server, nor a folder gone.
+            self._warn(run, str(error))
         run.version += 1
         self._changed()
 
-    def _used(self) -> set[str]:
-        """The names of the pictures that runs were made from."""
-        return {key for run in self.runs.values() for key in asking.pictures(run.asked)}
+    def _warn(self, run: Run, text: str) -> None:
+        run.warn(asking.file_names(text, self.store))
+
+    def _be_in_trouble(self, text: str) -> None:
+        emit(text, "warning")
+        self.trouble, self.is_ready = text, False
+        self._changed()
 
     def _changed(self) -> None:
         self.version += 1
@@ -274,20 +327,6 @@ class Studio:
     def _notify(self) -> None:
         for changed in self._subscribers:
             changed.set()
-
-
-def preview(studio: Studio, run: Run) -> bytes:
-    """How a run's picture looks, a JPEG.
-
-    Raises:
-      NotFoundError: If there is none yet.
-    """
-    if run.preview is not None:
-        return run.preview
-    try:
-        return (studio.store.run_folder(run.id) / "preview.jpg").read_bytes()
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no picture of run {run.id} yet.") from None
 
 
 def summary(studio: Studio) -> Mapping[str, Any]:
@@ -300,5 +339,5 @@ def summary(studio: Studio) -> Mapping[str, Any]:
     }
 
 
-def _is_word(key: str) -> bool:
-    return key in ("content", "noise", "style")
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason_of(error)}"

@@ -43,6 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"The studio needs {error.name}: pip install 'tf-style[web]'") from error
     from tf_style.transfer import checkpoint_lock
+    from tf_style.web import private_folder, students
     from tf_style.web.app import make_app
     from tf_style.web.security import LOOPBACK
     from tf_style.web.store import Store
@@ -51,13 +52,15 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.quota > 0:
         raise InputError(f"--quota is a number of GiB above 0. Received: {arguments.quota}")
     folder = os.path.abspath(arguments.folder or _default_folder())
-    store = Store(folder, quota_bytes=int(arguments.quota * 2**30))
+    known = students.read(arguments.student)
+    store = Store(folder, quota_bytes=int(arguments.quota * 2**30), students=known)
     with (
         checkpoint_lock.held(folder),
         _listening(arguments.host, arguments.port) as listener,
         runner.stop_on_signals() as stop,
+        contextlib.ExitStack() as opening,
     ):
-        token, studio = store.token(), Studio(store)
+        token, studio = private_folder.token(store.folder), Studio(store)
         host, port = listener.getsockname()[:2]
         is_everywhere = host in ("0.0.0.0", "::")
         app = make_app(
@@ -76,8 +79,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if host not in LOOPBACK:
             emit(f"{arguments.host} can be reached from other machines, unencrypted", "warning")
         if arguments.browser:
+            page = opening.enter_context(private_folder.redirect(store.folder, address))
             # A browser in a terminal would keep the server waiting.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
         class Server(uvicorn.Server):
             async def startup(self, sockets=None):
@@ -162,6 +166,13 @@ def _parser() -> runner.Parser:
         metavar="GIB",
         default=DEFAULT_QUOTA_GIB,
         help="what the folder may hold before nothing more is accepted (default: %(default)s)",
+    )
+    add_flag(
+        *(parser, "--student", always),
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="one of stylize-train's, to choose in the page; can be given several times",
     )
     add_flag(
         *(parser, "--no-browser", always),

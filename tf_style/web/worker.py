@@ -20,6 +20,7 @@ from tf_style.commands import provenance, runner, stylize_run
 from tf_style.commands.messages import configure_output
 from tf_style.commands.request import Request
 from tf_style.errors import InputError, TransferError
+from tf_style.images import reading
 from tf_style.transfer import checkpoint, checkpoint_lock
 from tf_style.transfer.prepare import PreparedInputs, prepare
 from tf_style.transfer.settings import Settings
@@ -52,8 +53,9 @@ class Event:
     """What the server is told.
 
     Attributes:
-      kind: "ready" once TensorFlow is loaded; of a run "progress", "preview", "warning", and "ended".
-      value: What belongs to it: fields of the run, a JPEG, a text, an exit code and a text.
+      kind: "ready" once TensorFlow is loaded; of a run "chosen", "progress", "preview", "warning", and
+        "ended".
+      value: What belongs to it: settings, fields of the run, a JPEG, a text, an exit code and a text.
     """
 
     kind: str
@@ -117,7 +119,8 @@ class _Worker(logging.Handler):
         while True:
             request, self._running = self._orders.get()
             code, message = self._carry_out(request)
-            self._previews.finish()
+            if os.path.isfile(request.output):
+                self._previews.last(lambda path=request.output: reading.read(path).pixels)
             self._send("ended", (code, message))
             if request.deterministic:
                 os._exit(0)  # TensorFlow has no way back from that.
@@ -126,25 +129,23 @@ class _Worker(logging.Handler):
         """Returns the exit code that `stylize` would have, and what went wrong."""
         self._error, self._pace, self._told = None, None, 0
         self._previews.first()
-        folder = request.checkpoint or ""
         try:
-            with checkpoint_lock.held(folder):
-                earlier = provenance.read_checkpoint(folder) if checkpoint.is_in(folder) else None
+            with _held(request.checkpoint):
+                earlier = _earlier(request.checkpoint)
                 if earlier is not None:
-                    request = dataclasses.replace(
-                        earlier.request, checkpoint=folder, checkpoint_every=request.checkpoint_every
-                    )
+                    request = _as_stored(request, earlier.request)
                 display = stylize_run.Display(quiet=True)
                 code = stylize_run.carry_out(request, earlier, display, program=self)
-            if self._last is not None:
-                self._last.rest()
             return code, self._error
         except (InputError, TransferError) as error:
             wrong = runner.EXIT_WRONG_REQUEST if isinstance(error, InputError) else runner.EXIT_FAILED
             return wrong, str(error)
-        except Exception as error:  # As at a shell.
+        except Exception as error:  # As at a shell. What it left half done nothing goes on with.
             self._last = None
             return runner.EXIT_FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        finally:
+            if self._last is not None:
+                self._last.rest()
 
     # What `stylize_run.Program` asks for.
 
@@ -158,6 +159,7 @@ class _Worker(logging.Handler):
         like, self._last = self._last, None
         like = None if request.deterministic else like
         self._last = stylize_run.make_transfer(request, inputs, like=like)
+        self._send("chosen", stylize_run.chosen(self._last))
         return self._last
 
     def watch(self, transfer: "StyleTransfer", state: "Progress") -> None:
@@ -197,3 +199,21 @@ class _Worker(logging.Handler):
                 self._orders.put((message.request, self._newest))
             else:
                 self._newest.exit_code = runner.EXIT_INTERRUPTED
+
+
+def _held(folder: str | None) -> contextlib.AbstractContextManager[None]:
+    """Locks a checkpoint folder, if there is to be one."""
+    return contextlib.nullcontext() if folder is None else checkpoint_lock.held(folder)
+
+
+def _earlier(folder: str | None) -> provenance.Earlier | None:
+    """The run that goes on, if there is one."""
+    is_there = folder is not None and checkpoint.is_in(folder)
+    return provenance.read_checkpoint(folder) if is_there else None
+
+
+def _as_stored(request: Request, stored: Request) -> Request:
+    """A request as it was begun: its files may have moved since, and defaults have changed."""
+    settings = dataclasses.replace(stored.settings, init=request.settings.init)
+    objective = dataclasses.replace(stored.objective, init=request.objective.init)
+    return dataclasses.replace(request, settings=settings, objective=objective)

@@ -43,6 +43,7 @@ class WorkerProcess:
         """Waits until it has ended, and returns its exit code."""
         self._process.join(_END_SECONDS)
         self._process.kill()  # One that is stuck; of the others nothing is there.
+        self._process.join(_END_SECONDS)
         self._connection.close()
         return self._process.exitcode
 

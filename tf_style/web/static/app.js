@@ -1,7 +1,7 @@
 // The studio's page: what is asked for on the left, the picture, and what was made.
 
 import * as api from "./api.js";
-import { $, about, button, clock, make, say } from "./dom.js";
+import { $, about, button, clock, make, renew, say } from "./dom.js";
 import * as pictures from "./pictures.js";
 import * as settings from "./settings.js";
 import * as viewer from "./viewer.js";
@@ -37,6 +37,7 @@ async function asked() {
   const { settings: chosen, ...others } = settings.asked();
   const request = { ...others, settings: chosen };
   if (content) request.content = content.id;
+  if (settings.isByStudent()) return request;
   if (styles.length) request.styles = styles.map((style) => style.id);
   if (styles.length === 2 && $("coarse-and-fine").checked) request.coarse_and_fine = true;
   if (styles.some((style) => style.share !== styles[0].share)) {
@@ -78,13 +79,10 @@ function showSelected() {
   viewer.show(run);
   viewer.drawLoss(run?.losses ?? []);
   const hasEnded = run && run.state in ENDED;
-  $("stop").disabled = run?.state !== "running";
+  $("stop").disabled = run?.state !== "running" || run.is_stopping;
   $("progress").value = run?.state === "done" ? 1 : run?.max_iterations ? run.iteration / run.max_iterations : 0;
   $("progress-text").textContent = run ? progressOf(run) : "";
-  $("remarks").replaceChildren(
-    ...(run?.message ? [make("li", { className: "bad" }, run.message)] : []),
-    ...(run?.warnings ?? []).map((text) => make("li", {}, text)),
-  );
+  showRemarks(run);
   for (const id of ["again", "reuse"]) $(id).disabled = !(hasEnded && (run.has_picture || id === "reuse"));
   $("delete").disabled = !run;
   $("download").setAttribute("aria-disabled", !run?.has_picture);
@@ -101,8 +99,19 @@ function showSelected() {
   }
 }
 
+// It is read out when it changes, and only then.
+function showRemarks(run) {
+  const remarks = [
+    ...(run?.message ? [make("li", { className: "bad" }, run.message)] : []),
+    ...(run?.warnings ?? []).map((text) => make("li", {}, text)),
+  ];
+  const isSame = remarks.map((each) => each.textContent).join() === [...$("remarks").children].map((each) => each.textContent).join();
+  if (!isSame) $("remarks").replaceChildren(...remarks);
+}
+
 function progressOf(run) {
   if (run.state === "waiting") return placeOf(run);
+  if (run.state === "running" && run.is_stopping) return "Stopping, and keeping what is there";
   const done = `iteration ${run.iteration} of ${run.max_iterations}`;
   const size = `${run.width} × ${run.height} pixels`;
   if (run.state !== "running") {
@@ -125,22 +134,27 @@ function placeOf(run) {
 
 async function load(run) {
   const found = async (id) => (id ? { id, name: run.names[id] ?? "picture", ...(await measured(id)) } : null);
-  const { content, styles = [], content_mask = [], style_mask = [], strength_mask, coarse_and_fine } = run.asked;
+  const { content, styles = [], content_mask = [], style_mask = [], blend_mask = [], strength_mask, coarse_and_fine } = run.asked;
   const shares = run.asked.settings?.style_blend ?? [];
   const all = styles.map(async (id, index) => ({
     ...(await found(id)),
     share: shares[index] ?? 1,
     where: await storedMask(content_mask[index]),
     part: await storedMask(style_mask[index]),
+    weight: await storedMask(blend_mask[index]),
   }));
-  pictures.chooseAll(await found(content), await Promise.all(all), await storedMask(strength_mask));
+  // Where no painting goes the photograph stays by itself.
+  const paintings = (await Promise.all(all)).filter(({ id }) => id);
+  pictures.chooseAll(await found(content), paintings, await storedMask(strength_mask));
   $("coarse-and-fine").checked = Boolean(coarse_and_fine);
   settings.fill(run.asked);
 }
 
 async function image(id) {
   const element = make("img", { src: api.previewOf(id) });
-  await element.decode();
+  await element.decode().catch(() => {
+    throw new api.Refusal("A picture that this one was made from is gone.");
+  });
   return element;
 }
 
@@ -161,12 +175,13 @@ async function storedMask(id) {
 
 function showRuns() {
   const all = [...runs.values()].reverse();
-  $("runs").replaceChildren(...all.map(card));
+  renew($("runs"), ...all.map(card));
   $("no-runs").hidden = all.length > 0;
 }
 
 function titleOf({ asked, names }) {
-  return [asked.content, ...(asked.styles ?? [])].filter(Boolean).map((key) => names[key]).join(" + ");
+  const pictures = [asked.content, ...(asked.styles ?? [])].filter(Boolean).map((key) => names[key]);
+  return [...pictures, asked.student].filter(Boolean).join(" + ");
 }
 
 function card(run) {
@@ -182,7 +197,7 @@ function card(run) {
     make("span", {}, settings.described(run.asked)),
     make("span", {}, `${clock(run.created)} · ${state}`),
   );
-  const open = make("button", { type: "button", "data-run": run.id, "aria-current": run.id === selected }, picture, caption);
+  const open = make("button", { type: "button", "data-run": run.id, "data-key": run.id, "aria-current": run.id === selected }, picture, caption);
   open.onclick = attempt(async () => {
     runs.set(run.id, { ...(await api.run(run.id)) });
     select(run.id);
@@ -192,16 +207,26 @@ function card(run) {
 
 async function refresh() {
   const found = await api.runs();
-  const before = runs.get(selected)?.state;
   const known = new Map(runs);
   runs.clear();
   for (const run of found) runs.set(run.id, { ...run, losses: known.get(run.id)?.losses ?? [] });
   if (!runs.has(selected)) selected = found.find((run) => run.state === "running")?.id ?? found.at(-1)?.id ?? null;
   const now = runs.get(selected);
   if (now && !now.losses.length && now.state in ENDED) runs.set(selected, await api.run(selected));
-  if (before && now && before !== now.state) say(progressOf(now));
+  const isNews = (run) => known.has(run.id) && known.get(run.id).state !== run.state;
+  const news = found.filter((run) => isNews(run) && (run.id === selected || run.state === "failed"));
+  if (news.length) say(news.map((run) => (run.id === selected ? "" : `${titleOf(run)}: `) + progressOf(run)).join(". "));
   showRuns();
   showSelected();
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return document.execCommand("copy"); // Over an unencrypted network there is no other way.
+  }
 }
 
 function showStatus(studio) {
@@ -224,7 +249,7 @@ async function showKept() {
 
 async function begin() {
   const studio = await showKept();
-  settings.setUp(studio.settings, studio.presets);
+  settings.setUp(studio.settings, studio.presets, studio.students);
   pictures.setUp(studio.examples, { refusing: refuse, changing: showStart });
   viewer.setUp();
   $("controls").onsubmit = attempt(start);
@@ -242,10 +267,9 @@ async function begin() {
   });
   $("copy").onclick = async () => {
     $("command").select();
-    // Over an unencrypted network there is no clipboard: the line is selected, to be copied by hand.
-    await navigator.clipboard?.writeText($("command").value);
-    say("The command is copied");
-    $("copy").textContent = "Copied";
+    const isCopied = await copied($("command").value);
+    say(isCopied ? "The command is copied" : "The command is selected, to be copied by hand");
+    $("copy").textContent = isCopied ? "Copied" : "Copy what is selected";
     setTimeout(() => ($("copy").textContent = "Copy as command"), 2000);
   };
   await refresh();

@@ -15,6 +15,17 @@ export function make(tag, properties = {}, ...children) {
 export const button = (text, onclick, properties = {}) =>
   make("button", { type: "button", onclick, ...properties }, text);
 
+// Puts others in place of what is there. What had the focus has it again, or else the whole.
+export function renew(parent, ...children) {
+  const nameOf = (element) => element.dataset.key ?? element.getAttribute("aria-label");
+  const active = parent.contains(document.activeElement) ? nameOf(document.activeElement) : undefined;
+  parent.replaceChildren(...children);
+  if (active === undefined) return;
+  parent.tabIndex = -1;
+  const again = active && [...parent.querySelectorAll("button, input")].find((each) => nameOf(each) === active);
+  (again || parent).focus({ preventScroll: true });
+}
+
 // For readers of the screen, at most every few seconds unless it matters.
 let last = 0;
 export function say(text, { isUrgent = true } = {}) {

@@ -1,7 +1,7 @@
 // The photograph and the paintings: dropped, pasted, chosen, or of the examples; with their masks.
 
 import * as api from "./api.js";
-import { $, button, make, say } from "./dom.js";
+import { $, button, make, renew, say } from "./dom.js";
 import { paintMask } from "./masks.js";
 
 export const chosen = { content: null, styles: [], strengthMask: null };
@@ -31,9 +31,9 @@ export function choose(role, picture) {
   if (role === "content") {
     chosen.content = picture;
     chosen.strengthMask = null;
-    for (const style of chosen.styles) style.where = null;
+    for (const style of chosen.styles) style.where = style.weight = null;
   } else {
-    chosen.styles.push({ ...picture, share: 1, where: null, part: null });
+    chosen.styles.push({ ...picture, share: 1, where: null, part: null, weight: null });
   }
   show();
 }
@@ -56,8 +56,9 @@ async function add(file, role) {
 }
 
 function show() {
-  $("content").replaceChildren(chosen.content ? photograph() : slot("content"));
-  $("styles").replaceChildren(
+  renew($("content"), chosen.content ? photograph() : slot("content"));
+  renew(
+    $("styles"),
     make(
       "div",
       { className: "slot" },
@@ -142,6 +143,11 @@ function painting(style, index) {
     disabled: !chosen.content,
     "aria-label": `Which part of ${style.name} is meant`,
   });
+  const weight = button(style.weight ? "Change its weight" : "Weight by place", () => editWeight(style), {
+    className: "plain",
+    disabled: !chosen.content,
+    "aria-label": `Weight of ${style.name} by place`,
+  });
   const share = make("input", {
     type: "range",
     min: 0,
@@ -154,12 +160,12 @@ function painting(style, index) {
       onChange();
     },
   });
-  const hasShare = chosen.styles.length > 1;
+  const isOneOfSeveral = chosen.styles.length > 1;
   return card(
     style,
     make("div", {}, remove),
-    make("div", { className: "wide buttons" }, where, part),
-    hasShare ? make("label", { className: "wide check" }, "Share", share) : null,
+    make("div", { className: "wide buttons" }, where, part, isOneOfSeveral ? weight : null),
+    isOneOfSeveral ? make("label", { className: "wide check" }, "Share", share) : null,
   );
 }
 
@@ -181,14 +187,17 @@ async function storedMask(canvas) {
   return { ...(await api.upload(blob, "mask", "mask")), canvas };
 }
 
-// A start waits until what was painted is stored.
+// A start waits until all that was painted is stored.
 let edited = Promise.resolve();
 
 function editing(picture, owner, name, options) {
-  edited = edit(picture, owner[name], options).then((mask) => {
+  const isOfContent = picture === chosen.content;
+  const editedNow = edit(picture, owner[name], options).then((mask) => {
+    if (isOfContent && picture !== chosen.content) return; // Another photograph was chosen meanwhile.
     owner[name] = mask;
     show();
   });
+  edited = Promise.all([edited, editedNow]);
 }
 
 function editWhere(style) {
@@ -202,6 +211,13 @@ function editPart(style) {
   editing(style, style, "part", {
     title: `Which part of ${style.name}`,
     hint: "Paint the part whose manner is meant.",
+  });
+}
+
+function editWeight(style) {
+  editing(chosen.content, style, "weight", {
+    title: `Weight of ${style.name} by place`,
+    hint: "Paint where it is to prevail over the others.",
   });
 }
 
@@ -224,6 +240,13 @@ export async function masks() {
   if (content && (hasPart || styles.some((style) => style.where))) {
     const rest = await restOf(content, styles.map((style) => style.where).filter(Boolean));
     asked.content_mask = styles.map((style) => (style.where ?? rest).id);
+  }
+  const weighed = styles.filter((style) => style.weight);
+  if (content && styles.length > 1 && weighed.length) {
+    // To the last one goes what the others leave.
+    const isRest = weighed.length === styles.length - 1 && !styles.at(-1).weight;
+    const rest = isRest || weighed.length === styles.length ? null : await restOf(content, weighed.map((style) => style.weight));
+    asked.blend_mask = (isRest ? weighed : styles).map((style) => (style.weight ?? rest).id);
   }
   if (hasPart) asked.style_mask = styles.map((style) => style.part?.id ?? null);
   return asked;

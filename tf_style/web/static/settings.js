@@ -6,18 +6,31 @@ const SHOWN = ["strength", "size", "keep_colors", "init", "seed", "preset"];
 const PAINTED = ["style_blend"];
 let fields = [];
 
-export function setUp(settings, presets) {
+export function setUp(settings, presets, students) {
   fields = settings.filter((each) => !SHOWN.includes(each.name) && !PAINTED.includes(each.name));
   $("preset").replaceChildren(
     ...Object.entries(presets).map(([name, source]) => make("option", { value: name, title: source }, name)),
   );
-  $("more-settings").replaceChildren(...fields.map(field), bitDepth());
+  $("more-settings").replaceChildren(...fields.map(field), bitDepth(), deterministic());
   $("strength").oninput = showStrength;
-  $("init").onchange = () => showSeed();
+  $("init").onchange = $("student").onchange = showWhatCounts;
+  $("student-field").hidden = !Object.keys(students).length;
+  if (!$("student-field").hidden) $("init").append(make("option", { value: "student" }, "the student's picture"));
+  for (const [name, { styles }] of Object.entries(students)) {
+    $("student").append(make("option", { value: name }, `${name}: ${styles.join(", ")}`));
+  }
 }
 
 function showStrength() {
   $("strength-text").textContent = Number($("strength").value).toFixed(2);
+}
+
+// A student that makes the picture has its own paintings.
+export const isByStudent = () => $("student").value !== "" && $("init").value !== "student";
+
+function showWhatCounts() {
+  $("styles-section").hidden = isByStudent();
+  showSeed();
 }
 
 // With one picture alone a run starts from noise by itself.
@@ -54,6 +67,11 @@ function bitDepth() {
   return make("div", { className: "field" }, make("label", { htmlFor: "bit_depth" }, "bit depth"), input);
 }
 
+function deterministic() {
+  const input = make("input", { type: "checkbox", id: "deterministic" });
+  return make("div", { className: "field" }, make("label", { className: "check" }, input, "deterministic: the same bits each time on a GPU too, more slowly"));
+}
+
 const READERS = {
   "yes or no": (text) => text === "true",
   "whole number": (text) => (Number.isInteger(Number(text)) ? Number(text) : text),
@@ -80,22 +98,26 @@ export function asked() {
     const value = choices.includes(text) ? text : (READERS[kind] ?? String)(text);
     settings[name] = ALWAYS_LISTS.includes(name) && !Array.isArray(value) ? [value] : value;
   }
-  const bits = Number($("bit_depth").value);
-  return bits === 8 ? { settings } : { settings, bit_depth: bits };
+  const others = $("student").value ? { student: $("student").value } : {};
+  if ($("bit_depth").value !== "8") others.bit_depth = Number($("bit_depth").value);
+  if ($("deterministic").checked) others.deterministic = true;
+  return { settings, ...others };
 }
 
-export function fill({ settings = {}, bit_depth = 8 }) {
+export function fill({ settings = {}, student = "", bit_depth = 8, deterministic = false }) {
   $("strength").value = settings.strength ?? 0.5;
   $("size").value = settings.size ?? 512;
   $("keep_colors").value = settings.keep_colors ?? "";
   $("preset").value = settings.preset ?? "painterly";
   $("seed").value = settings.seed ?? "";
+  $("student").value = student;
   startFrom(settings.init ?? "", "a picture");
   for (const { name } of fields) {
     const value = settings[name];
     $(`setting-${name}`).value = value === undefined ? "" : Array.isArray(value) ? value.join(",") : String(value);
   }
   $("bit_depth").value = String(bit_depth);
+  $("deterministic").checked = deterministic;
   showStrength();
 }
 
@@ -106,7 +128,7 @@ export function startFrom(key, name) {
     $("init").append(make("option", { value: key, "data-picture": "" }, name));
   }
   $("init").value = key;
-  showSeed();
+  showWhatCounts();
 }
 
 export function described({ settings = {} }) {

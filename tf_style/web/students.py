@@ -1,0 +1,51 @@
+"""The students that the studio was started with: a page names one, and never a path."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from tf_style.errors import InputError
+from tf_style.files import shown
+from tf_style.student import stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """What a page is told of a student, and where it is.
+
+    Attributes:
+      path: Its folder.
+      styles: The names of its styles' files.
+      dial: Whether it has learnt every strength.
+      strength: The one that it has learnt, or its default.
+    """
+
+    path: str
+    styles: tuple[str, ...]
+    dial: bool
+    strength: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the API shows it."""
+        return {"styles": list(self.styles), "dial": self.dial, "strength": self.strength}
+
+
+def read(folders: Sequence[str | os.PathLike]) -> dict[str, Student]:
+    """Students by their folders' names.
+
+    Raises:
+      InputError: If one is none that is whole, or two have one name.
+    """
+    found: dict[str, Student] = {}
+    for folder in folders:
+        known = stored.load(folder)
+        path = stored.json_path(folder).resolve().parent
+        if path.name in found:
+            raise InputError(
+                f"Two students are called {path.name}: rename a folder. Received: "
+                f"{shown(found[path.name].path)}, {shown(path)}"
+            )
+        found[path.name] = Student(str(path), known.styles, known.dial, float(known.strength))
+    return found
