@@ -135,8 +135,8 @@ def carry_out(
         needed = memory.estimate(job.student, height, width, tile, precision)
         by = "as a whole" if tile is None else f"by tiles of {tile} pixels"
         emit(
-            f"{width} x {height} pixels in {', '.join(map(files.shown, job.student.styles))}, {by}, on {device} in "
-            f"{precision}; memory: about {needed / 2**30:.1f} GiB",
+            f"{width} x {height} pixels in {', '.join(map(files.shown, job.student.styles))}, {by}, on "
+            f"{device} in {precision}; memory: about {needed / 2**30:.1f} GiB",
             "plan",
         )
         return 0

@@ -100,9 +100,7 @@ def distance_and_derivative(
     if not (is_rounded and used_device_type() == "GPU"):
         return _distance_and_derivative(mean, covariance, target)
     # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
-    exact = tf.nest.map_structure(
-        lambda each: tf.cast(each, tf.float64), (mean, covariance, target)
-    )
+    exact = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), (mean, covariance, target))
     found = _distance_and_derivative(*exact)
     return tuple(tf.cast(each, covariance.dtype) for each in found)
 

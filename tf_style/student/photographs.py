@@ -178,8 +178,8 @@ def fitted(picture: Picture, size: int, name: str) -> NDArray[np.uint8]:
     shorter, longer = sorted((picture.height, picture.width))
     if longer > MAX_ASPECT * shorter:
         raise InputError(
-            f"{name} is too narrow: a photograph to learn from is at most {MAX_ASPECT} times as long as "
-            f"wide. Received: {picture.width} x {picture.height}"
+            f"{name} is too narrow: a photograph to learn from is at most {MAX_ASPECT} times as long "
+            f"as wide. Received: {picture.width} x {picture.height}"
         )
     side = max(size, min(int(LARGEST_PIECE * size), shorter))
     sides = working_size(picture.height, picture.width, side, "short")

@@ -37,7 +37,9 @@ class TrainedModel(keras.Model):
             parts = self._parts(inputs, self(inputs, training=True))
             loss = tf.reduce_sum(parts)
         gradients = tape.gradient(loss, weights)
-        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in (loss, *gradients)])
+        is_finite = tf.reduce_all(
+            [tf.reduce_all(tf.math.is_finite(each)) for each in (loss, *gradients)]
+        )
         gradients = [tf.where(is_finite, each, tf.zeros_like(each)) for each in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         count = tf.cast(is_finite, tf.float32)
