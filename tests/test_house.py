@@ -10,11 +10,12 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "tf_style"
 # Each folder, or module of the package itself, imports from those after it alone, or from itself.
-# `network`, `optimize` and `images` stand on one floor and know nothing of each other.
+# `network`, `optimize` and `images` stand on one floor and know nothing of each other, and so do
+# `serve` and `video`.
 FLOORS = (
     ("web",),
     ("commands",),
-    ("serve",),
+    ("serve", "video"),
     ("student",),
     ("embed",),
     ("transfer",),
@@ -43,7 +44,11 @@ WITHOUT_TENSORFLOW = (
     "commands.student_picture",
     "commands.stylize_run",
     "commands.stylize_train",
+    "commands.stylize_video",
     "commands.train_run",
+    "commands.video_progress",
+    "commands.video_request",
+    "commands.video_run",
     "errors",
     "files",
     "forks",
@@ -79,6 +84,20 @@ WITHOUT_TENSORFLOW = (
     "transfer.pyramid",
     "transfer.setting_fields",
     "transfer.settings",
+    "video.clip",
+    "video.colour",
+    "video.flow",
+    "video.history",
+    "video.masks",
+    "video.opening",
+    "video.options",
+    "video.reading",
+    "video.reliability",
+    "video.sequence",
+    "video.shot",
+    "video.sound",
+    "video.work",
+    "video.writing",
     "web.app",
     "web.asked",
     "web.events",

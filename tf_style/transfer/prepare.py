@@ -5,6 +5,7 @@ All that can be wrong with a request is found here, before heavy work starts.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,6 +47,24 @@ class LevelInputs:
     content_weights: Mapping[str, np.ndarray] | None = None
 
 
+class EarlierFrames(NamedTuple):
+    """What a frame of a video is compared with: see `TemporalLoss`.
+
+    Attributes:
+      target: What they show where it is now, float32 [height, width, 3], RGB, 0..255.
+      weights: What a square of the difference from it costs at each position, float32 [height, width];
+        0 where they do not show it.
+    """
+
+    target: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def none(cls) -> "EarlierFrames":
+        """Those of a first frame, at any size."""
+        return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedInputs:
     """Pictures and weights, ready for the network.
@@ -63,6 +82,7 @@ class PreparedInputs:
       initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
         optimisation starts.
       weights: Of the layers that the objective needs.
+      earlier_frames: What a frame of a video takes from those before it, or None for no video.
     """
 
     settings: Settings
@@ -73,6 +93,7 @@ class PreparedInputs:
     painted: np.ndarray | None
     initial: np.ndarray
     weights: Weights
+    earlier_frames: EarlierFrames | None = None
 
     @property
     def height(self) -> int:
@@ -95,6 +116,7 @@ def prepare(
     read: Callable[[ImageSource], Picture] | None = None,
     read_mask: Callable[[ImageSource], Picture] = as_mask,
     start: Callable[[np.ndarray], np.ndarray] | None = None,
+    like: PreparedInputs | None = None,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
@@ -109,6 +131,8 @@ def prepare(
       read_mask: Turns each mask's source into a picture.
       start: With init "student", what makes the picture to start from of the photograph, both float32
         [height, width, 3] in 0..255.
+      like: Inputs of another content image of the same size with the same styles and settings, whose
+        styles, as they are at the largest size, and weights are taken over.
 
     Returns:
       The inputs.
@@ -144,7 +168,8 @@ def prepare(
     )
     keep = settings.keep_colors
     levels = tuple(
-        _level_inputs(level, content_picture, style_pictures, where, preset, settings) for level in plan
+        _level_inputs(level, content_picture, style_pictures, where, preset, settings, like)
+        for level in plan
     )
     placing.check(where, levels[-1].regions, preset, height, width)
     alpha = photograph = None
@@ -176,7 +201,7 @@ def prepare(
         photograph=photograph,
         painted=painted,
         initial=np.array(initial, np.float32),
-        weights=load_for(preset, settings.weights),
+        weights=load_for(preset, settings.weights) if like is None else like.weights,
     )
 
 
@@ -193,10 +218,14 @@ def _level_inputs(
     where: placing.Placing,
     preset: Preset,
     settings: Settings,
+    like: PreparedInputs | None,
 ) -> LevelInputs:
     keep = settings.keep_colors
     size = level.height, level.width
-    fitted = [
+    matched = None
+    if like is not None and size == (like.height, like.width):
+        matched = like.levels[-1].styles
+    fitted = matched or [
         _resize_style(style.pixels, *size, preset, settings.style_scale_of(index))
         for index, style in enumerate(styles)
     ]
@@ -207,7 +236,7 @@ def _level_inputs(
     return LevelInputs(
         level=level,
         content=kept_colours.of_photograph(keep, photograph),
-        styles=tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
+        styles=matched or tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
         blend=blend,
         regions=where.at_size(size, fitted, preset, blend),
         content_weights=where.content_weights(size, preset, settings),

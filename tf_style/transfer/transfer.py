@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +16,7 @@ from tf_style.images.reading import ImageSource, as_sources
 from tf_style.network.features import Features
 from tf_style.objective import ray_pool
 from tf_style.objective.objective import PARTS, Objective
-from tf_style.objective.presets import Preset
-from tf_style.objective.tile_plan import is_cut
-from tf_style.objective.tile_pool import LocalPool, TilePool
-from tf_style.objective.tile_worker import TileWorker
+from tf_style.objective.temporal import TemporalLoss
 from tf_style.objective.tiled import TiledObjective
 from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
@@ -27,9 +25,9 @@ from tf_style.transfer import kept_colours, memory
 from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
+from tf_style.transfer.level_objectives import LevelObjectives
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
-from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import Settings, fields_with_files
 
@@ -37,7 +35,7 @@ from tf_style.transfer.settings import Settings, fields_with_files
 SECONDS_PER_CALL = 0.5
 MAX_ITERATIONS_PER_CALL = 32
 # Of a `StyleTransfer`, what holds the traced graphs.
-_GRAPHS = ("_any_size", "objective", "image", "_log", "_minimizer")
+_GRAPHS = ("_any_size", "objective", "_temporal", "image", "_log", "_minimizer")
 
 
 class StyleTransfer:
@@ -57,7 +55,13 @@ class StyleTransfer:
       image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
     """
 
-    def __init__(self, inputs: PreparedInputs, *, like: "StyleTransfer | None" = None):
+    def __init__(
+        self,
+        inputs: PreparedInputs,
+        *,
+        like: "StyleTransfer | None" = None,
+        content_unit: np.ndarray | None = None,
+    ):
         """Builds the network and computes the first level's targets.
 
         Args:
@@ -65,6 +69,7 @@ class StyleTransfer:
           like: A transfer that has ended. Where this one's objective differs in its pictures alone, it
             goes on with that one's network and graphs, to the same bits: to trace them takes seconds.
             It is of no use any more.
+          content_unit: That of an earlier frame of the same video, in place of these pictures' own.
 
         Raises:
           InputError: If TensorFlow sees no such device, or would round float32 there, or if Ray is
@@ -76,17 +81,19 @@ class StyleTransfer:
         check_float32(settings.precision, self.device)
         self.precision = resolve_precision(settings.precision, self.device)
         self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
+        self._objectives = LevelObjectives(inputs, self.tile_px, self.device, self.precision)
         if settings.ray is not None:
-            if not any(self._is_tiled(pictures.level) for pictures in inputs.levels):
+            if not any(self._objectives.is_tiled(pictures.level) for pictures in inputs.levels):
                 raise InputError(
                     f"ray would have no effect: {inputs.width} x {inputs.height} pixels are evaluated "
                     "as a whole. It takes a larger size, or smaller tiles."
                 )
             ray_pool.connect(settings.ray)
         self._any_size: Objective | None = None
+        self._temporal: TemporalLoss | None = None
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
-        self._content_unit: tf.Tensor | None = None
+        self._content_unit = None if content_unit is None else tf.constant(content_unit, tf.float32)
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -137,6 +144,28 @@ class StyleTransfer:
             final=self._final(),
             seconds=time.perf_counter() - start,
         )
+
+    def next_frame(self, inputs: PreparedInputs) -> None:
+        """Goes on with the next frame of a video: `run` then makes it, in the same graphs.
+
+        The targets of the styles and the unit of the content loss stay what they are.
+
+        Args:
+          inputs: Of that frame, at the size of the last one alone, of the same styles, settings and
+            kinds of masks.
+        """
+        self.inputs = inputs
+        self._objectives = dataclasses.replace(self._objectives, inputs=inputs)
+        self._evaluations = []
+        self._iterations_below = 0
+        targets = None if self._any_size is None else self._any_size.style_targets
+        with tf.device(self.device):
+            self._enter(0, _batch(inputs.initial), targets)
+
+    @property
+    def content_unit(self) -> np.ndarray | None:
+        """What the content loss is multiplied by where it is relative, float32 [1]."""
+        return None if self._content_unit is None else self._content_unit.numpy()
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the run has come to, as arrays by name: what `restore` goes on from."""
@@ -212,25 +241,32 @@ class StyleTransfer:
         names = ("weights", "optimizer", "num_pairs", "pair_precision")
         return (
             other._any_size is not None
-            and not self._is_tiled(own.levels[0].level)
+            and not self._objectives.is_tiled(own.levels[0].level)
             and dataclasses.replace(own.preset, init=its.preset.init) == its.preset
             and not fields_with_files({"weights": own.settings.weights})
             and all(getattr(own.settings, name) == getattr(its.settings, name) for name in names)
             and (self.device, self.precision) == (other.device, other.precision)
-            and _structure(own.levels[0]) == _structure(its.levels[0])
+            and _structure(own) == _structure(its)
         )
 
     def _black(self, index: int) -> tf.Tensor:
         level = self.inputs.levels[index].level
         return tf.zeros([1, level.height, level.width, 3])
 
-    def _enter(self, index: int, start: tf.Tensor) -> None:
+    def _enter(
+        self,
+        index: int,
+        start: tf.Tensor,
+        style_targets: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
-        if self._any_size is not None and not self._is_tiled(pictures.level):
+        if self._any_size is not None and not self._objectives.is_tiled(pictures.level):
             # The graphs of the level below serve this one too: to trace them takes seconds.
-            self._any_size.take_over(self._make_objective(pictures))
+            self._any_size.take_over(self._make_objective(pictures, style_targets))
+            if self._temporal is not None:
+                self._temporal.assign(*self.inputs.earlier_frames)
             self.image.assign(start)
             self._minimizer = self._minimizer.restarted()
             return
@@ -238,7 +274,11 @@ class StyleTransfer:
         self.objective = self._make_objective(pictures)
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
-        self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
+        evaluate, num_parts = self.objective.parts_and_gradient, len(PARTS)
+        if self.inputs.earlier_frames is not None:
+            self._temporal = TemporalLoss(evaluate, *self.inputs.earlier_frames)
+            evaluate, num_parts = self._temporal.parts_and_gradient, num_parts + 1
+        self._log = EvaluationLog(evaluate, num_parts)
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
             settings.optimizer,
@@ -252,60 +292,24 @@ class StyleTransfer:
         """Frees what a level takes that shares no graph with the next."""
         for name in _GRAPHS:
             vars(self).pop(name, None)
-        self._any_size = None
+        self._any_size = self._temporal = None
         # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
         gc.collect()
 
-    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
-        objective = self._objective_of(pictures)
+    def _make_objective(
+        self, pictures: LevelInputs, style_targets: Mapping[str, Sequence[Any]] | None = None
+    ) -> Objective | TiledObjective:
+        objective = self._objectives.make(
+            self.features,
+            pictures,
+            content_unit=self._content_unit,
+            style_targets=style_targets,
+            any_size=self._any_size is None,
+        )
         unit = objective.content_unit
         if self.inputs.preset.content_unit == "relative" and unit is not None and unit[0] > 0:
             self._content_unit = unit
         return objective
-
-    def _objective_of(self, pictures: LevelInputs) -> Objective | TiledObjective:
-        level, preset = pictures.level, self.inputs.preset
-        if not self._is_tiled(level):
-            return Objective(
-                self.features,
-                preset,
-                content=None if pictures.content is None else _batch(pictures.content),
-                styles=[_batch(style) for style in pictures.styles],
-                blend=pictures.blend,
-                regions=pictures.regions,
-                content_unit=self._content_unit,
-                content_weights=pictures.content_weights,
-                factors=tf.constant(level.factors, tf.float32),
-                any_size=self._any_size is None,
-            )
-        preset = preset.times(*level.factors)
-        return TiledObjective(
-            self.features,
-            preset,
-            content=None if pictures.content is None else pictures.content[np.newaxis],
-            styles=[style[np.newaxis] for style in pictures.styles],
-            blend=pictures.blend,
-            regions=pictures.regions,
-            content_unit=self._content_unit,
-            content_weights=pictures.content_weights,
-            height=level.height,
-            width=level.width,
-            tile_px=self.tile_px,
-            pool=self._make_pool(
-                preset, len(pictures.regions), has_content_weights=pictures.content_weights is not None
-            ),
-        )
-
-    def _is_tiled(self, level: Level) -> bool:
-        if self.tile_px is None:
-            return False
-        return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
-
-    def _make_pool(self, preset: Preset, num_guides: int, *, has_content_weights: bool) -> TilePool:
-        kind = {"num_guides": num_guides, "has_content_weights": has_content_weights}
-        if self.inputs.settings.ray is None:
-            return LocalPool(TileWorker(self.features, preset, **kind), self.device)
-        return ray_pool.RayPool(preset, self.inputs.weights, self.precision, **kind)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""
@@ -400,9 +404,15 @@ def stylize(
     return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
 
 
-def _structure(pictures: LevelInputs) -> tuple[bool, int, bool]:
-    """What of a level's pictures decides about the graph."""
-    return pictures.content is not None, len(pictures.regions), pictures.content_weights is not None
+def _structure(inputs: PreparedInputs) -> tuple[bool, int, bool, bool]:
+    """What of the pictures decides about the graph."""
+    first = inputs.levels[0]
+    return (
+        first.content is not None,
+        len(first.regions),
+        first.content_weights is not None,
+        inputs.earlier_frames is not None,
+    )
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:

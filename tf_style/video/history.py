@@ -1,0 +1,111 @@
+"""What the frames made so far say of the next one: where it starts, and what it is held to."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tf_style.video.flow import FloatArray, GreyArray, flow, warp
+from tf_style.video.reliability import reliability
+
+# How many frames back. The farther ones count where the nearer do not show a place: it was hidden for a
+# moment. Ruder et al. look 1, 10, 20 and 40 back.
+OFFSETS = (1, 4, 12)
+# Less than this part of a frame that the last one shows too, and it is another shot.
+CUT_BELOW = 0.3
+POWER = 2
+# Over which what was done to colours is carried to places that no frame has shown, in pixels.
+_SPREAD_PX = 12.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outlook:
+    """What is known of a frame before it is made.
+
+    Attributes:
+      target: The earlier frames where they are now, float32 [height, width, 3], 0..255.
+      weights: How far that is so, float32 [height, width], 0..1.
+      start: The target, and where there is none the source in the colours around it, likewise 0..255.
+    """
+
+    target: FloatArray
+    weights: FloatArray
+    start: FloatArray
+
+
+class History:
+    """The last frames of a shot, as they were and as they were made."""
+
+    def __init__(self, offsets: Sequence[int] = OFFSETS):
+        """No frame yet.
+
+        Args:
+          offsets: How many frames back to look, ascending.
+        """
+        self._offsets = tuple(offsets)
+        self._frames: collections.deque = collections.deque(maxlen=max(self._offsets))
+
+    def add(self, grey: GreyArray, made: NDArray[np.uint8]) -> None:
+        """Adds a frame.
+
+        Args:
+          grey: Its source, as from `flow.grey`.
+          made: uint8 [height, width, 3].
+        """
+        self._frames.append((grey, made))
+
+    def clear(self) -> None:
+        """Forgets all: another shot begins."""
+        self._frames.clear()
+
+    def outlook(self, grey: GreyArray, source: NDArray[Any]) -> Outlook | None:
+        """What the frames so far say of the next one.
+
+        The weights are equation 9 of Ruder et al.: of a frame farther back, what the nearer ones leave.
+
+        Args:
+          grey: Its source, as from `flow.grey`.
+          source: The same in colours, float [height, width, 3], 0..255.
+
+        Returns:
+          None where there is no frame, or the last one is of another shot.
+        """
+        total = np.zeros(grey.shape, np.float32)
+        target = np.zeros((*grey.shape, 3), np.float32)
+        # Where a shot is younger than that, its first frame is the farthest.
+        offsets = list(dict.fromkeys(min(offset, len(self._frames)) for offset in self._offsets))
+        shown = np.zeros(grey.shape, np.float32)
+        for offset in offsets if self._frames else ():
+            earlier, made = self._frames[-offset]
+            to_earlier = flow(grey, earlier)
+            trust = reliability(to_earlier, flow(earlier, grey))
+            if offset == offsets[0] and trust.mean() < CUT_BELOW:
+                return None
+            weights = np.maximum(trust - total, 0)
+            target += weights[..., np.newaxis] * warp(made, to_earlier)
+            total += weights
+            shown += trust / len(offsets)
+        if not self._frames:
+            return None
+        target /= np.maximum(total, 1e-6)[..., np.newaxis]
+        known = np.minimum(total, 1)[..., np.newaxis]
+        new = source + _spread(target - source, total)
+        return Outlook(target, total * shown**POWER, known * target + (1 - known) * new)
+
+
+def _spread(change: FloatArray, weights: FloatArray) -> FloatArray:
+    """A change of colours carried from where it is known to everywhere."""
+
+    def smooth(plane: NDArray[Any]) -> FloatArray:
+        blurred = cv2.GaussianBlur(
+            np.asarray(plane, np.float32), (0, 0), _SPREAD_PX, borderType=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(blurred, np.float32)
+
+    # A little everywhere, that places far from all others have the mean.
+    weights = weights + np.float32(1e-4)
+    return smooth(change * weights[..., np.newaxis]) / smooth(weights)[..., np.newaxis]
