@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.transfer.result import Evaluation, Progress, StylizeResult
     from tf_style.transfer.settings import Settings
     from tf_style.transfer.transfer import StyleTransfer, stylize
+    from tf_style.video.stylize_frames import stylize_frames
 
 _PLACES = {
     "ContentLoss": "embed.losses.ContentLoss",
@@ -86,6 +87,7 @@ _PLACES = {
     "read_image": "images.reading.read",
     "stylize": "transfer.transfer.stylize",
     "stylize_dataset": "embed.datasets.stylize_dataset",
+    "stylize_frames": "video.stylize_frames.stylize_frames",
     "train_student": "student.training.train_student",
     "write_image": "images.writing.write",
 }
@@ -133,6 +135,7 @@ __all__ = [
     "read_image",
     "stylize",
     "stylize_dataset",
+    "stylize_frames",
     "train_student",
     "write_image",
 ]

@@ -275,7 +275,7 @@ def make_transfer(
     inputs: PreparedInputs,
     *,
     verbose: bool = False,
-    like: "StyleTransfer | None" = None,
+    **options: Any,
 ) -> "StyleTransfer":
     """Imports TensorFlow, and builds the transfer if there is memory for it.
 
@@ -283,7 +283,7 @@ def make_transfer(
       request: What was asked for.
       inputs: As from `prepare_inputs`.
       verbose: Whether what TensorFlow says at its start is shown.
-      like: As for `StyleTransfer`.
+      **options: For `StyleTransfer`.
 
     Raises:
       InputError: If it would not fit in memory, or asks for what is not here.
@@ -309,7 +309,7 @@ def make_transfer(
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 
-        return StyleTransfer(inputs, like=like)
+        return StyleTransfer(inputs, **options)
 
 
 def _show_plan(request: Request, transfer: "StyleTransfer") -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tf_style.commands import flags, runner
 from tf_style.commands.runner import add_flag, always
+from tf_style.errors import InputError
 from tf_style.video.options import OPTION_NAMES, VideoOptions
 
 
@@ -22,6 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    try:
+        import av  # noqa: F401
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"Videos need {error.name}: pip install 'tf-style[video]'") from error
     # Numerical libraries take a moment to import, so `--help` has to come first.
     from tf_style.commands import video_run
 

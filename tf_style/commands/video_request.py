@@ -16,6 +16,7 @@ from tf_style.errors import InputError
 from tf_style.student.stored import json_path
 from tf_style.transfer.settings import SETTING_NAMES, Settings, fields_with_files
 from tf_style.video import sequence
+from tf_style.video.clip import Span
 from tf_style.video.opening import is_sequence
 from tf_style.video.options import OPTION_NAMES, VideoOptions
 
@@ -32,18 +33,14 @@ class VideoRequest:
       frame: What to make of each frame; its content and its output are the videos'.
       options: How frames go on from each other.
       work: The folder of the frames.
-      start: From when on, in seconds.
-      end: Until before when; None for the end.
-      every: Of so many frames the first.
+      span: Which frames.
       rate: Frames a second, of pictures.
     """
 
     frame: Request
     options: VideoOptions
     work: str
-    start: float = 0.0
-    end: float | None = None
-    every: int = 1
+    span: Span
     rate: Fraction = DEFAULT_RATE
 
     @classmethod
@@ -96,9 +93,7 @@ class VideoRequest:
             frame=frame,
             options=VideoOptions(**{name: given[name] for name in OPTION_NAMES & given.keys()}),
             work=given["work"] or f"{output.replace('%', '')}.work",
-            start=given["start"],
-            end=given["end"],
-            every=given["every"],
+            span=Span.of(given["start"], given["end"], given["every"]),
             rate=DEFAULT_RATE if given["rate"] is None else _rate(given["rate"]),
         )
 
@@ -159,9 +154,7 @@ class VideoRequest:
             "video_format": FORMAT,
             **what,
             **dataclasses.asdict(self.options),
-            "start": self.start,
-            "end": self.end,
-            "every": self.every,
+            "span": [str(self.span.start), str(self.span.end), self.span.every],
             "rate": str(self.rate),
             # Of a video they are even.
             "is_video": not sequence.is_pattern(self.frame.output),

@@ -82,10 +82,9 @@ class _Job:
         frame = request.frame
         reader = open_clip(frame.content or "", request.rate)
         clip, settings = reader.clip, frame.settings
-        if clip.seconds is not None and request.start >= clip.seconds:
-            raise InputError(
-                f"--start is before the end, {clip.seconds:.3f} s. Received: {request.start}"
-            )
+        start = float(request.span.start)
+        if clip.seconds is not None and start >= clip.seconds:
+            raise InputError(f"--start is before the end, {clip.seconds:.3f} s. Received: {start:g}")
         height, width = working_size(clip.height, clip.width, settings.size, settings.size_of)
         if not sequence.is_pattern(frame.output):
             # Four pixels share their colour.
@@ -96,19 +95,18 @@ class _Job:
     @property
     def num_frames(self) -> int | None:
         """How many there will be, about; None where nobody knows."""
-        clip, request = self.reader.clip, self.request
-        if isinstance(self.reader, SequenceReader) or clip.seconds is not None:
-            end = clip.seconds if request.end is None else min(request.end, clip.seconds or request.end)
-            return (
-                max(1, -(-round((end - request.start) * clip.rate) // request.every)) if end else None
-            )
-        return None
+        clip, span = self.reader.clip, self.request.span
+        ends = [float(end) for end in (clip.seconds, span.end) if end is not None]
+        if not ends:
+            return None
+        frames = round((min(ends) - float(span.start)) * clip.rate)
+        return max(1, -(-frames // span.every))
 
     def frames(self) -> Iterator[tuple[int, Picture, Masks | None]]:
         """The frames' times, what they show at the size to make, and their masks."""
         request, clip = self.request, self.reader.clip
         masks = MaskReader(request.frame.masks, clip, sandbox.read_mask)
-        for frame in self.reader.frames(start=request.start, end=request.end, every=request.every):
+        for frame in self.reader.frames(request.span):
             picture = Picture(resize(frame.pixels, *self.size))
             yield frame.ticks, picture, masks.at(frame.ticks * clip.time_base)
 
@@ -183,7 +181,7 @@ def write(job: _Job, times: list[int]) -> None:
         return
     from tf_style.video.writing import writing
 
-    step = max(1, round(request.every / (clip.rate * clip.time_base)))
+    step = max(1, round(request.span.every / (clip.rate * clip.time_base)))
     ends = [*times[1:], times[-1] + step]
     is_video = isinstance(job.reader, VideoReader)
     with writing(

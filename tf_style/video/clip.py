@@ -65,6 +65,30 @@ class Clip:
     origin: Fraction = Fraction(0)
 
 
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Some frames of a clip.
+
+    Attributes:
+      start: From when on, in seconds.
+      end: Until before when; None for the end.
+      every: Of so many frames the first.
+    """
+
+    start: Fraction = Fraction(0)
+    end: Fraction | None = None
+    every: int = 1
+
+    @classmethod
+    def of(cls, start: float, end: float | None, every: int) -> "Span":
+        """From numbers as they are written: 0.2 is a fifth, and no float near it."""
+        first, last = (None if each is None else Fraction(str(each)) for each in (start, end))
+        return cls(first or Fraction(0), last, every)
+
+
+WHOLE = Span()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a video.

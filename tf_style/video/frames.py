@@ -54,8 +54,8 @@ class FrameMaker(Protocol):
 class FrameStylizer:
     """As `FrameMaker`.
 
-    The first frame of a shot is made as a picture is, coarse to fine. Another one starts from the last
-    one, warped, is held to the earlier ones where they show the same (Ruder et al., 2016), and makes few
+    The first frame of a shot is made as a picture is, coarse to fine. Another starts from the last one,
+    warped, is held to the earlier ones where they show the same (Ruder et al., 2016), and makes few
     iterations at its full size, in the same graphs, with the same targets of the styles.
 
     Departure: where no earlier frame shows a place, it starts from the source in the colours around it;

@@ -9,17 +9,18 @@ from typing import Any
 
 import av
 import av.error
+import av.logging
 import numpy as np
 
 from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown
 from tf_style.video import colour
-from tf_style.video.clip import Clip, Colours, Frame
+from tf_style.video.clip import WHOLE, Clip, Colours, Frame, Span
 
 # Transfer functions of high dynamic range, whose brightness is not sRGB's: PQ and HLG.
 _HDR = {16: "PQ", 18: "HLG"}
-# The end of a video may be so many frames before the time that its header says.
-_SLACK_FRAMES = 2.5
+# The end of a file may be so much before the one that its header says.
+_SLACK_FRAMES, _SLACK_SECONDS = 2, Fraction(1, 10)
 
 
 class VideoReader:
@@ -46,15 +47,11 @@ class VideoReader:
                 raise InputError(f"{shown(self.path)} has no frame that can be read.")
             self.clip = self._clip(container, stream, first)
 
-    def frames(
-        self, *, start: float = 0.0, end: float | None = None, every: int = 1
-    ) -> Iterator[Frame]:
+    def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
         """The frames in order; may be called again.
 
         Args:
-          start: From when, in seconds.
-          end: Until before when; None for the end.
-          every: Of so many frames, the first.
+          span: Which.
 
         Raises:
           TransferError: If it is damaged or breaks off; it says after which time.
@@ -63,45 +60,60 @@ class VideoReader:
         last_ticks, count = -1, 0
         with self._open() as (container, stream):
             origin = stream.start_time or 0
-            if start:
-                container.seek(origin + int(start / base), stream=stream)
+            if span.start:
+                container.seek(origin + int(span.start / base), stream=stream)
             for ticks, frame in self._decoded(container, stream):
-                if ticks * base < start:
+                if ticks * base < span.start:
                     continue
-                if end is not None and ticks * base >= end:
+                if span.end is not None and ticks * base >= span.end:
                     return
                 # Times that stand still or go back are of broken files.
                 ticks = max(ticks, last_ticks + 1)
                 last_ticks = ticks
                 count += 1
-                if (count - 1) % every == 0:
+                if (count - 1) % span.every == 0:
                     yield Frame(self._upright(frame), ticks)
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame, with its time from the first one's on."""
-        origin, ticks = stream.start_time or 0, None
-        step = max(1, round(1 / (self.clip.rate * self.clip.time_base)))
+        base = self.clip.time_base
+        origin, ticks, is_told = stream.start_time or 0, None, False
+        step = max(1, round(1 / (self.clip.rate * base)))
+        end = Fraction(0)
+        packets = container.demux()  # Of the sound too: it says how far the file goes.
         try:
-            for frame in container.decode(stream):
-                ticks = (
-                    (0 if ticks is None else ticks + step) if frame.pts is None else frame.pts - origin
-                )
-                if frame.is_corrupt:
-                    raise TransferError(
-                        f"{shown(self.path)} is damaged at {_seconds(ticks * self.clip.time_base)}."
-                    )
-                yield ticks, frame
+            while True:
+                with _complaints() as complaints:
+                    packet = next(packets, None)
+                    if packet is None:
+                        break
+                    if packet.pts is not None:
+                        until = (packet.pts + (packet.duration or 0)) * packet.time_base
+                        end = max(end, until)
+                    frames = packet.decode() if packet.stream is stream else []
+                for frame in frames:
+                    last, ticks = ticks, frame.pts
+                    ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
+                    if not is_told and (complaints or frame.is_corrupt):
+                        is_told = True
+                        what = reason_of(ValueError(complaints[0][2])) if complaints else "a frame"
+                        warnings.warn(
+                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}",
+                            UserWarning,
+                            stacklevel=2,
+                        )
+                    yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
-            at = Fraction(0) if ticks is None else ticks * self.clip.time_base
+            at = Fraction(0) if ticks is None else ticks * base
             raise TransferError(
-                f"{shown(self.path)} cannot be read after {_seconds(at)}: {reason_of(error)}."
+                f"{shown(self.path)} cannot be read after {_seconds(at)}: {_reason(error)}."
             ) from error
-        duration = stream.duration
-        if duration is None or ticks is None:
-            return
-        if ticks + _SLACK_FRAMES * step < duration:
-            end, whole = (_seconds(each * self.clip.time_base) for each in (ticks + step, duration))
-            raise TransferError(f"{shown(self.path)} breaks off at {end} of {whole}.")
+        whole = Fraction(container.duration or 0, av.time_base)
+        start = Fraction(container.start_time or 0, av.time_base)
+        if end - start < whole - _SLACK_SECONDS - _SLACK_FRAMES / self.clip.rate:
+            raise TransferError(
+                f"{shown(self.path)} breaks off after {_seconds(end - start)} of {_seconds(whole)}."
+            )
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -160,9 +172,27 @@ def _as_input_error(path: str) -> Iterator[None]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{shown(path)} cannot be read: {reason_of(error)}. Expected a video"
-        ) from error
+        raise InputError(f"{shown(path)} cannot be read: {_reason(error)}. Expected a video") from error
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg tells its log alone meanwhile, for it goes on after what is damaged."""
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        # Of all threads, for the decoder has its own.
+        with av.logging.Capture(local=False) as complaints:
+            yield complaints
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+
+
+def _reason(error: BaseException) -> str:
+    """What an exception has to say, without FFmpeg's number."""
+    return getattr(error, "strerror", None) or reason_of(error)
 
 
 def _seconds(time: Fraction) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tf_style.errors import InputError
 from tf_style.files import reason_of, shown
 from tf_style.images import reading, writing
-from tf_style.video.clip import BT601, BT709, HD_ROWS, Clip, Colours, Frame
+from tf_style.video.clip import BT601, BT709, HD_ROWS, WHOLE, Clip, Colours, Frame, Span
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
@@ -101,18 +101,16 @@ class SequenceReader:
             seconds=float(len(self.paths) / rate),
         )
 
-    def frames(
-        self, *, start: float = 0.0, end: float | None = None, every: int = 1
-    ) -> Iterator[Frame]:
+    def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
         """As `VideoReader.frames`.
 
         Raises:
           InputError: If one cannot be read, or has another size than the first.
         """
         rate = self.clip.rate
-        times = [index for index in range(len(self.paths)) if start <= index / rate]
-        times = [index for index in times if end is None or index / rate < end]
-        for index in times[::every]:
+        times = [index for index in range(len(self.paths)) if span.start <= index / rate]
+        times = [index for index in times if span.end is None or index / rate < span.end]
+        for index in times[:: span.every]:
             pixels = reading.read(self.paths[index]).pixels
             if pixels.shape[:2] != (self.clip.height, self.clip.width):
                 raise InputError(
