@@ -87,6 +87,7 @@ WITHOUT_TENSORFLOW = (
     "video.clip",
     "video.colour",
     "video.flow",
+    "video.frame_inputs",
     "video.history",
     "video.masks",
     "video.opening",

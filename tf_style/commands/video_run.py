@@ -17,9 +17,11 @@ from tf_style.commands.video_request import VideoRequest
 from tf_style.errors import InputError, TransferError
 from tf_style.files import shown
 from tf_style.images.picture import Picture, resize, working_size
+from tf_style.student import memory, stored
 from tf_style.transfer import checkpoint_lock, kept_colours
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
+from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.masks import MaskReader
 from tf_style.video.opening import open_clip
 from tf_style.video.reading import VideoReader
@@ -67,14 +69,14 @@ class _Job:
       request: What is asked for.
       reader: Its frames.
       size: Height and width of the frames to make.
-      styles: Their pictures.
+      inputs: What all frames have in common; unused where a student makes them.
       work: Where the frames are kept.
     """
 
     request: VideoRequest
     reader: VideoReader | SequenceReader
     size: tuple[int, int]
-    styles: tuple[Picture | None, ...]
+    inputs: FrameInputs
     work: WorkFolder
 
     @classmethod
@@ -90,7 +92,30 @@ class _Job:
             # Four pixels share their colour.
             height, width = (max(2, 2 * round(side / 2)) for side in (height, width))
         styles = tuple(None if path is None else sandbox.read(path) for path in frame.styles)
-        return cls(request, reader, (height, width), styles, WorkFolder(request.work))
+        inputs = FrameInputs(styles, settings, request.options)
+        job = cls(request, reader, (height, width), inputs, WorkFolder(request.work))
+        job.check()
+        return job
+
+    def check(self) -> None:
+        """Finds what is wrong with the first frame, before heavy work starts.
+
+        Raises:
+          InputError: It says what.
+        """
+        request = self.request.frame
+        first = next(self.frames(), None)
+        if first is None:
+            raise InputError("There is no frame between --start and --end.")
+        if request.is_by_student and request.student is not None:
+            student = stored.load(request.student)
+            student.resolve_strength(request.settings.strength)
+            student.resolve_blend(request.settings.style_blend)
+            stored.check_picture(*self.size)
+            return
+        _, picture, masks = first
+        inputs = self.inputs.first(picture, masks)
+        request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
 
     @property
     def num_frames(self) -> int | None:
@@ -142,7 +167,7 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
             raise damage
         if stop():
             return runner.fail("interrupted before the first frame was made", stop.exit_code)
-        raise InputError("There is no frame between --start and --end.")
+        raise TransferError(f"{shown(job.reader.path)} has no frame that can be read.")
     write(job, times)
     if not display.quiet:
         video_progress.print_summary(job.request.frame.output, job.size, len(times))
@@ -211,23 +236,14 @@ def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
 
     with contextlib.nullcontext() if display.verbose else runner.startup_noise_hidden():
         from tf_style.video.frames import FrameStylizer
-    return FrameStylizer(
-        job.styles,
-        request.frame.settings,
-        request.options,
-        make_transfer=make_transfer,
-        should_stop=stop,
-    )
+    return FrameStylizer(job.inputs, make_transfer=make_transfer, should_stop=stop)
 
 
 def _student(job: _Job, display: Display) -> "FrameMaker":
     from tf_style.commands import student_picture
-    from tf_style.student import memory
 
     request, settings = job.request.frame, job.request.frame.settings
     student = student_picture.load(request, verbose=display.verbose)
-    student.stored.resolve_strength(settings.strength)
-    student.stored.resolve_blend(settings.style_blend)
     tile = memory.choose_tile(student.stored, *job.size, settings, checks=request.check_memory)
 
     def render(pixels: np.ndarray) -> np.ndarray:
@@ -259,10 +275,7 @@ def _dry_run(job: _Job, display: Display) -> int:
         maker.make(picture, masks)
         first = other = time.perf_counter() - start
     else:
-        with contextlib.nullcontext() if display.verbose else runner.startup_noise_hidden():
-            from tf_style.video import frames
-
-        inputs = frames.prepare_first(picture, job.styles, request.frame.settings, masks)
+        inputs = job.inputs.first(picture, masks)
         transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose)
         lines += video_progress.transfer_plan(transfer)
         first, other = video_progress.seconds_of_frames(transfer, request.options.frame_iterations)

@@ -26,6 +26,27 @@ from tf_style.transfer.settings import Settings, is_file_name
 NOISE_STDDEV = 1.0
 
 
+class EarlierFrames(NamedTuple):
+    """What a frame of a video takes from those before it.
+
+    Attributes:
+      target: What they show, where it is now, float32 [height, width, 3], RGB, 0..255.
+      weights: Of `TemporalLoss`, float32 [height, width]; 0 where they do not show a place.
+      known: Where the size begins with the target, and not with the picture of the size below, float32
+        [height, width], 0..1.
+    """
+
+    target: np.ndarray
+    weights: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def none(cls) -> "EarlierFrames":
+        """Those of a first frame, at any size."""
+        nothing = np.zeros((1, 1), np.float32)
+        return cls(np.zeros((1, 1, 3), np.float32), nothing, nothing)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LevelInputs:
     """The pictures at one working size.
@@ -37,6 +58,7 @@ class LevelInputs:
       blend: What the styles weigh against each other.
       regions: Which of them are compared where; none for all of them with the whole picture.
       content_weights: By content layer what the loss is multiplied by at its positions; None for 1.
+      earlier_frames: In a video, what the frames before it show; None for no video.
     """
 
     level: pyramid.Level
@@ -45,24 +67,7 @@ class LevelInputs:
     blend: Blend = ()
     regions: tuple[Region, ...] = ()
     content_weights: Mapping[str, np.ndarray] | None = None
-
-
-class EarlierFrames(NamedTuple):
-    """What a frame of a video is compared with: see `TemporalLoss`.
-
-    Attributes:
-      target: What they show where it is now, float32 [height, width, 3], RGB, 0..255.
-      weights: What a square of the difference from it costs at each position, float32 [height, width];
-        0 where they do not show it.
-    """
-
-    target: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def none(cls) -> "EarlierFrames":
-        """Those of a first frame, at any size."""
-        return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
+    earlier_frames: EarlierFrames | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +87,6 @@ class PreparedInputs:
       initial: float32 [height, width, 3], RGB, 0..255, of the first level's size: where the
         optimisation starts.
       weights: Of the layers that the objective needs.
-      earlier_frames: What a frame of a video takes from those before it, or None for no video.
     """
 
     settings: Settings
@@ -93,7 +97,6 @@ class PreparedInputs:
     painted: np.ndarray | None
     initial: np.ndarray
     weights: Weights
-    earlier_frames: EarlierFrames | None = None
 
     @property
     def height(self) -> int:
@@ -132,7 +135,7 @@ def prepare(
       start: With init "student", what makes the picture to start from of the photograph, both float32
         [height, width, 3] in 0..255.
       like: Inputs of another content image of the same size with the same styles and settings, whose
-        styles, as they are at the largest size, and weights are taken over.
+        weights are taken over, and whose styles at the sizes that both have.
 
     Returns:
       The inputs.
@@ -222,9 +225,9 @@ def _level_inputs(
 ) -> LevelInputs:
     keep = settings.keep_colors
     size = level.height, level.width
-    matched = None
-    if like is not None and size == (like.height, like.width):
-        matched = like.levels[-1].styles
+    others = () if like is None else like.levels
+    of_size = (each for each in others if (each.level.height, each.level.width) == size)
+    matched = next((each.styles for each in of_size), None)
     fitted = matched or [
         _resize_style(style.pixels, *size, preset, settings.style_scale_of(index))
         for index, style in enumerate(styles)

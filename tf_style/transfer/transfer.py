@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import tensorflow as tf
 from tf_style.errors import InputError
 from tf_style.forks import check_not_forked
 from tf_style.images.picture import resize
-from tf_style.images.reading import ImageSource, as_sources
 from tf_style.network.features import Features
 from tf_style.objective import ray_pool
 from tf_style.objective.objective import PARTS, Objective
@@ -26,10 +25,9 @@ from tf_style.transfer.devices import check_float32, resolve_device, resolve_pre
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.level_objectives import LevelObjectives
-from tf_style.transfer.masks import Masks
-from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
-from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.settings import fields_with_files
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
@@ -94,6 +92,8 @@ class StyleTransfer:
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
         self._content_unit = None if content_unit is None else tf.constant(content_unit, tf.float32)
+        # In a video, by level.
+        self._style_targets: dict[int, Any] = {}
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -151,16 +151,14 @@ class StyleTransfer:
         The targets of the styles and the unit of the content loss stay what they are.
 
         Args:
-          inputs: Of that frame, at the size of the last one alone, of the same styles, settings and
-            kinds of masks.
+          inputs: Of that frame, in the same sizes, of the same styles, settings and kinds of masks.
         """
         self.inputs = inputs
         self._objectives = dataclasses.replace(self._objectives, inputs=inputs)
         self._evaluations = []
         self._iterations_below = 0
-        targets = None if self._any_size is None else self._any_size.style_targets
         with tf.device(self.device):
-            self._enter(0, _batch(inputs.initial), targets)
+            self._enter(0, _batch(inputs.initial))
 
     @property
     def content_unit(self) -> np.ndarray | None:
@@ -246,7 +244,7 @@ class StyleTransfer:
             and not fields_with_files({"weights": own.settings.weights})
             and all(getattr(own.settings, name) == getattr(its.settings, name) for name in names)
             and (self.device, self.precision) == (other.device, other.precision)
-            and _structure(own) == _structure(its)
+            and _structure(own.levels[0]) == _structure(its.levels[0])
         )
 
     def _black(self, index: int) -> tf.Tensor:
@@ -257,16 +255,15 @@ class StyleTransfer:
         self,
         index: int,
         start: tf.Tensor,
-        style_targets: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
         if self._any_size is not None and not self._objectives.is_tiled(pictures.level):
             # The graphs of the level below serve this one too: to trace them takes seconds.
-            self._any_size.take_over(self._make_objective(pictures, style_targets))
-            if self._temporal is not None:
-                self._temporal.assign(*self.inputs.earlier_frames)
+            self._any_size.take_over(self._make_objective(pictures))
+            if self._temporal is not None and pictures.earlier_frames is not None:
+                self._temporal.assign(*pictures.earlier_frames[:2])
             self.image.assign(start)
             self._minimizer = self._minimizer.restarted()
             return
@@ -275,8 +272,8 @@ class StyleTransfer:
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         evaluate, num_parts = self.objective.parts_and_gradient, len(PARTS)
-        if self.inputs.earlier_frames is not None:
-            self._temporal = TemporalLoss(evaluate, *self.inputs.earlier_frames)
+        if pictures.earlier_frames is not None:
+            self._temporal = TemporalLoss(evaluate, *pictures.earlier_frames[:2])
             evaluate, num_parts = self._temporal.parts_and_gradient, num_parts + 1
         self._log = EvaluationLog(evaluate, num_parts)
         settings = self.inputs.settings
@@ -296,16 +293,19 @@ class StyleTransfer:
         # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
         gc.collect()
 
-    def _make_objective(
-        self, pictures: LevelInputs, style_targets: Mapping[str, Sequence[Any]] | None = None
-    ) -> Objective | TiledObjective:
+    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
         objective = self._objectives.make(
             self.features,
             pictures,
             content_unit=self._content_unit,
-            style_targets=style_targets,
+            style_targets=self._style_targets.get(self.level),
             any_size=self._any_size is None,
         )
+        if pictures.earlier_frames is not None and isinstance(objective, Objective):
+            # The next frames have them too. Those of an objective for any size are variables.
+            self._style_targets[self.level] = tf.nest.map_structure(
+                tf.convert_to_tensor, objective.style_targets
+            )
         unit = objective.content_unit
         if self.inputs.preset.content_unit == "relative" and unit is not None and unit[0] > 0:
             self._content_unit = unit
@@ -318,7 +318,11 @@ class StyleTransfer:
         size = (above.level.height, above.level.width)
         if here.content is None or above.content is None:
             return tf.image.resize(self.image, size, "bicubic")
-        return enlarged(self.image, _batch(here.content), _batch(above.content))
+        start = enlarged(self.image, _batch(here.content), _batch(above.content))
+        if above.earlier_frames is None:
+            return start
+        known = above.earlier_frames.known[..., np.newaxis]
+        return start + known * (above.earlier_frames.target - start)
 
     def _run_level(
         self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]
@@ -370,48 +374,13 @@ class StyleTransfer:
         )
 
 
-def stylize(
-    content: ImageSource | None,
-    styles: ImageSource | Sequence[ImageSource | None],
-    *,
-    masks: Masks | None = None,
-    callback: Callable[[Progress], None] | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    **settings,
-) -> StylizeResult:
-    """Renders the content of one image in the style of others.
-
-    Args:
-      content: A path, the bytes of an image file, an open one, or an array [height, width, 3] of uint8,
-        uint16 or floats in 0..1; None to synthesise the style's texture.
-      styles: One such image or several; an empty list to reconstruct the content from its layer. With
-        masks, None for one keeps the photograph where it would go.
-      masks: Where each style goes; None for all of them everywhere.
-      callback: Called about twice a second with a `Progress`.
-      should_stop: Asked as often; when true the run ends with what it has.
-      **settings: The fields of `Settings`.
-
-    Returns:
-      The picture, and how it came about.
-
-    Raises:
-      InputError: If the request cannot be carried out as it stands.
-
-    Reference:
-      Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
-    """
-    inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
-    return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
-
-
-def _structure(inputs: PreparedInputs) -> tuple[bool, int, bool, bool]:
-    """What of the pictures decides about the graph."""
-    first = inputs.levels[0]
+def _structure(pictures: LevelInputs) -> tuple[bool, int, bool, bool]:
+    """What of a level's pictures decides about the graph."""
     return (
-        first.content is not None,
-        len(first.regions),
-        first.content_weights is not None,
-        inputs.earlier_frames is not None,
+        pictures.content is not None,
+        len(pictures.regions),
+        pictures.content_weights is not None,
+        pictures.earlier_frames is not None,
     )
 
 

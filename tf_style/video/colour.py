@@ -22,8 +22,8 @@ _SHARES = {
     BT2020: (0.2627, 0.0593),
 }
 KNOWN_MATRICES = frozenset(_SHARES)
-# Several threads of swscale's now and then leave a few pixels wrong where their parts meet: measured, in
-# one frame of a hundred.
+# Several threads of swscale's now and then leave a few pixels wrong where their parts meet: in
+# one frame of a hundred, measured.
 _EXACT: dict[str, Any] = {
     "threads": 1,
     "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,

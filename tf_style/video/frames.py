@@ -1,23 +1,19 @@
 """The frames of a video by optimisation, each from the last one."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from tf_style.errors import TransferError
 from tf_style.images.picture import Picture
 from tf_style.optimize.status import Status
-from tf_style.transfer import kept_colours
 from tf_style.transfer.masks import Masks
-from tf_style.transfer.prepare import EarlierFrames, PreparedInputs, prepare
-from tf_style.transfer.result import Progress
-from tf_style.transfer.settings import Settings
+from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.transfer import StyleTransfer
 from tf_style.video.flow import grey
+from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.history import History, Outlook
-from tf_style.video.options import VideoOptions
 from tf_style.video.shot import MadeFrame, Shot
 
 
@@ -64,27 +60,19 @@ class FrameStylizer:
 
     def __init__(
         self,
-        styles: Sequence[Any],
-        settings: Settings,
-        options: VideoOptions,
+        inputs: FrameInputs,
         *,
         make_transfer: Callable[..., StyleTransfer] = StyleTransfer,
-        callback: Callable[[Progress], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ):
         """Takes what all frames have in common.
 
         Args:
-          styles: Pictures, as for `prepare`.
-          settings: Of each frame; its size is the source's.
-          options: How frames go on.
+          inputs: The styles and the settings.
           make_transfer: Makes a `StyleTransfer`; one that looks at the memory, say.
-          callback: As of `StyleTransfer.run`.
-          should_stop: Likewise.
+          should_stop: As of `StyleTransfer.run`.
         """
-        self._styles, self._settings, self._options = styles, settings, options
-        self._make_transfer = make_transfer
-        self._callback, self._should_stop = callback, should_stop
+        self._inputs, self._make_transfer, self._should_stop = inputs, make_transfer, should_stop
         self._history = History()
         self._shot = Shot()
         # The shot's first frame, and what was prepared of it.
@@ -99,14 +87,12 @@ class FrameStylizer:
         if outlook is None:
             self._history.clear()
             self._first = source, masks
-            self._first_inputs = self._prepare_first()
-            self._transfer = self._make_transfer(self._first_inputs, like=self._transfer)
+            self._first_inputs = self._inputs.first(source, masks)
+            transfer = self._make_transfer(self._first_inputs, like=self._transfer)
         else:
-            self._enter_next(source, masks, outlook)
-        transfer = self._transfer
-        if transfer is None:
-            raise ValueError("There is no transfer to run.")
-        result = transfer.run(callback=self._callback, should_stop=self._should_stop)
+            transfer = self._entered_next(source, masks, outlook)
+        self._transfer = transfer
+        result = transfer.run(should_stop=self._should_stop)
         if result.status == Status.INTERRUPTED:
             return None
         if result.status.is_failure or result.final is None:
@@ -126,53 +112,18 @@ class FrameStylizer:
         self._shot = made.shot
         self._history.add(grey(source.pixels), made.pixels)
 
-    def _prepare_first(self) -> PreparedInputs:
-        if self._first is None:
-            raise ValueError("A shot has begun before its first frame.")
-        source, masks = self._first
-        return prepare_first(source, self._styles, self._settings, masks)
-
-    def _enter_next(self, source: Picture, masks: Masks | None, outlook: Outlook) -> None:
-        first = self._first_inputs = self._first_inputs or self._prepare_first()
-        iterations = self._options.frame_iterations
-        settings = dataclasses.replace(self._settings, levels=1, iterations=iterations)
-        inputs = prepare(
-            source,
-            self._styles,
-            _at_size_of(source, settings),
-            masks=masks,
-            objective=dataclasses.replace(first.preset, init="content"),
-            like=first,
+    def _entered_next(self, source: Picture, masks: Masks | None, outlook: Outlook) -> StyleTransfer:
+        if self._first_inputs is None:  # It was made earlier.
+            if self._first is None:
+                raise ValueError("The first frame that was taken over begins no shot.")
+            self._first_inputs = self._inputs.first(*self._first)
+        inputs = self._inputs.next(
+            source, masks, first=self._first_inputs, shot=self._shot, outlook=outlook
         )
-        # As what is optimised has them, which may be grey.
-        keep = settings.keep_colors
-        start, target = (
-            kept_colours.of_photograph(keep, each) for each in (outlook.start, outlook.target)
-        )
-        weights = self._shot.weights(outlook.weights, self._options.temporal_weight)
-        inputs = dataclasses.replace(
-            inputs, initial=start, earlier_frames=EarlierFrames(target, weights)
-        )
-        if self._transfer is None:
-            unit = self._shot.content_unit
-            self._transfer = self._make_transfer(
-                inputs, content_unit=None if unit is None else np.array([unit], np.float32)
-            )
-        else:
+        if self._transfer is not None:
             self._transfer.next_frame(inputs)
-
-
-def prepare_first(
-    source: Picture, styles: Sequence[Any], settings: Settings, masks: Masks | None = None
-) -> PreparedInputs:
-    """The inputs of a shot's first frame; arguments as for `FrameStylizer`.
-
-    Raises:
-      InputError: If pictures, masks and settings do not fit together.
-    """
-    inputs = prepare(source, styles, _at_size_of(source, settings), masks=masks)
-    return dataclasses.replace(inputs, earlier_frames=EarlierFrames.none())
-
-
-def _at_size_of(source: Picture, settings: Settings) -> Settings:
-    return dataclasses.replace(settings, size=max(source.height, source.width), size_of="long")
+            return self._transfer
+        unit = self._shot.content_unit
+        return self._make_transfer(
+            inputs, content_unit=None if unit is None else np.array([unit], np.float32)
+        )

@@ -28,11 +28,14 @@ class Outlook:
 
     Attributes:
       target: The earlier frames where they are now, float32 [height, width, 3], 0..255.
-      weights: How far that is so, float32 [height, width], 0..1.
+      known: How far that is so, float32 [height, width], 0..1.
+      weights: How firmly the frame is to be held to it, likewise: less where few of the earlier frames
+        show a place, for there it has been painted a short time.
       start: The target, and where there is none the source in the colours around it, likewise 0..255.
     """
 
     target: FloatArray
+    known: FloatArray
     weights: FloatArray
     start: FloatArray
 
@@ -92,9 +95,10 @@ class History:
         if not self._frames:
             return None
         target /= np.maximum(total, 1e-6)[..., np.newaxis]
-        known = np.minimum(total, 1)[..., np.newaxis]
+        known = np.minimum(total, 1)
         new = source + _spread(target - source, total)
-        return Outlook(target, total * shown**POWER, known * target + (1 - known) * new)
+        start = np.asarray(new + known[..., np.newaxis] * (target - new), np.float32)
+        return Outlook(target, known, known * shown**POWER, start)
 
 
 def _spread(change: FloatArray, weights: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource, as_picture, as_sources
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings
+from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.frames import FrameMaker, FrameStylizer
 from tf_style.video.options import OPTION_NAMES, VideoOptions
 from tf_style.video.student_frames import StudentFrames
@@ -56,9 +57,13 @@ def stylize_frames(
     of_styles: Any = styles
     if student is None:
         sources = [None if style is None else as_picture(style) for style in as_sources(of_styles)]
-        maker: FrameMaker = FrameStylizer(sources, of_frames, options)
+        maker: FrameMaker = FrameStylizer(FrameInputs(sources, of_frames, options))
     else:
-        if len(as_sources(of_styles)) or masks is not None or options.frame_iterations != 15:
+        if (
+            len(as_sources(of_styles))
+            or masks is not None
+            or options.frame_iterations != VideoOptions().frame_iterations
+        ):
             raise InputError("Styles and masks would have no effect: the student has its own style.")
         maker = StudentFrames(
             lambda pixels: student.render(

@@ -1,0 +1,108 @@
+"""What a frame's optimisation works on. No TensorFlow here."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_style.images.picture import Picture
+from tf_style.transfer import kept_colours
+from tf_style.transfer.masks import Masks
+from tf_style.transfer.prepare import EarlierFrames, PreparedInputs, prepare
+from tf_style.transfer.settings import Settings
+from tf_style.video.flow import at_size
+from tf_style.video.history import Outlook
+from tf_style.video.options import VideoOptions
+from tf_style.video.shot import Shot
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameInputs:
+    """What all frames of a video have in common.
+
+    Attributes:
+      styles: Their pictures, as for `prepare`.
+      settings: Of each frame, whose size is the source's.
+      options: How frames go on from each other.
+    """
+
+    styles: Sequence[Picture | None]
+    settings: Settings
+    options: VideoOptions
+
+    def first(self, source: Picture, masks: Masks | None = None) -> PreparedInputs:
+        """Those of a shot's first frame.
+
+        Args:
+          source: The frame, at the size to make.
+          masks: Of it.
+
+        Raises:
+          InputError: If pictures, masks and settings do not fit together.
+        """
+        inputs = prepare(source, self.styles, _at_size_of(source, self.settings), masks=masks)
+        return _with_earlier(inputs, [EarlierFrames.none() for _ in inputs.levels])
+
+    def next(
+        self,
+        source: Picture,
+        masks: Masks | None,
+        *,
+        first: PreparedInputs,
+        shot: Shot,
+        outlook: Outlook,
+    ) -> PreparedInputs:
+        """Those of another one, from what the earlier ones show.
+
+        It is made in all sizes too, in few iterations: what no earlier frame shows is painted coarse to
+        fine there, and each size begins elsewhere with what they show.
+
+        Args:
+          source: The frame, at the size to make.
+          masks: Of it.
+          first: The shot's first frame's.
+          shot: Its numbers.
+          outlook: What the earlier frames say.
+
+        Raises:
+          InputError: If pictures, masks and settings do not fit together.
+        """
+        num_levels = len(first.levels)
+        iterations = max(num_levels, self.options.frame_iterations)
+        settings = dataclasses.replace(self.settings, levels=num_levels, iterations=iterations)
+        inputs = prepare(
+            source,
+            self.styles,
+            _at_size_of(source, settings),
+            masks=masks,
+            objective=dataclasses.replace(first.preset, init="content"),
+            like=first,
+        )
+        # As what is optimised has it, which may be grey.
+        start, target = (
+            kept_colours.of_photograph(settings.keep_colors, each)
+            for each in (outlook.start, outlook.target)
+        )
+        weights = shot.weights(outlook.weights, self.options.temporal_weight)
+        sizes = [(each.level.height, each.level.width) for each in inputs.levels]
+        earlier = [
+            EarlierFrames(
+                at_size(target, size),
+                # Of fewer positions, so that all weigh the same.
+                at_size(weights, size) * np.float32(weights.size / (size[0] * size[1])),
+                at_size(outlook.known, size),
+            )
+            for size in sizes
+        ]
+        inputs = _with_earlier(inputs, earlier)
+        return dataclasses.replace(inputs, initial=at_size(start, sizes[0]))
+
+
+def _with_earlier(inputs: PreparedInputs, earlier: Sequence[EarlierFrames]) -> PreparedInputs:
+    levels = zip(inputs.levels, earlier, strict=True)
+    replaced = tuple(dataclasses.replace(level, earlier_frames=each) for level, each in levels)
+    return dataclasses.replace(inputs, levels=replaced)
+
+
+def _at_size_of(source: Picture, settings: Settings) -> Settings:
+    return dataclasses.replace(settings, size=max(source.height, source.width), size_of="long")
