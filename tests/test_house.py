@@ -38,6 +38,7 @@ WITHOUT_TENSORFLOW = (
     "commands.request",
     "commands.runner",
     "commands.sandbox",
+    "commands.style_flags",
     "commands.stylize",
     "commands.stylize_batch",
     "commands.stylize_export",

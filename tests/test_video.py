@@ -249,6 +249,10 @@ BAD = {
         ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--every", "0"],
         "--every",
     ),
+    "forms alone": (
+        ["--content", "clip.mp4", "--coarse-style", STYLE, "--output", "a.mp4"],
+        "--fine-style",
+    ),
     "no iterations": (
         ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--frame-iterations", "0"],
         "frame_iterations",

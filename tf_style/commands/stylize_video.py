@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from tf_style.commands import flags, runner
+from tf_style.commands import flags, runner, style_flags
 from tf_style.commands.runner import add_flag, always
 from tf_style.errors import InputError
 from tf_style.video.options import OPTION_NAMES, VideoOptions
@@ -38,10 +38,6 @@ def _on_iterations_of_frames(arguments: argparse.Namespace) -> str | None:
     return None if arguments.student is None else "the student makes each frame in one pass"
 
 
-def _style(text: str) -> str | None:
-    return None if text == "none" else text
-
-
 def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize-video",
@@ -55,14 +51,6 @@ def _parser() -> runner.Parser:
         *(files, "--content", always),
         metavar="FILE",
         help="a video; or pictures: a folder, or a pattern such as frames/%%05d.png",
-    )
-    add_flag(
-        *(files, "--style", always),
-        metavar="FILE|none",
-        action="append",
-        default=[],
-        type=_style,
-        help="a style image; repeatable; with masks none keeps the photograph in its region",
     )
     add_flag(
         *(files, "--output", always),
@@ -79,27 +67,13 @@ def _parser() -> runner.Parser:
         metavar="FOLDER",
         help="in place of --style: a student of stylize-train, which makes each frame in one pass",
     )
-    masks = parser.add_argument_group("masks, each a picture, or a video or pictures that move along")
-    add_flag(
-        *(masks, "--content-mask", always),
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="where the style goes, white; one for each --style, or one of labels for all",
+    # What is not given is not in the namespace.
+    styles = parser.add_argument_group(
+        "styles and masks",
+        "Masks of the content may be videos too, or pictures, which move with it.",
+        argument_default=argparse.SUPPRESS,
     )
-    add_flag(
-        *(masks, "--style-mask", always),
-        metavar="FILE|none",
-        action="append",
-        default=[],
-        type=_style,
-        help="the part of each style that is meant: a picture, or none for the whole",
-    )
-    add_flag(
-        *(masks, "--strength-mask", always),
-        metavar="FILE",
-        help="what --strength is multiplied by: white for 1, black keeps the photograph",
-    )
+    style_flags.add_styles(styles)
     clip = parser.add_argument_group("which frames")
     add_flag(clip, "--start", always, type=float, default=0.0, metavar="SECONDS", help="from when on")
     add_flag(clip, "--end", always, type=float, metavar="SECONDS", help="until when (default: the end)")
@@ -136,13 +110,7 @@ def _parser() -> runner.Parser:
         action="store_true",
         help="only print the sizes, the memory, the disk and the time expected",
     )
-    blend = {
-        "action": "append",
-        "type": flags.numbers_or_file,
-        "metavar": "W,...|FILE",
-        "help": "one weight for each style image, of any sum; or repeatable, a grey mask for each, or "
-        "for each but the last",
-    }
-    flags.add_settings(parser, leave_out=("style_part",), options={"style_blend": blend})
+    # `--coarse-style` and `--fine-style` say it.
+    flags.add_settings(parser, leave_out=("style_part",), options={"style_blend": style_flags.BLEND})
     runner.add_json(runner.add_messages(parser))
     return parser

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tf_style import files
-from tf_style.commands import records
+from tf_style.commands import records, style_flags
 from tf_style.commands.file_roles import Family, FileRoles
 from tf_style.commands.outputs import inputs
 from tf_style.commands.request import Request
@@ -53,7 +53,10 @@ class VideoRequest:
         content, output = given["content"], given["output"]
         if content is None or output is None:
             raise InputError("--content names the video, and --output the one to make.")
-        if not (given["style"] or given["student"]):
+        frame_given = style_flags.by_record(
+            {name: value for name, value in given.items() if value is not None}
+        )
+        if not (frame_given.get("style") or given["student"]):
             raise InputError("--style names the style image, or --student who has learnt one.")
         if given["rate"] is not None and not is_sequence(content):
             raise InputError("--rate would have no effect: the content is a video, and has its own.")
@@ -64,28 +67,16 @@ class VideoRequest:
             )
         if given["every"] < 1:
             raise InputError(f"--every is 1 or more. Received: {given['every']}")
-        asked = SETTING_NAMES & given.keys()
-        settings = {name: given[name] for name in asked}
-        if settings.get("init") == "student":
+        if frame_given.get("init") == "student":
             raise InputError("--init student is for pictures: each frame starts from the last one.")
-        blend = settings.pop("style_blend", [])
-        blend_mask = tuple(each for each in blend if isinstance(each, str))
-        if blend and len(blend_mask) != len(blend) and (blend_mask or len(blend) > 1):
-            raise InputError("--style-blend is a list of numbers, or a mask each time.")
-        if blend and not blend_mask:
-            settings["style_blend"] = blend[0]
+        asked = SETTING_NAMES & frame_given.keys()
         frame = Request.make(
-            content,
-            given["style"],
-            output,
-            Settings(**settings),
-            given=asked - ({"style_blend"} if blend_mask else set()),
-            content_mask=tuple(given["content_mask"]),
-            style_mask=tuple(given["style_mask"]),
-            blend_mask=blend_mask,
-            strength_mask=given["strength_mask"],
-            student=given["student"],
-            deterministic=given["deterministic"],
+            frame_given.pop("content"),
+            frame_given.pop("style", ()),
+            frame_given.pop("output"),
+            Settings(**{name: frame_given.pop(name) for name in asked}),
+            given=asked,
+            **frame_given,
             check_memory=given["memory_check"],
             dry_run=given["dry_run"],
         )
