@@ -138,6 +138,24 @@ def test_goes_on_with_the_same_bits(scene, made):
     np.testing.assert_array_equal(second.make(sources[3]).pixels, made[3])
 
 
+def test_a_mask_may_leave_the_picture_and_cover_it(scene):
+    """Half of it, none of it, and all of it, which is no mask: another shot."""
+    masks = []
+    for columns in (32, 0, 64):
+        mask = np.zeros((48, 64))
+        mask[:, :columns] = 1
+        masks.append(tf_style.Masks(mask))
+    settings = SMALL | {"iterations": 4}
+    half, none, whole = tf_style.stylize_frames(
+        scene[:3], STYLE, masks=masks, frame_iterations=2, **settings
+    )
+    np.testing.assert_array_equal(half[:, 32:], scene[0][:, 32:])
+    assert np.abs(half[:, :32].astype(float) - scene[0][:, :32]).mean() > 5
+    np.testing.assert_array_equal(none, scene[1])
+    alone = tf_style.stylize(scene[2], STYLE, **settings).image
+    np.testing.assert_array_equal(whole, np.rint(255 * alone))
+
+
 def test_frames_have_one_size():
     frames = tf_style.stylize_frames([np.zeros((8, 8, 3)), np.zeros((8, 9, 3))], STYLE, size=8)
     with pytest.raises(InputError, match="16"):  # Too small for the network's deepest layer.

@@ -114,7 +114,7 @@ class _Job:
             stored.check_picture(*self.size)
             return
         _, picture, masks = first
-        inputs = self.inputs.first(picture, masks)
+        inputs = self.inputs.first(picture, masks, may_be_empty=False)
         request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
 
     @property

@@ -120,6 +120,7 @@ def prepare(
     read_mask: Callable[[ImageSource], Picture] = as_mask,
     start: Callable[[np.ndarray], np.ndarray] | None = None,
     like: PreparedInputs | None = None,
+    may_be_empty: bool = False,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
@@ -136,6 +137,7 @@ def prepare(
         [height, width, 3] in 0..255.
       like: Inputs of another content image of the same size with the same styles and settings, whose
         weights are taken over, and whose styles at the sizes that both have.
+      may_be_empty: Whether a region may have no place in the picture, as that of a mask that moves.
 
     Returns:
       The inputs.
@@ -153,7 +155,9 @@ def prepare(
     read = read or as_picture
     content_picture = None if content is None else read(content)
     all_styles = [None if style is None else read(style) for style in styles]
-    where = placing.read(masks, content_picture, all_styles, read_mask, settings)
+    where = placing.read(
+        masks, content_picture, all_styles, read_mask, settings, may_be_empty=may_be_empty
+    )
     style_pictures = [style for style in all_styles if style is not None]
     for picture in (content_picture, *style_pictures):
         if picture is not None:
@@ -174,7 +178,8 @@ def prepare(
         _level_inputs(level, content_picture, style_pictures, where, preset, settings, like)
         for level in plan
     )
-    placing.check(where, levels[-1].regions, preset, height, width)
+    if not may_be_empty:
+        placing.check(where, levels[-1].regions, preset, height, width)
     alpha = photograph = None
     painted = where.painted(height, width)
     if content_picture is not None and (keep == "luminance" or painted is not None):

@@ -30,17 +30,26 @@ class FrameInputs:
     settings: Settings
     options: VideoOptions
 
-    def first(self, source: Picture, masks: Masks | None = None) -> PreparedInputs:
+    def first(
+        self, source: Picture, masks: Masks | None = None, *, may_be_empty: bool = True
+    ) -> PreparedInputs:
         """Those of a shot's first frame.
 
         Args:
           source: The frame, at the size to make.
           masks: Of it.
+          may_be_empty: As for `prepare`.
 
         Raises:
           InputError: If pictures, masks and settings do not fit together.
         """
-        inputs = prepare(source, self.styles, _at_size_of(source, self.settings), masks=masks)
+        inputs = prepare(
+            source,
+            self.styles,
+            _at_size_of(source, self.settings),
+            masks=masks,
+            may_be_empty=may_be_empty,
+        )
         return _with_earlier(inputs, [EarlierFrames.none() for _ in inputs.levels])
 
     def next(
@@ -77,6 +86,7 @@ class FrameInputs:
             masks=masks,
             objective=dataclasses.replace(first.preset, init="content"),
             like=first,
+            may_be_empty=True,
         )
         # As what is optimised has it, which may be grey.
         start, target = (

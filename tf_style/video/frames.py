@@ -84,23 +84,21 @@ class FrameStylizer:
         """As `FrameMaker.make`."""
         here = grey(source.pixels)
         outlook = self._history.outlook(here, 255 * source.pixels)
-        if outlook is None:
-            self._history.clear()
-            self._first = source, masks
-            self._first_inputs = self._inputs.first(source, masks)
-            transfer = self._make_transfer(self._first_inputs, like=self._transfer)
+        inputs = None if outlook is None else self._next_inputs(source, masks, outlook)
+        if inputs is None:
+            transfer = self._begin_shot(source, masks)
         else:
-            transfer = self._entered_next(source, masks, outlook)
+            transfer = self._go_on(inputs)
         self._transfer = transfer
         result = transfer.run(should_stop=self._should_stop)
         if result.status == Status.INTERRUPTED:
             return None
         if result.status.is_failure or result.final is None:
             raise TransferError(f"A frame was not made: {result.status.text}.")
-        if outlook is None:
+        if inputs is None:
             unit = transfer.content_unit
             self._shot = Shot(result.final.loss, None if unit is None else float(unit[0]))
-        made = MadeFrame(np.rint(255 * result.image).astype(np.uint8), outlook is None, self._shot)
+        made = MadeFrame(np.rint(255 * result.image).astype(np.uint8), inputs is None, self._shot)
         self._history.add(here, made.pixels)
         return made
 
@@ -112,14 +110,29 @@ class FrameStylizer:
         self._shot = made.shot
         self._history.add(grey(source.pixels), made.pixels)
 
-    def _entered_next(self, source: Picture, masks: Masks | None, outlook: Outlook) -> StyleTransfer:
+    def _begin_shot(self, source: Picture, masks: Masks | None) -> StyleTransfer:
+        self._history.clear()
+        self._first = source, masks
+        self._first_inputs = self._inputs.first(source, masks)
+        return self._make_transfer(self._first_inputs, like=self._transfer)
+
+    def _next_inputs(
+        self, source: Picture, masks: Masks | None, outlook: Outlook
+    ) -> PreparedInputs | None:
+        """The inputs of a frame that goes on; None where its masks have other regions than before."""
         if self._first_inputs is None:  # It was made earlier.
             if self._first is None:
                 raise ValueError("The first frame that was taken over begins no shot.")
             self._first_inputs = self._inputs.first(*self._first)
-        inputs = self._inputs.next(
-            source, masks, first=self._first_inputs, shot=self._shot, outlook=outlook
+        first = self._first_inputs
+        inputs = self._inputs.next(source, masks, first=first, shot=self._shot, outlook=outlook)
+        before, here = (
+            (len(each.levels[0].regions), each.levels[0].content_weights is None)
+            for each in (first, inputs)
         )
+        return inputs if before == here else None
+
+    def _go_on(self, inputs: PreparedInputs) -> StyleTransfer:
         if self._transfer is not None:
             self._transfer.next_frame(inputs)
             return self._transfer
