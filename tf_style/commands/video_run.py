@@ -141,6 +141,7 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
 
     times: list[int] = []
     damage: TransferError | None = None
+    is_stopped = False
     maker = _maker(job, display, stop)
     with video_progress.display(job.num_frames, display) as show:
         frames = enumerate(job.frames())
@@ -155,17 +156,19 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
             made = job.work.read(index)
             if made is not None:
                 maker.take_over(picture, made, masks)
-            else:
-                made = None if stop() else maker.make(picture, masks)
-                if made is None:
-                    break
-                job.work.keep(index, made)
-                show(index, ticks * job.reader.clip.time_base, made, job.work.path(index))
+                times.append(ticks)
+                continue
+            made = None if stop() else maker.make(picture, masks)
+            if made is None:
+                is_stopped = True
+                break
+            job.work.keep(index, made)
+            show(index, ticks * job.reader.clip.time_base, made, job.work.path(index))
             times.append(ticks)
     if not times:
         if damage is not None:
             raise damage
-        if stop():
+        if is_stopped:
             return runner.fail("interrupted before the first frame was made", stop.exit_code)
         raise TransferError(f"{shown(job.reader.path)} has no frame that can be read.")
     write(job, times)
@@ -174,7 +177,7 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
     if damage is not None:
         text = f"{damage} {shown(job.request.frame.output)} holds the {len(times)} frames before."
         return runner.fail(text, runner.EXIT_FAILED)
-    if stop():
+    if is_stopped:
         emit(f"stopped: the same line goes on, from {shown(job.request.work)}")
         return stop.exit_code
     job.work.remove()
