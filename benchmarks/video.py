@@ -149,7 +149,7 @@ def far_error(sources: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> floa
 def _error(sources: Sequence[np.ndarray], made: Sequence[np.ndarray], before: int, here: int) -> float:
     seen, earlier = (grey(sources[index] / 255) for index in (here, before))
     to_earlier = flow(seen, earlier)
-    trusted = reliability(to_earlier, flow(earlier, seen)) > 0.5
+    trusted = reliability(to_earlier, flow(earlier, seen)).trusted > 0.5
     difference = (warp(made[before], to_earlier) - made[here]) / 255
     return float(np.square(difference)[trusted].mean())
 

@@ -77,7 +77,7 @@ def warping_error(sources, made):
     ):
         pair = grey(here / 255), grey(before / 255)
         to_before = flow(*pair)
-        trusted = reliability(to_before, flow(*pair[::-1])) > 0.5
+        trusted = reliability(to_before, flow(*pair[::-1])).trusted > 0.5
         errors.append(np.square(warp(made_before, to_before) - made_here)[trusted].mean())
     return np.mean(errors)
 

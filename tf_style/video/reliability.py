@@ -5,7 +5,7 @@ thresholds are Sundaram, Brox and Keutzer's, "Dense point trajectories by GPU-ac
 displacement optical flow", ECCV 2010.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,18 +17,25 @@ from tf_style.video.flow import FloatArray, is_inside, read_at
 SOFTENING_PX = 0.8
 
 
-def reliability(to_earlier: FloatArray, to_here: FloatArray) -> FloatArray:
-    """How far an earlier frame can be trusted at each place of this one.
+class Reliability(NamedTuple):
+    """What of a frame an earlier one shows, both float32 [height, width], 0..1.
 
-    Nothing where going there and back does not lead back: the place was hidden then, or out of sight;
-    and nothing where the flow changes abruptly, for there it is off by a few pixels.
+    Attributes:
+      visible: Nothing where going there and back does not lead back: the place was hidden then, or out
+        of sight.
+      trusted: And nothing where the flow changes abruptly, for there it is off by a few pixels.
+    """
+
+    visible: FloatArray
+    trusted: FloatArray
+
+
+def reliability(to_earlier: FloatArray, to_here: FloatArray) -> Reliability:
+    """How far an earlier frame can be relied on at each place of this one.
 
     Args:
       to_earlier: From this frame to the earlier one, float32 [height, width, 2].
       to_here: From the earlier one to this frame.
-
-    Returns:
-      float32 [height, width], 0..1.
     """
     back = read_at(to_here, to_earlier)
     error = _squared(to_earlier + back)
@@ -36,8 +43,13 @@ def reliability(to_earlier: FloatArray, to_here: FloatArray) -> FloatArray:
     is_hidden |= ~is_inside(to_earlier)
     rows, columns = np.gradient(to_earlier, axis=(0, 1))
     is_border = _squared(rows) + _squared(columns) > 0.01 * _squared(to_earlier) + 0.002
-    trust = np.where(is_hidden, np.float32(-1), np.where(is_border, np.float32(0), np.float32(1)))
-    soft = np.asarray(cv2.GaussianBlur(trust, (0, 0), SOFTENING_PX), np.float32)
+    visible = np.where(is_hidden, np.float32(-1), np.float32(1))
+    trusted = np.where(is_border & ~is_hidden, np.float32(0), visible)
+    return Reliability(_softened(visible), _softened(trusted))
+
+
+def _softened(plane: FloatArray) -> FloatArray:
+    soft = np.asarray(cv2.GaussianBlur(plane, (0, 0), SOFTENING_PX), np.float32)
     return np.clip(soft, 0, 1, dtype=np.float32)
 
 
