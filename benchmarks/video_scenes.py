@@ -18,19 +18,18 @@ def make(photograph: pathlib.Path, side: int, count: int) -> Mapping[str, Frames
     with Image.open(_OCCLUDER) as image:
         square = np.asarray(image.convert("RGB").resize((side // 4, side // 4)))
     scenes: dict[str, Callable[[int], NDArray[np.uint8]]] = {
-        "pan": lambda index: _crop(whole, side, side / 6 + 3 * index, side / 5 + index),
-        "slow pan": lambda index: _crop(whole, side, side / 6 + 0.4 * index, side / 5),
-        "zoom": lambda index: _crop(whole, side, None, None, 1.5 / 1.02**index),
+        "pan": lambda index: _crop(whole, side, side / 6 + 1.5 * index, side / 5 + 0.5 * index),
+        "zoom": lambda index: _crop(whole, side, None, None, 1.5 / 1.01**index),
         "occluder": lambda index: _with(
             square,
-            _crop(whole, side, side / 6 + 2 * index, side / 5),
-            side // 10 + 6 * index,
+            _crop(whole, side, side / 6 + index, side / 5),
+            side // 10 + 3 * index,
             side // 3,
         ),
         "cut": lambda index: (
-            _crop(whole, side, side / 6 + 2 * index, side / 5)
+            _crop(whole, side, side / 6 + index, side / 5)
             if index < count // 2
-            else _crop(whole.transpose(Image.Transpose.ROTATE_180), side, 2 * index, side / 2)
+            else _crop(whole.transpose(Image.Transpose.ROTATE_180), side, index, side / 2)
         ),
         "still": lambda index: _crop(whole, side, side / 6, side / 5),
     }

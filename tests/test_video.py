@@ -132,6 +132,8 @@ def test_goes_on_with_the_same_bits(scene, made):
     kept = [first.make(source) for source in sources]
     np.testing.assert_array_equal(kept[3].pixels, made[3])
     assert [each.begins_shot for each in kept] == [True, False, False, False]
+    # One graph serves all frames, and what the style is computed from stays.
+    assert first._transfer.objective.parts_and_gradient.experimental_get_tracing_count() == 1
     second = FrameStylizer(inputs)
     for source, frame in zip(sources[:3], kept, strict=False):
         second.take_over(source, frame)

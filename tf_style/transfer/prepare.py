@@ -32,19 +32,15 @@ class EarlierFrames(NamedTuple):
     Attributes:
       target: What they show, where it is now, float32 [height, width, 3], RGB, 0..255.
       weights: Of `TemporalLoss`, float32 [height, width]; 0 where they do not show a place.
-      known: Where the size begins with the target, and not with the picture of the size below, float32
-        [height, width], 0..1.
     """
 
     target: np.ndarray
     weights: np.ndarray
-    known: np.ndarray
 
     @classmethod
     def none(cls) -> "EarlierFrames":
         """Those of a first frame, at any size."""
-        nothing = np.zeros((1, 1), np.float32)
-        return cls(np.zeros((1, 1, 3), np.float32), nothing, nothing)
+        return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

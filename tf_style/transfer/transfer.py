@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,8 +92,6 @@ class StyleTransfer:
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
         self._content_unit = None if content_unit is None else tf.constant(content_unit, tf.float32)
-        # In a video, by level.
-        self._style_targets: dict[int, Any] = {}
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -151,14 +149,16 @@ class StyleTransfer:
         The targets of the styles and the unit of the content loss stay what they are.
 
         Args:
-          inputs: Of that frame, in the same sizes, of the same styles, settings and kinds of masks.
+          inputs: Of that frame, at the last size alone, of the same styles, settings and kinds of
+            masks.
         """
         self.inputs = inputs
         self._objectives = dataclasses.replace(self._objectives, inputs=inputs)
         self._evaluations = []
         self._iterations_below = 0
+        targets = None if self._any_size is None else self._any_size.style_targets
         with tf.device(self.device):
-            self._enter(0, _batch(inputs.initial))
+            self._enter(0, _batch(inputs.initial), targets)
 
     @property
     def content_unit(self) -> np.ndarray | None:
@@ -255,15 +255,16 @@ class StyleTransfer:
         self,
         index: int,
         start: tf.Tensor,
+        style_targets: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
         if self._any_size is not None and not self._objectives.is_tiled(pictures.level):
             # The graphs of the level below serve this one too: to trace them takes seconds.
-            self._any_size.take_over(self._make_objective(pictures))
+            self._any_size.take_over(self._make_objective(pictures, style_targets))
             if self._temporal is not None and pictures.earlier_frames is not None:
-                self._temporal.assign(*pictures.earlier_frames[:2])
+                self._temporal.assign(*pictures.earlier_frames)
             self.image.assign(start)
             self._minimizer = self._minimizer.restarted()
             return
@@ -273,7 +274,7 @@ class StyleTransfer:
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         evaluate, num_parts = self.objective.parts_and_gradient, len(PARTS)
         if pictures.earlier_frames is not None:
-            self._temporal = TemporalLoss(evaluate, *pictures.earlier_frames[:2])
+            self._temporal = TemporalLoss(evaluate, *pictures.earlier_frames)
             evaluate, num_parts = self._temporal.parts_and_gradient, num_parts + 1
         self._log = EvaluationLog(evaluate, num_parts)
         settings = self.inputs.settings
@@ -293,19 +294,16 @@ class StyleTransfer:
         # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
         gc.collect()
 
-    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
+    def _make_objective(
+        self, pictures: LevelInputs, style_targets: Mapping[str, Sequence[Any]] | None = None
+    ) -> Objective | TiledObjective:
         objective = self._objectives.make(
             self.features,
             pictures,
             content_unit=self._content_unit,
-            style_targets=self._style_targets.get(self.level),
+            style_targets=style_targets,
             any_size=self._any_size is None,
         )
-        if pictures.earlier_frames is not None and isinstance(objective, Objective):
-            # The next frames have them too. Those of an objective for any size are variables.
-            self._style_targets[self.level] = tf.nest.map_structure(
-                tf.convert_to_tensor, objective.style_targets
-            )
         unit = objective.content_unit
         if self.inputs.preset.content_unit == "relative" and unit is not None and unit[0] > 0:
             self._content_unit = unit
@@ -318,11 +316,7 @@ class StyleTransfer:
         size = (above.level.height, above.level.width)
         if here.content is None or above.content is None:
             return tf.image.resize(self.image, size, "bicubic")
-        start = enlarged(self.image, _batch(here.content), _batch(above.content))
-        if above.earlier_frames is None:
-            return start
-        known = above.earlier_frames.known[..., np.newaxis]
-        return start + known * (above.earlier_frames.target - start)
+        return enlarged(self.image, _batch(here.content), _batch(above.content))
 
     def _run_level(
         self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]

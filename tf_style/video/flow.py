@@ -72,13 +72,6 @@ def warp(picture: NDArray[Any], flow: FloatArray) -> FloatArray:
     return _read(np.asarray(picture, np.float32), x, y, cv2.INTER_CUBIC)
 
 
-def at_size(picture: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """A picture or a plane at a smaller size, height and width: means of what it had."""
-    if picture.shape[:2] == size:
-        return picture
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
-
-
 def read_at(other: FloatArray, flow: FloatArray) -> FloatArray:
     """Another flow where this one leads, read bilinearly, for sums of the two."""
     x, y = _places(flow)

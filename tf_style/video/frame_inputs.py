@@ -3,14 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from tf_style.images.picture import Picture
 from tf_style.transfer import kept_colours
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import EarlierFrames, PreparedInputs, prepare
 from tf_style.transfer.settings import Settings
-from tf_style.video.flow import at_size
 from tf_style.video.history import Outlook
 from tf_style.video.options import VideoOptions
 from tf_style.video.shot import Shot
@@ -50,7 +47,7 @@ class FrameInputs:
             masks=masks,
             may_be_empty=may_be_empty,
         )
-        return _with_earlier(inputs, [EarlierFrames.none() for _ in inputs.levels])
+        return _with_earlier(inputs, EarlierFrames.none())
 
     def next(
         self,
@@ -61,10 +58,7 @@ class FrameInputs:
         shot: Shot,
         outlook: Outlook,
     ) -> PreparedInputs:
-        """Those of another one, from what the earlier ones show.
-
-        It is made in all sizes too, in few iterations: what no earlier frame shows is painted coarse to
-        fine there, and each size begins elsewhere with what they show.
+        """Those of another one: at its full size alone, from what the earlier ones show.
 
         Args:
           source: The frame, at the size to make.
@@ -76,9 +70,8 @@ class FrameInputs:
         Raises:
           InputError: If pictures, masks and settings do not fit together.
         """
-        num_levels = len(first.levels)
-        iterations = max(num_levels, self.options.frame_iterations)
-        settings = dataclasses.replace(self.settings, levels=num_levels, iterations=iterations)
+        iterations = self.options.frame_iterations
+        settings = dataclasses.replace(self.settings, levels=1, iterations=iterations)
         inputs = prepare(
             source,
             self.styles,
@@ -89,29 +82,18 @@ class FrameInputs:
             may_be_empty=True,
         )
         # As what is optimised has it, which may be grey.
-        start, target = (
+        target, start = (
             kept_colours.of_photograph(settings.keep_colors, each)
-            for each in (outlook.start, outlook.target)
+            for each in (outlook.target, outlook.start)
         )
         weights = shot.weights(outlook.weights, self.options.temporal_weight)
-        sizes = [(each.level.height, each.level.width) for each in inputs.levels]
-        earlier = [
-            EarlierFrames(
-                at_size(target, size),
-                # Of fewer positions, so that all weigh the same.
-                at_size(weights, size) * np.float32(weights.size / (size[0] * size[1])),
-                at_size(outlook.known, size),
-            )
-            for size in sizes
-        ]
-        inputs = _with_earlier(inputs, earlier)
-        return dataclasses.replace(inputs, initial=at_size(start, sizes[0]))
+        inputs = _with_earlier(inputs, EarlierFrames(target, weights))
+        return dataclasses.replace(inputs, initial=start)
 
 
-def _with_earlier(inputs: PreparedInputs, earlier: Sequence[EarlierFrames]) -> PreparedInputs:
-    levels = zip(inputs.levels, earlier, strict=True)
-    replaced = tuple(dataclasses.replace(level, earlier_frames=each) for level, each in levels)
-    return dataclasses.replace(inputs, levels=replaced)
+def _with_earlier(inputs: PreparedInputs, earlier: EarlierFrames) -> PreparedInputs:
+    levels = tuple(dataclasses.replace(each, earlier_frames=earlier) for each in inputs.levels)
+    return dataclasses.replace(inputs, levels=levels)
 
 
 def _at_size_of(source: Picture, settings: Settings) -> Settings:

@@ -20,6 +20,12 @@ OFFSETS = (1, 4, 12)
 CUT_BELOW = 0.3
 # Of the share of the earlier frames that show a place, in its weight.
 POWER = 2
+# What moves is held so much less than what stands still, where every change is seen. What a picture is
+# made of changes with motion, and a style that is held cannot follow. With all held alike, the last of 8
+# frames with a fast occluder is half as far again from the painting as one made alone; so, a sixth.
+MOVING = 0.02
+# Up to about so many pixels a frame, a place stands still.
+STILL_PX = 0.5
 # Over which what was done to colours is carried to places that no frame has shown, in pixels.
 _SPREAD_PX = 12.0
 
@@ -32,7 +38,8 @@ class Outlook:
       target: The earlier frames where they are now, float32 [height, width, 3], 0..255.
       known: How far they show a place at all, float32 [height, width], 0..1.
       weights: How firmly the frame is to be held to the target, likewise: not at all at the edges of
-        motion, and less where few of the earlier frames show a place, for it is not done yet.
+        motion, little where it moves, and less where few of the earlier frames show a place, for it is
+        not done yet.
       start: The target, and where there is none the source in the colours around it, likewise 0..255.
     """
 
@@ -79,7 +86,7 @@ class History:
         Returns:
           None where there is no frame, or the last one is of another shot.
         """
-        known, weights, shown = (np.zeros(grey.shape, np.float32) for _ in range(3))
+        known, weights, shown, still = (np.zeros(grey.shape, np.float32) for _ in range(4))
         target = np.zeros((*grey.shape, 3), np.float32)
         # Where a shot is younger than that, its first frame is the farthest.
         offsets = list(dict.fromkeys(min(offset, len(self._frames)) for offset in self._offsets))
@@ -93,13 +100,17 @@ class History:
             target += left[..., np.newaxis] * warp(made, to_earlier)
             known += left
             weights += left * trusted
+            if offset == offsets[0]:
+                still = np.exp(-np.sum(np.square(to_earlier / STILL_PX), axis=-1))
             shown += visible / len(offsets)
         if not self._frames:
             return None
         target /= np.maximum(known, 1e-6)[..., np.newaxis]
         new = source + _spread(target - source, known)
         start = np.asarray(new + known[..., np.newaxis] * (target - new), np.float32)
-        return Outlook(target, known, weights * shown**POWER, start)
+        firmness = MOVING + (1 - MOVING) * still
+        weights = np.asarray(weights * firmness * shown**POWER, np.float32)
+        return Outlook(target, known, weights, start)
 
 
 def _spread(change: FloatArray, weights: FloatArray) -> FloatArray:

@@ -16,8 +16,8 @@ class VideoOptions:
     """
 
     frame_iterations: int = setting(
-        40,
-        "of the optimiser for each frame but a shot's first, which has --iterations; in all sizes",
+        20,
+        "of the optimiser for each frame but a shot's first, which has --iterations",
         rule=whole_number(1, 100_000),
         effect=effects.always,
     )
