@@ -21,8 +21,8 @@ CUT_BELOW = 0.3
 # Of the share of the earlier frames that show a place, in its weight.
 POWER = 2
 # What moves is held so much less than what stands still, where every change is seen. What a picture is
-# made of changes with motion, and a style that is held cannot follow. With all held alike, the last of 8
-# frames with a fast occluder is half as far again from the painting as one made alone; so, a sixth.
+# made of changes with motion, and a style that is held cannot follow: with all held alike, the last of
+# 8 frames with a fast occluder was half as far again from the painting as one made alone; so, a sixth.
 MOVING = 0.02
 # Up to about so many pixels a frame, a place stands still.
 STILL_PX = 0.5
