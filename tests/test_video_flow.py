@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tf_style.video.flow import flow, grey, warp
-from tf_style.video.history import CUT_BELOW, MOVING, History
+from tf_style.video.history import MOVING, History
 from tf_style.video.reliability import reliability
 
 STEP = (3, 1)  # Pixels a frame to the right and down that the camera moves.
@@ -101,7 +101,6 @@ def test_what_moves_is_held_less(photograph):
     outlook = history.outlook(of(frame), np.float32(frame))
     middle = np.s_[10:-10, 10:-10]
     np.testing.assert_allclose(outlook.weights[middle].mean(), MOVING, rtol=0.1)
-    assert outlook.known[middle].mean() > 0.95
 
 
 def test_another_shot_has_no_history(photograph):
@@ -112,7 +111,7 @@ def test_another_shot_has_no_history(photograph):
     assert history.outlook(of(other), np.float32(other)) is None
     # The slower of two ways to be far from that: a fast pan, 12 of 96 pixels a frame.
     fast = panned(photograph, 4)
-    assert history.outlook(of(fast), np.float32(fast)).known.mean() > 2 * CUT_BELOW
+    assert history.outlook(of(fast), np.float32(fast)) is not None
 
 
 def test_what_was_hidden_comes_from_farther_back_and_weighs_less(photograph):

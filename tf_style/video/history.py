@@ -36,15 +36,13 @@ class Outlook:
 
     Attributes:
       target: The earlier frames where they are now, float32 [height, width, 3], 0..255.
-      known: How far they show a place at all, float32 [height, width], 0..1.
-      weights: How firmly the frame is to be held to the target, likewise: not at all at the edges of
-        motion, little where it moves, and less where few of the earlier frames show a place, for it is
-        not done yet.
+      weights: How firmly the frame is to be held to the target, float32 [height, width], 0..1: not at
+        all where they do not show a place or at the edges of motion, little where it moves, and less
+        where few of them show it, for it is not done yet.
       start: The target, and where there is none the source in the colours around it, likewise 0..255.
     """
 
     target: FloatArray
-    known: FloatArray
     weights: FloatArray
     start: FloatArray
 
@@ -110,7 +108,7 @@ class History:
         start = np.asarray(new + known[..., np.newaxis] * (target - new), np.float32)
         firmness = MOVING + (1 - MOVING) * still
         weights = np.asarray(weights * firmness * shown**POWER, np.float32)
-        return Outlook(target, known, weights, start)
+        return Outlook(target, weights, start)
 
 
 def _spread(change: FloatArray, weights: FloatArray) -> FloatArray:
