@@ -10,6 +10,7 @@ the photograph stand beside it.
 
 import argparse
 import pathlib
+import sys
 import time
 from collections.abc import Sequence
 
@@ -68,7 +69,9 @@ def main() -> None:
     for preset in arguments.presets.split(","):
         for name in (arguments.scenes or ",".join(scenes)).split(","):
             settings = Settings(size=arguments.side, preset=preset)
-            lines += rows(name, scenes[name], arguments.style, settings, options, arguments.output)
+            found = rows(name, scenes[name], arguments.style, settings, options, arguments.output)
+            print(*found, sep="\n", file=sys.stderr, flush=True)
+            lines += found
     results.report("video", lines, write=arguments.write)
 
 
