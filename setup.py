@@ -16,6 +16,7 @@ import compile_ops  # noqa: E402
 version = runpy.run_path(str(ROOT / "tf_style" / "_version.py"))
 tensorflow_range = version["TENSORFLOW_RANGE"]
 RAY = "ray>=2.60,<3"
+VIDEO = ["av>=17,<19", "opencv-python-headless>=4.10"]
 WEB = ["starlette>=1.0,<2", "uvicorn>=0.40"]
 
 
@@ -98,6 +99,7 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{tensorflow_range}"],
         "ray": [RAY],
+        "video": VIDEO,
         "web": WEB,
         "test": [
             "pytest==9.2.0",
@@ -106,6 +108,7 @@ setup(
             "kserve==0.21.0",
             "tensorflow-serving-api==2.21.0",
             RAY,
+            *VIDEO,
             *WEB,
             # The studio's page, in Debian's Chromium.
             "playwright>=1.55",

@@ -11,6 +11,7 @@ from tf_style import InputError, Masks, Settings, StyleTransfer, prepare, read_i
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_mask, as_picture
 from tf_style.transfer import memory, placing
+from tf_style.transfer.level_objectives import LevelObjectives
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUN = {"iterations": 6, "precision": "float32", "pair_precision": "float32", "size": 96}
@@ -149,7 +150,7 @@ def test_tiles_have_the_strength_of_their_places(monkeypatch):
     inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, Settings(levels=1, **RUN), masks=Masks(strength=mask))
     whole = StyleTransfer(inputs)
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
-    monkeypatch.setattr(StyleTransfer, "_is_tiled", lambda *_: True)
+    monkeypatch.setattr(LevelObjectives, "is_tiled", lambda *_: True)
     tiled = StyleTransfer(inputs)
     image = tf.constant(255 * STROKES[np.newaxis])
     parts, gradient = tiled.objective.parts_and_gradient(image)
@@ -183,7 +184,7 @@ def test_all_sizes_have_the_first_ones_unit_also_when_restored_and_by_tiles(monk
     earlier.restore(transfer.state())
     assert unit(earlier) == pytest.approx(unit(StyleTransfer(alone)))
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
-    monkeypatch.setattr(StyleTransfer, "_is_tiled", lambda self, level: level.width == 96)
+    monkeypatch.setattr(LevelObjectives, "is_tiled", lambda self, level: level.width == 96)
     tiled = StyleTransfer(inputs)
     tiled.restore(transfer.state())
     assert unit(tiled) == first

@@ -42,7 +42,9 @@ if TYPE_CHECKING:  # What `__getattr__` below does, in the form that editors and
     from tf_style.transfer.prepare import PreparedInputs as Inputs
     from tf_style.transfer.result import Evaluation, Progress, StylizeResult
     from tf_style.transfer.settings import Settings
-    from tf_style.transfer.transfer import StyleTransfer, stylize
+    from tf_style.transfer.stylize import stylize
+    from tf_style.transfer.transfer import StyleTransfer
+    from tf_style.video.stylize_frames import stylize_frames
 
 _PLACES = {
     "ContentLoss": "embed.losses.ContentLoss",
@@ -84,8 +86,9 @@ _PLACES = {
     "kernel_info": "ops.gram.kernel_info",
     "prepare": "transfer.prepare.prepare",
     "read_image": "images.reading.read",
-    "stylize": "transfer.transfer.stylize",
+    "stylize": "transfer.stylize.stylize",
     "stylize_dataset": "embed.datasets.stylize_dataset",
+    "stylize_frames": "video.stylize_frames.stylize_frames",
     "train_student": "student.training.train_student",
     "write_image": "images.writing.write",
 }
@@ -133,6 +136,7 @@ __all__ = [
     "read_image",
     "stylize",
     "stylize_dataset",
+    "stylize_frames",
     "train_student",
     "write_image",
 ]

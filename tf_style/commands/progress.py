@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import rich.console
 import rich.progress
@@ -13,6 +13,7 @@ from tf_style.commands import messages, provenance
 from tf_style.commands.messages import emit
 from tf_style.commands.provenance import losses
 from tf_style.transfer import memory
+from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.transfer import StyleTransfer
 
@@ -140,14 +141,8 @@ def print_plan(transfer: StyleTransfer, outputs: str, *, has_checkpoint: bool = 
       outputs: The files that it would write, in words.
       has_checkpoint: Whether the run would be saved now and then.
     """
-    image = transfer.image.read_value()
-    transfer.objective.parts_and_gradient(image)
-    start = time.perf_counter()
-    transfer.objective.parts_and_gradient(image)[0].numpy()
-    pixels = image.shape[1] * image.shape[2]
-    seconds_per_pixel = (time.perf_counter() - start) / pixels
     levels = [pictures.level for pictures in transfer.inputs.levels]
-    seconds = sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
+    seconds = seconds_of(levels, seconds_per_pixel(transfer))
     memory_bytes = memory.estimate(
         transfer.inputs,
         transfer.precision,
@@ -172,6 +167,20 @@ def print_plan(transfer: StyleTransfer, outputs: str, *, has_checkpoint: bool = 
             emit(line, "plan")
         else:
             print(line)
+
+
+def seconds_per_pixel(transfer: StyleTransfer) -> float:
+    """Of an evaluation, by a pixel of the first size: measured by two, of which the first traces."""
+    image = transfer.image.read_value()
+    transfer.objective.parts_and_gradient(image)
+    start = time.perf_counter()
+    transfer.objective.parts_and_gradient(image)[0].numpy()
+    return (time.perf_counter() - start) / (image.shape[1] * image.shape[2])
+
+
+def seconds_of(levels: Sequence[Level], seconds_per_pixel: float) -> float:
+    """Of a run in these sizes, after the start-up."""
+    return sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
 
 
 def print_summary(output: str, result: StylizeResult) -> None:

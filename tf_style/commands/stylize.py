@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from tf_style._version import __version__
-from tf_style.commands import flags, runner
+from tf_style.commands import flags, runner, style_flags
 from tf_style.commands.request import CHECKPOINT_EVERY_SECONDS
 from tf_style.commands.runner import add_flag, always
 
@@ -44,10 +44,6 @@ def _on_memory(arguments: argparse.Namespace) -> str | None:
     return "it is not checked, and does not choose the tile"
 
 
-def _file_or_none(text: str) -> str | None:
-    return None if text == "none" else text
-
-
 def _parser() -> runner.Parser:
     parser = runner.Parser(
         prog="stylize",
@@ -61,37 +57,7 @@ def _parser() -> runner.Parser:
     # What is not given is not in the namespace: a stored request may have it.
     files = parser.add_argument_group("files", argument_default=argparse.SUPPRESS)
     add_flag(files, "--content", always, metavar="FILE", help="the content image")
-    add_flag(
-        *(files, "--style", always),
-        metavar="FILE|none",
-        action="append",
-        type=_file_or_none,
-        help="a style image; repeatable; with masks none keeps the photograph in its region",
-    )
-    add_flag(
-        *(files, "--content-mask", always),
-        metavar="FILE",
-        action="append",
-        help="where the style goes, white; one for each --style, or one label image for all",
-    )
-    add_flag(
-        *(files, "--style-mask", always),
-        metavar="FILE|none",
-        action="append",
-        type=_file_or_none,
-        help="the part of each style that is meant, in their order; none for the whole",
-    )
-    add_flag(
-        *(files, "--strength-mask", always),
-        metavar="FILE",
-        help="what --strength is multiplied by: white for 1, black keeps the photograph",
-    )
-    for part, what in (("coarse", "forms"), ("fine", "brushwork")):
-        add_flag(
-            *(files, f"--{part}-style", always),
-            metavar="FILE",
-            help=f"in place of --style: the {what} of this one, beside another's",
-        )
+    style_flags.add_styles(files)
     add_flag(
         *(files, "--student", always),
         metavar="FOLDER",
@@ -151,16 +117,9 @@ def _parser() -> runner.Parser:
         help="only print the sizes, the memory, the files and the time expected",
     )
 
-    blend = {
-        "action": "append",
-        "type": flags.numbers_or_file,
-        "metavar": "W,...|FILE",
-        "help": "one weight for each style image, of any sum; or repeatable, a grey mask of the "
-        "photograph for each, or for each but the last, for styles that pass into each other",
-    }
     # `stylize --help` has `--coarse-style` and `--fine-style` instead.
     flags.add_settings(
-        parser, leave_out=("style_part",), options={"style_blend": blend}, memory=_on_memory
+        parser, leave_out=("style_part",), options={"style_blend": style_flags.BLEND}, memory=_on_memory
     )
     amount = runner.add_messages(parser)
     runner.add_json(amount)

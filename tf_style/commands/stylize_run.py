@@ -7,11 +7,11 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tf_style import files, host
-from tf_style.commands import outputs, provenance, records, runner, sandbox
+from tf_style.commands import outputs, provenance, records, runner, sandbox, style_flags
 from tf_style.commands.provenance import Earlier, Record
 from tf_style.commands.request import Request
 from tf_style.errors import InputError, TransferError
@@ -173,7 +173,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
 
     Only this and `run` read the parser's namespace.
     """
-    given = _with_styles(vars(arguments))
+    given = style_flags.by_record(vars(arguments))
     earlier = None
     if arguments.resume is not None:
         earlier = provenance.read_checkpoint(arguments.resume)
@@ -201,29 +201,6 @@ def _read(arguments: argparse.Namespace) -> tuple[Request, Earlier | None]:
         dry_run=arguments.dry_run,
     )
     return request, earlier
-
-
-def _with_styles(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for by the names of a record: some flags stand for others."""
-    given = {name: value for name, value in arguments.items() if name in records.NAMES}
-    parts = [part for part in ("coarse", "fine") if f"{part}_style" in arguments]
-    if parts and "style" in given:
-        raise InputError(f"--{parts[0]}-style stands in place of --style: give one of them.")
-    if len(parts) == 1:
-        other = {"coarse": "fine", "fine": "coarse"}[parts[0]]
-        raise InputError(f"--{parts[0]}-style takes --{other}-style beside it.")
-    if parts:
-        given["style"] = [arguments[f"{part}_style"] for part in parts]
-        given["style_part"] = tuple(parts)
-    blend = given.pop("style_blend", ())
-    masks = [each for each in blend if isinstance(each, str)]
-    if masks:
-        given["blend_mask"] = masks
-    elif blend:
-        given["style_blend"] = blend[-1]
-    if masks and len(masks) < len(blend) or not masks and len(blend) > 1:
-        raise InputError("--style-blend is a list of numbers, or a mask each time.")
-    return given
 
 
 def check(request: Request, earlier: Earlier | None, flag_files: Sequence[str] = ()) -> None:
@@ -275,7 +252,7 @@ def make_transfer(
     inputs: PreparedInputs,
     *,
     verbose: bool = False,
-    like: "StyleTransfer | None" = None,
+    **options: Any,
 ) -> "StyleTransfer":
     """Imports TensorFlow, and builds the transfer if there is memory for it.
 
@@ -283,7 +260,7 @@ def make_transfer(
       request: What was asked for.
       inputs: As from `prepare_inputs`.
       verbose: Whether what TensorFlow says at its start is shown.
-      like: As for `StyleTransfer`.
+      **options: For `StyleTransfer`.
 
     Raises:
       InputError: If it would not fit in memory, or asks for what is not here.
@@ -309,7 +286,7 @@ def make_transfer(
         # Only now, for what it imports takes memory too.
         from tf_style.transfer.transfer import StyleTransfer
 
-        return StyleTransfer(inputs, like=like)
+        return StyleTransfer(inputs, **options)
 
 
 def _show_plan(request: Request, transfer: "StyleTransfer") -> None:

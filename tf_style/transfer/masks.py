@@ -66,7 +66,11 @@ class RegionMasks:
 
 
 def regions(
-    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+    content: Sequence[Picture],
+    styles: Sequence[Picture | None],
+    is_style: Sequence[bool],
+    *,
+    may_be_empty: bool = False,
 ) -> list[RegionMasks]:
     """The regions that masks mean.
 
@@ -74,6 +78,7 @@ def regions(
       content: The content's masks.
       styles: One for each style, or none at all.
       is_style: Of each style whether there is one; without it its region keeps the photograph.
+      may_be_empty: Whether a grey mask may be black everywhere, as one that moves.
 
     Returns:
       Those that have a style.
@@ -90,12 +95,19 @@ def regions(
         )
     if is_labelled:
         return _with_one(_labelled(content, styles, is_style))
-    greys = [grey(mask, f"content mask {index}") for index, mask in enumerate(content, start=1)]
+    greys = [
+        grey(mask, f"content mask {index}", may_be_empty=may_be_empty)
+        for index, mask in enumerate(content, start=1)
+    ]
     return _with_one(_soft(greys, styles, is_style))
 
 
 def blended(
-    blend: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+    blend: Sequence[Picture],
+    styles: Sequence[Picture | None],
+    is_style: Sequence[bool],
+    *,
+    may_be_empty: bool = False,
 ) -> list[RegionMasks]:
     """The regions of styles that pass into each other; arguments as for `regions`, and its errors."""
     missing = len(is_style) - len(blend)
@@ -104,11 +116,14 @@ def blended(
             "style_blend by masks takes two styles or more, and one mask for each, or for each but the "
             f"last. Received: {len(blend)} masks for {len(is_style)} styles"
         )
-    weights = [grey(mask, f"style_blend's mask {index}") for index, mask in enumerate(blend, start=1)]
+    weights = [
+        grey(mask, f"style_blend's mask {index}", may_be_empty=may_be_empty)
+        for index, mask in enumerate(blend, start=1)
+    ]
     weights = [resized(each, *weights[0].shape, is_soft=True) for each in weights]
     if missing:
         rest = np.maximum(1 - sum(weights), np.float32(0))
-        if not rest.any():
+        if not (may_be_empty or rest.any()):
             raise InputError("style_blend's masks leave nothing to the last style.")
         weights.append(rest)
     total = sum(weights)
@@ -261,15 +276,17 @@ def grey(
     mask: Picture,
     name: str,
     expected: str = "grey, one for each style, or one label image of the content",
+    *,
+    may_be_empty: bool = False,
 ) -> FloatArray:
     """A mask's weights, [height, width] in 0..1.
 
     Raises:
-      InputError: If it has colours, or is black everywhere.
+      InputError: If it has colours, or is black everywhere and may not be so.
     """
     if _has_colours(mask):
         raise InputError(f"{name} has colours. Expected {expected}")
-    if not mask.pixels.any():
+    if not (may_be_empty or mask.pixels.any()):
         raise InputError(f"{name} is black everywhere: nothing would be painted by it.")
     return mask.pixels[..., 0]
 

@@ -114,6 +114,8 @@ def read(
     styles: Sequence[Picture | None],
     read_mask: Callable[[ImageSource], Picture],
     settings: Settings,
+    *,
+    may_be_empty: bool = False,
 ) -> Placing:
     """What masks mean, their styles counted without those that are None.
 
@@ -123,6 +125,7 @@ def read(
       styles: The styles' pictures.
       read_mask: Turns each mask's source into a picture.
       settings: They have the styles' weights.
+      may_be_empty: Whether a grey mask of the content may be black everywhere, as one that moves.
 
     Raises:
       InputError: If masks do not fit together or their pictures, or something would have no effect.
@@ -158,13 +161,14 @@ def read(
             for index, mask in enumerate(masks.content or masks.blend, start=1)
         ]
         make = mask_files.regions if masks.content else mask_files.blended
-        regions = _without_none(make(where, of_styles, is_style), is_style)
+        regions = _without_none(make(where, of_styles, is_style, may_be_empty=may_be_empty), is_style)
         _check_blend(regions, settings)
         if _is_everywhere(regions, sum(is_style)):
             regions = []
     strength = None
     if masks.strength is not None:
-        strength = mask_files.grey(of_content(masks.strength, "strength_mask"), "strength_mask", "grey")
+        mask = of_content(masks.strength, "strength_mask")
+        strength = mask_files.grey(mask, "strength_mask", "grey", may_be_empty=may_be_empty)
         if strength.min() == 1:
             strength = None
     if strength is not None and not regions:

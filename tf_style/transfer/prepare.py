@@ -5,6 +5,7 @@ All that can be wrong with a request is found here, before heavy work starts.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,23 @@ from tf_style.transfer.settings import Settings, is_file_name
 NOISE_STDDEV = 1.0
 
 
+class EarlierFrames(NamedTuple):
+    """What a frame of a video takes from those before it.
+
+    Attributes:
+      target: What they show, where it is now, float32 [height, width, 3], RGB, 0..255.
+      weights: Of `TemporalLoss`, float32 [height, width]; 0 where they do not show a place.
+    """
+
+    target: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def none(cls) -> "EarlierFrames":
+        """Those of a first frame, at any size."""
+        return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LevelInputs:
     """The pictures at one working size.
@@ -36,6 +54,7 @@ class LevelInputs:
       blend: What the styles weigh against each other.
       regions: Which of them are compared where; none for all of them with the whole picture.
       content_weights: By content layer what the loss is multiplied by at its positions; None for 1.
+      earlier_frames: In a video, what the frames before it show; None for no video.
     """
 
     level: pyramid.Level
@@ -44,6 +63,7 @@ class LevelInputs:
     blend: Blend = ()
     regions: tuple[Region, ...] = ()
     content_weights: Mapping[str, np.ndarray] | None = None
+    earlier_frames: EarlierFrames | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,6 +115,8 @@ def prepare(
     read: Callable[[ImageSource], Picture] | None = None,
     read_mask: Callable[[ImageSource], Picture] = as_mask,
     start: Callable[[np.ndarray], np.ndarray] | None = None,
+    like: PreparedInputs | None = None,
+    may_be_empty: bool = False,
 ) -> PreparedInputs:
     """Reads and resizes the images, and loads the weights.
 
@@ -109,6 +131,9 @@ def prepare(
       read_mask: Turns each mask's source into a picture.
       start: With init "student", what makes the picture to start from of the photograph, both float32
         [height, width, 3] in 0..255.
+      like: Inputs of another content image of the same size with the same styles and settings, whose
+        weights are taken over, and whose styles at the sizes that both have.
+      may_be_empty: Whether a region may have no place in the picture, as that of a mask that moves.
 
     Returns:
       The inputs.
@@ -126,7 +151,9 @@ def prepare(
     read = read or as_picture
     content_picture = None if content is None else read(content)
     all_styles = [None if style is None else read(style) for style in styles]
-    where = placing.read(masks, content_picture, all_styles, read_mask, settings)
+    where = placing.read(
+        masks, content_picture, all_styles, read_mask, settings, may_be_empty=may_be_empty
+    )
     style_pictures = [style for style in all_styles if style is not None]
     for picture in (content_picture, *style_pictures):
         if picture is not None:
@@ -144,9 +171,11 @@ def prepare(
     )
     keep = settings.keep_colors
     levels = tuple(
-        _level_inputs(level, content_picture, style_pictures, where, preset, settings) for level in plan
+        _level_inputs(level, content_picture, style_pictures, where, preset, settings, like)
+        for level in plan
     )
-    placing.check(where, levels[-1].regions, preset, height, width)
+    if not may_be_empty:
+        placing.check(where, levels[-1].regions, preset, height, width)
     alpha = photograph = None
     painted = where.painted(height, width)
     if content_picture is not None and (keep == "luminance" or painted is not None):
@@ -176,7 +205,7 @@ def prepare(
         photograph=photograph,
         painted=painted,
         initial=np.array(initial, np.float32),
-        weights=load_for(preset, settings.weights),
+        weights=load_for(preset, settings.weights) if like is None else like.weights,
     )
 
 
@@ -193,10 +222,14 @@ def _level_inputs(
     where: placing.Placing,
     preset: Preset,
     settings: Settings,
+    like: PreparedInputs | None,
 ) -> LevelInputs:
     keep = settings.keep_colors
     size = level.height, level.width
-    fitted = [
+    others = () if like is None else like.levels
+    of_size = (each for each in others if (each.level.height, each.level.width) == size)
+    matched = next((each.styles for each in of_size), None)
+    fitted = matched or [
         _resize_style(style.pixels, *size, preset, settings.style_scale_of(index))
         for index, style in enumerate(styles)
     ]
@@ -207,7 +240,7 @@ def _level_inputs(
     return LevelInputs(
         level=level,
         content=kept_colours.of_photograph(keep, photograph),
-        styles=tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
+        styles=matched or tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
         blend=blend,
         regions=where.at_size(size, fitted, preset, blend),
         content_weights=where.content_weights(size, preset, settings),

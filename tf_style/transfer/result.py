@@ -21,6 +21,7 @@ class Evaluation:
       content: The content loss.
       style: The style loss.
       tv: The total variation.
+      temporal: In a video, the difference from the frames before.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Evaluation:
     content: float
     style: float
     tv: float
+    temporal: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,11 @@ def traced_for(inputs: PreparedInputs, device: str, precision: str) -> tuple[Any
     return (preset, *of_settings, device, precision, _structure(inputs.levels[0]))
 
 
-def _structure(pictures: LevelInputs) -> tuple[bool, int, bool]:
+def _structure(pictures: LevelInputs) -> tuple[bool, int, bool, bool]:
     """What of a level's pictures decides about the graph."""
-    return pictures.content is not None, len(pictures.regions), pictures.content_weights is not None
+    return (
+        pictures.content is not None,
+        len(pictures.regions),
+        pictures.content_weights is not None,
+        pictures.earlier_frames is not None,
+    )

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,14 +12,10 @@ import tensorflow as tf
 from tf_style.errors import InputError
 from tf_style.forks import check_not_forked
 from tf_style.images.picture import resize
-from tf_style.images.reading import ImageSource, as_sources
 from tf_style.network.features import Features
 from tf_style.objective import ray_pool
 from tf_style.objective.objective import PARTS, Objective
-from tf_style.objective.presets import Preset
-from tf_style.objective.tile_plan import is_cut
-from tf_style.objective.tile_pool import LocalPool, TilePool
-from tf_style.objective.tile_worker import TileWorker
+from tf_style.objective.temporal import TemporalLoss
 from tf_style.objective.tiled import TiledObjective
 from tf_style.ops.library import kernel_info
 from tf_style.optimize import make_minimizer
@@ -27,18 +24,17 @@ from tf_style.transfer import kept_colours, memory
 from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
-from tf_style.transfer.masks import Masks
-from tf_style.transfer.prepare import LevelInputs, PreparedInputs, prepare
-from tf_style.transfer.pyramid import Level
+from tf_style.transfer.level_objectives import LevelObjectives
+from tf_style.transfer.prepare import LevelInputs, PreparedInputs
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
-from tf_style.transfer.settings import Settings, fields_with_files
+from tf_style.transfer.settings import fields_with_files
 from tf_style.transfer.traced import traced_for
 
 # A call into the graph lasts about this long, so that a callback, and Ctrl-C, are never far away.
 SECONDS_PER_CALL = 0.5
 MAX_ITERATIONS_PER_CALL = 32
 # Of a `StyleTransfer`, what holds the traced graphs.
-_GRAPHS = ("_any_size", "objective", "image", "_log", "_minimizer")
+_GRAPHS = ("_any_size", "objective", "_temporal", "image", "_log", "_minimizer")
 
 
 class StyleTransfer:
@@ -58,7 +54,13 @@ class StyleTransfer:
       image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
     """
 
-    def __init__(self, inputs: PreparedInputs, *, like: "StyleTransfer | None" = None):
+    def __init__(
+        self,
+        inputs: PreparedInputs,
+        *,
+        like: "StyleTransfer | None" = None,
+        content_unit: np.ndarray | None = None,
+    ):
         """Builds the network and computes the first level's targets.
 
         Args:
@@ -66,6 +68,7 @@ class StyleTransfer:
           like: A transfer that has ended. Where this one's objective differs in its pictures alone, it
             goes on with that one's network and graphs, to the same bits: to trace them takes seconds.
             It is of no use any more.
+          content_unit: That of an earlier frame of the same video, in place of these pictures' own.
 
         Raises:
           InputError: If TensorFlow sees no such device, or would round float32 there, or if Ray is
@@ -77,8 +80,9 @@ class StyleTransfer:
         check_float32(settings.precision, self.device)
         self.precision = resolve_precision(settings.precision, self.device)
         self.tile_px = memory.choose_tile(inputs, self.precision, self.device)
+        self._objectives = LevelObjectives(inputs, self.tile_px, self.device, self.precision)
         if settings.ray is not None:
-            if not any(self._is_tiled(pictures.level) for pictures in inputs.levels):
+            if not any(self._objectives.is_tiled(pictures.level) for pictures in inputs.levels):
                 raise InputError(
                     f"ray would have no effect: {inputs.width} x {inputs.height} pixels are evaluated "
                     "as a whole. It takes a larger size, or smaller tiles."
@@ -86,9 +90,10 @@ class StyleTransfer:
             ray_pool.connect(settings.ray)
         self._traced_for = traced_for(inputs, self.device, self.precision)
         self._any_size: Objective | None = None
+        self._temporal: TemporalLoss | None = None
         # Of the first level at which any style has a position, and of all above. Finer ones of a soft
         # photograph see little of it, and would hold on to it the more.
-        self._content_unit: tf.Tensor | None = None
+        self._content_unit = None if content_unit is None else tf.constant(content_unit, tf.float32)
         self._evaluations: list[Evaluation] = []
         self._iterations_below = 0
         with tf.device(self.device):
@@ -139,6 +144,28 @@ class StyleTransfer:
             final=self._final(),
             seconds=time.perf_counter() - start,
         )
+
+    def next_frame(self, inputs: PreparedInputs) -> None:
+        """Goes on with the next frame of a video: `run` then makes it, in the same graphs.
+
+        The targets of the styles and the unit of the content loss stay what they are.
+
+        Args:
+          inputs: Of that frame, at the last size alone, of the same styles, settings and kinds of
+            masks.
+        """
+        self.inputs = inputs
+        self._objectives = dataclasses.replace(self._objectives, inputs=inputs)
+        self._evaluations = []
+        self._iterations_below = 0
+        targets = None if self._any_size is None else self._any_size.style_targets
+        with tf.device(self.device):
+            self._enter(0, _batch(inputs.initial), targets)
+
+    @property
+    def content_unit(self) -> np.ndarray | None:
+        """What the content loss is multiplied by where it is relative, float32 [1]."""
+        return None if self._content_unit is None else self._content_unit.numpy()
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the run has come to, as arrays by name: what `restore` goes on from."""
@@ -204,7 +231,8 @@ class StyleTransfer:
 
         For more than that it is of no use any more.
         """
-        vars(self).pop("inputs", None)
+        for name in ("inputs", "_objectives"):
+            vars(self).pop(name, None)
         if self._any_size is None:
             self._leave()
             return
@@ -218,7 +246,7 @@ class StyleTransfer:
         inputs = self.inputs
         return (
             other._any_size is not None
-            and not self._is_tiled(inputs.levels[0].level)
+            and not self._objectives.is_tiled(inputs.levels[0].level)
             and not fields_with_files({"weights": inputs.settings.weights})
             and self._traced_for == other._traced_for
         )
@@ -227,13 +255,20 @@ class StyleTransfer:
         level = self.inputs.levels[index].level
         return tf.zeros([1, level.height, level.width, 3])
 
-    def _enter(self, index: int, start: tf.Tensor) -> None:
+    def _enter(
+        self,
+        index: int,
+        start: tf.Tensor,
+        style_targets: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
-        if self._any_size is not None and not self._is_tiled(pictures.level):
+        if self._any_size is not None and not self._objectives.is_tiled(pictures.level):
             # The graphs of the level below serve this one too: to trace them takes seconds.
-            self._any_size.take_over(self._make_objective(pictures))
+            self._any_size.take_over(self._make_objective(pictures, style_targets))
+            if self._temporal is not None and pictures.earlier_frames is not None:
+                self._temporal.assign(*pictures.earlier_frames)
             self.image.assign(start)
             self._minimizer = self._minimizer.restarted()
             return
@@ -241,7 +276,11 @@ class StyleTransfer:
         self.objective = self._make_objective(pictures)
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
-        self._log = EvaluationLog(self.objective.parts_and_gradient, len(PARTS))
+        evaluate, num_parts = self.objective.parts_and_gradient, len(PARTS)
+        if pictures.earlier_frames is not None:
+            self._temporal = TemporalLoss(evaluate, *pictures.earlier_frames)
+            evaluate, num_parts = self._temporal.parts_and_gradient, num_parts + 1
+        self._log = EvaluationLog(evaluate, num_parts)
         settings = self.inputs.settings
         self._minimizer = make_minimizer(
             settings.optimizer,
@@ -255,60 +294,24 @@ class StyleTransfer:
         """Frees what a level takes that shares no graph with the next."""
         for name in _GRAPHS:
             vars(self).pop(name, None)
-        self._any_size = None
+        self._any_size = self._temporal = None
         # TensorFlow's graphs are reference cycles, and hold the variables and tensors that they read.
         gc.collect()
 
-    def _make_objective(self, pictures: LevelInputs) -> Objective | TiledObjective:
-        objective = self._objective_of(pictures)
+    def _make_objective(
+        self, pictures: LevelInputs, style_targets: Mapping[str, Sequence[Any]] | None = None
+    ) -> Objective | TiledObjective:
+        objective = self._objectives.make(
+            self.features,
+            pictures,
+            content_unit=self._content_unit,
+            style_targets=style_targets,
+            any_size=self._any_size is None,
+        )
         unit = objective.content_unit
         if self.inputs.preset.content_unit == "relative" and unit is not None and unit[0] > 0:
             self._content_unit = unit
         return objective
-
-    def _objective_of(self, pictures: LevelInputs) -> Objective | TiledObjective:
-        level, preset = pictures.level, self.inputs.preset
-        if not self._is_tiled(level):
-            return Objective(
-                self.features,
-                preset,
-                content=None if pictures.content is None else _batch(pictures.content),
-                styles=[_batch(style) for style in pictures.styles],
-                blend=pictures.blend,
-                regions=pictures.regions,
-                content_unit=self._content_unit,
-                content_weights=pictures.content_weights,
-                factors=tf.constant(level.factors, tf.float32),
-                any_size=self._any_size is None,
-            )
-        preset = preset.times(*level.factors)
-        return TiledObjective(
-            self.features,
-            preset,
-            content=None if pictures.content is None else pictures.content[np.newaxis],
-            styles=[style[np.newaxis] for style in pictures.styles],
-            blend=pictures.blend,
-            regions=pictures.regions,
-            content_unit=self._content_unit,
-            content_weights=pictures.content_weights,
-            height=level.height,
-            width=level.width,
-            tile_px=self.tile_px,
-            pool=self._make_pool(
-                preset, len(pictures.regions), has_content_weights=pictures.content_weights is not None
-            ),
-        )
-
-    def _is_tiled(self, level: Level) -> bool:
-        if self.tile_px is None:
-            return False
-        return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
-
-    def _make_pool(self, preset: Preset, num_guides: int, *, has_content_weights: bool) -> TilePool:
-        kind = {"num_guides": num_guides, "has_content_weights": has_content_weights}
-        if self.inputs.settings.ray is None:
-            return LocalPool(TileWorker(self.features, preset, **kind), self.device)
-        return ray_pool.RayPool(preset, self.inputs.weights, self.precision, **kind)
 
     def _enlarged(self) -> tf.Tensor:
         """Where the next level starts: the picture so far, with what the content has in detail."""
@@ -367,40 +370,6 @@ class StyleTransfer:
             seconds=seconds,
             read_image=self.read_image,
         )
-
-
-def stylize(
-    content: ImageSource | None,
-    styles: ImageSource | Sequence[ImageSource | None],
-    *,
-    masks: Masks | None = None,
-    callback: Callable[[Progress], None] | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    **settings,
-) -> StylizeResult:
-    """Renders the content of one image in the style of others.
-
-    Args:
-      content: A path, the bytes of an image file, an open one, or an array [height, width, 3] of uint8,
-        uint16 or floats in 0..1; None to synthesise the style's texture.
-      styles: One such image or several; an empty list to reconstruct the content from its layer. With
-        masks, None for one keeps the photograph where it would go.
-      masks: Where each style goes; None for all of them everywhere.
-      callback: Called about twice a second with a `Progress`.
-      should_stop: Asked as often; when true the run ends with what it has.
-      **settings: The fields of `Settings`.
-
-    Returns:
-      The picture, and how it came about.
-
-    Raises:
-      InputError: If the request cannot be carried out as it stands.
-
-    Reference:
-      Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
-    """
-    inputs = prepare(content, as_sources(styles), Settings(**settings), masks=masks)
-    return StyleTransfer(inputs).run(callback=callback, should_stop=should_stop)
 
 
 def _batch(image: np.ndarray) -> tf.Tensor:

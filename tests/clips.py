@@ -1,0 +1,100 @@
+"""Small videos for tests, and what is in a file."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+
+
+def moving(count, height=48, width=64):
+    """A texture that moves by 2 pixels a frame, uint8 [height, width, 3] each."""
+    random = np.random.default_rng(3)
+    coarse = random.integers(0, 256, (height // 4 + 2, (width + 2 * count) // 4 + 2, 3))
+    texture = np.kron(coarse, np.ones((4, 4, 1))).astype(np.uint8)
+    # Flow sees smooth things better than steps.
+    texture = (texture.astype(int) + np.roll(texture, 2, 0) + np.roll(texture, 2, 1)) // 3
+    return [texture[:height, 2 * index : 2 * index + width].astype(np.uint8) for index in range(count)]
+
+
+def write(
+    path,
+    frames,
+    *,
+    codec="libx264",
+    pixel_format="yuv420p",
+    rate=25,
+    times=None,
+    time_base=None,
+    rotation=0,
+    sound=None,
+    matrix=None,
+    is_full_range=False,
+    aspect=None,
+    options=None,
+):
+    """Writes a video; `times` are multiples of `time_base`, `sound` is a codec's name."""
+    time_base = time_base or Fraction(1, rate)
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
+        context = stream.codec_context
+        context.time_base = time_base
+        context.color_range = 2 if is_full_range else 1
+        if matrix is not None:
+            context.colorspace = matrix
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        track = None
+        if sound is not None:
+            track = container.add_stream(sound, rate=48_000)
+            track.layout = "mono"
+            for packet in _beeps(track, len(frames) / rate):
+                container.mux(packet)
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
+                format=pixel_format, dst_colorspace=matrix, dst_color_range=2 if is_full_range else 1
+            )
+            frame.pts = index if times is None else times[index]
+            frame.time_base = time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return str(path)
+
+
+def _beeps(track, seconds):
+    """A tone that is there in every other tenth of a second."""
+    places = np.arange(round(48_000 * seconds))
+    tone = 0.3 * np.sin(2 * np.pi * 440 * places / 48_000) * (places // 4800 % 2 == 0)
+    for start in range(0, len(tone) - 1023, 1024):
+        piece = tone[np.newaxis, start : start + 1024].astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+        if track.codec_context.name.startswith("pcm"):
+            frame = av.AudioResampler("s16", "mono", 48_000).resample(frame)[0]
+        yield from track.encode(frame)
+    yield from track.encode(None)
+
+
+def loudness(path):
+    """Of a file's sound, the root mean square in each twentieth of a second, and its codec."""
+    pieces = []
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.audio
+        resampler = av.AudioResampler("flt", "mono", 48_000)
+        start = None
+        for frame in container.decode(stream):
+            start = frame.time if start is None else start
+            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+        samples = np.concatenate(pieces)
+        codec = stream.codec_context.name
+    lead = round(48_000 * (start or 0))
+    samples = np.concatenate([np.zeros(max(0, lead)), samples[max(0, -lead) :]])
+    whole = samples[: len(samples) // 2400 * 2400].reshape(-1, 2400)
+    return np.sqrt((whole**2).mean(1)), codec
+
+
+def flat(colour, height=48, width=64):
+    return np.broadcast_to(np.uint8(colour), (height, width, 3)).copy()

@@ -1,0 +1,223 @@
+"""Videos as files: times, rotation, colours, sound, sequences, damage."""
+
+import pathlib
+import warnings
+from fractions import Fraction
+
+import clips
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_style import InputError, TransferError
+from tf_style.video import colour, sequence
+from tf_style.video.clip import WHOLE, Colours, Span
+from tf_style.video.opening import open_clip
+from tf_style.video.reading import VideoReader
+from tf_style.video.writing import writing
+
+MS = Fraction(1, 1000)
+
+
+def copied(path, target, span=WHOLE):
+    """The same frames in another file, as `stylize-video` writes them, and the frames read of it."""
+    reader = VideoReader(path)
+    frames = list(reader.frames(span))
+    clip, size = reader.clip, frames[0].pixels.shape[:2]
+    step = round(1 / (clip.rate * clip.time_base))
+    times = [frame.ticks for frame in frames]
+    ends = [*times[1:], times[-1] + step]
+    with writing(
+        str(target),
+        clip,
+        size,
+        sound_from=str(path),
+        start=clip.origin + times[0] * clip.time_base,
+        end=clip.origin + ends[-1] * clip.time_base,
+        description="how",
+    ) as video:
+        for frame, end in zip(frames, ends, strict=True):
+            pixels = np.rint(255 * frame.pixels).astype(np.uint8)
+            video.write(pixels, frame.ticks - times[0], end - frame.ticks)
+    return VideoReader(target)
+
+
+def seconds(reader, span=WHOLE):
+    return [float(frame.ticks * reader.clip.time_base) for frame in reader.frames(span)]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_variable_times_are_kept(tmp_path, extension):
+    times = [0, 40, 50, 200, 220, 300, 333]
+    path = clips.write(tmp_path / "in.mp4", clips.moving(7), times=times, time_base=MS)
+    reader = copied(path, tmp_path / f"out.{extension}")
+    np.testing.assert_allclose(seconds(reader), np.array(times) / 1000, atol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_frames_are_upright(tmp_path, turn):
+    frame = clips.flat((200, 60, 60))
+    frame[:24, :32] = (40, 60, 200)  # The corner at the top left, as it lies in the file.
+    path = clips.write(tmp_path / "in.mp4", [frame] * 2, rotation=turn)
+    reader = VideoReader(path)
+    pixels = next(reader.frames()).pixels
+    assert pixels.shape[:2] == (reader.clip.height, reader.clip.width)
+    # Against the clock, as FFmpeg's rotation counts.
+    expected = np.rot90(frame, turn // 90)
+    # Up to the codec's and the halved colours' errors at edges.
+    assert np.abs(255 * pixels - expected).mean() < 4
+
+
+@pytest.mark.parametrize("is_full_range", [False, True])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("rgb", [(250, 30, 60), (20, 128, 230), (128, 128, 128), (0, 0, 0)])
+def test_colours_there_and_back(matrix, is_full_range, rgb):
+    colours = Colours(matrix, is_full_range)
+    frame = colour.from_rgb(clips.flat(rgb, 8, 8), colours)
+    back = 255 * colour.to_rgb(frame, colours)
+    # Y is rounded to 219 or 255 values and the differences likewise: half of one in each, through the
+    # matrix, whose rows add up to at most 1 + 1.88.
+    assert np.abs(back - rgb).max() <= 0.5 * 255 / 219 * (1 + 1.89) + 0.01
+
+
+def test_colours_are_those_of_the_definition():
+    colours = Colours(1)
+    frame = colour.from_rgb(clips.flat((255, 0, 0), 8, 8), colours)
+    values = [np.frombuffer(memoryview(plane), np.uint8)[0] for plane in frame.planes]
+    # Red in BT.709, limited range (ITU-R BT.709, item 3 and 4), 8 bits.
+    assert values == [63, 102, 240]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"matrix": 1}, (1, False)),
+        ({"matrix": 1, "is_full_range": True}, (1, True)),
+        ({"matrix": 5}, (5, False)),
+        ({}, (6, False)),
+    ],
+)
+def test_matrix_and_range_are_kept(tmp_path, how, expected):
+    path = clips.write(tmp_path / "in.mp4", [clips.flat((200, 90, 40))] * 3, **how)
+    reader = copied(path, tmp_path / "out.mp4")
+    assert (reader.clip.colours.matrix, reader.clip.colours.is_full_range) == expected
+    for each in (VideoReader(path), reader):
+        pixels = 255 * next(each.frames()).pixels
+        # FFmpeg's own conversion, in the input, is off by up to 2 levels.
+        assert np.abs(pixels - (200, 90, 40)).max() < 4
+
+
+def test_more_bits_and_odd_sizes_are_read(tmp_path):
+    frames = [clips.flat((200, 90, 40), 47, 63)] * 2
+    path = clips.write(tmp_path / "in.mkv", frames, codec="ffv1", pixel_format="yuv444p10le")
+    reader = VideoReader(path)
+    assert reader.clip.bits == 10
+    pixels = next(reader.frames()).pixels
+    assert pixels.shape == (47, 63, 3)
+    assert np.abs(255 * pixels - (200, 90, 40)).max() < 2
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    path = clips.write(tmp_path / "in.mp4", clips.moving(2), aspect=Fraction(4, 3))
+    clip = VideoReader(path).clip
+    assert (clip.height, clip.width) == (48, 85)
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "target", "kept"),
+    [("mp4", "aac", "mp4", "aac"), ("mkv", "libopus", "webm", "opus"), ("mp4", "aac", "webm", "opus")],
+)
+def test_sound_is_kept(tmp_path, source, codec, target, kept):
+    path = clips.write(tmp_path / f"in.{source}", clips.moving(20), sound=codec)
+    out = tmp_path / f"out.{target}"
+    copied(path, out)
+    before, _ = clips.loudness(path)
+    after, found = clips.loudness(out)
+    assert found == kept
+    # Beeps and pauses at the same times; that another codec changes them little is measured.
+    count = min(len(before), len(after)) - 1
+    assert count >= 14
+    np.testing.assert_allclose(after[:count], before[:count], atol=0.03)
+
+
+def test_a_part_has_its_own_sound(tmp_path):
+    path = clips.write(tmp_path / "in.mp4", clips.moving(50), sound="aac")
+    out = tmp_path / "out.mp4"
+    reader = copied(path, out, Span.of(1.2, 1.76, 1))
+    assert seconds(reader) == pytest.approx(np.arange(14) / 25)
+    whole, _ = clips.loudness(path)
+    part, _ = clips.loudness(out)
+    # 20 pieces a second; a packet of 21 ms may be missing at the beginning.
+    assert (part[1:10] > 0.1).tolist() == (whole[25:34] > 0.1).tolist()
+
+
+def test_every_second_frame_at_its_own_time(tmp_path):
+    reader = VideoReader(clips.write(tmp_path / "in.mp4", clips.moving(7)))
+    assert seconds(reader, Span(every=2)) == pytest.approx([0, 0.08, 0.16, 0.24])
+    assert seconds(reader, Span.of(0.1, 0.2, 1)) == pytest.approx([0.12, 0.16])
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    data = pathlib.Path(clips.write(tmp_path / "whole.mkv", clips.moving(40), sound="aac")).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: 2 * len(data) // 3])
+    ts = pathlib.Path(clips.write(tmp_path / "whole.ts", clips.moving(40))).read_bytes()
+    middle = len(ts) // 2 // 188 * 188 + 50  # Within a packet of 188 bytes, after its header.
+    changed = bytes(byte ^ 0x5A for byte in ts[middle : middle + 100])
+    (tmp_path / "changed.ts").write_bytes(ts[:middle] + changed + ts[middle + 100 :])
+    data = pathlib.Path(clips.write(tmp_path / "whole.mp4", clips.moving(4))).read_bytes()
+    (tmp_path / "no_index.mp4").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.mp4").write_text("no video\n")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["none.mp4", "no_index.mp4", "text.mp4", "empty.mp4"])
+def test_what_is_no_video_is_refused(bad_files, name):
+    with pytest.raises(InputError, match=f"{name} cannot be read: .*Expected a video"):
+        VideoReader(bad_files / name)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    import av
+
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("aac", rate=48_000)
+        track.layout = "mono"
+        for packet in clips._beeps(track, 0.3):
+            container.mux(packet)
+    with pytest.raises(InputError, match="has no pictures"):
+        VideoReader(path)
+
+
+def test_a_truncated_video_gives_what_it_has_and_says_where_it_ends(bad_files):
+    got = []
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(TransferError, match=r"cut.mkv breaks off after \d\.\d+ s of 1\.6"),
+    ):
+        got.extend(VideoReader(bad_files / "cut.mkv").frames())
+    assert 20 <= len(got) < 40
+
+
+def test_damage_is_told_with_its_time(bad_files):
+    with pytest.warns(UserWarning, match=r"changed.ts is damaged at \d\.\d+ s"):
+        frames = list(VideoReader(bad_files / "changed.ts").frames())
+    assert len(frames) > 30
+
+
+def test_pictures_are_a_video(tmp_path):
+    for number, name in enumerate(["p2.png", "p10.png", "p1.png"]):
+        Image.new("RGB", (20, 16), (50 * number, 0, 0)).save(tmp_path / name)
+    reader = open_clip(str(tmp_path), Fraction(10))
+    assert [pathlib.Path(path).name for path in reader.paths] == ["p1.png", "p2.png", "p10.png"]
+    assert (reader.clip.height, reader.clip.width, reader.clip.seconds) == (16, 20, 0.3)
+    assert seconds(reader, Span(every=2)) == [0, 0.2]
+    with pytest.raises(InputError, match="p3.png is missing"):
+        sequence.find(str(tmp_path / "p%d.png"))
+    Image.new("RGB", (20, 17)).save(tmp_path / "p11.png")
+    with pytest.raises(InputError, match="one size, 20 x 16 pixels. Received: 20 x 17 in .*p11.png"):
+        list(open_clip(str(tmp_path), Fraction(10)).frames())
+    with pytest.raises(InputError, match="no pictures"):
+        sequence.find(str(tmp_path / "q%d.png"))

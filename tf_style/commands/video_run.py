@@ -1,0 +1,291 @@
+"""One run of `stylize-video`, from arguments to a video. TensorFlow is imported once all is sound."""
+
+import argparse
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_style import host
+from tf_style.commands import provenance, runner, sandbox, stylize_run
+from tf_style.commands.messages import emit
+from tf_style.commands.stylize_run import Display
+from tf_style.commands.video_request import VideoRequest
+from tf_style.errors import InputError, TransferError
+from tf_style.files import shown
+from tf_style.images.picture import Picture, resize, working_size
+from tf_style.student import memory, stored
+from tf_style.transfer import checkpoint_lock, kept_colours
+from tf_style.transfer.masks import Masks
+from tf_style.video import sequence
+from tf_style.video.frame_inputs import FrameInputs
+from tf_style.video.masks import MaskReader
+from tf_style.video.opening import open_clip
+from tf_style.video.reading import VideoReader
+from tf_style.video.sequence import SequenceReader
+from tf_style.video.work import WorkFolder
+
+if TYPE_CHECKING:
+    from tf_style.transfer.transfer import StyleTransfer
+    from tf_style.video.frames import FrameMaker
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carries out what the command line asks for.
+
+    Args:
+      arguments: As `stylize-video` parses them.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      InputError: If it cannot be done as it is asked for.
+      TransferError: If the run failed.
+    """
+    if arguments.memory_check:
+        host.check_import()
+    display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
+    request = VideoRequest.of(vars(arguments))
+    request.check_files(arguments.flag_files)
+    job = _Job.prepare(request)
+    record = request.record()
+    job.work.check(record)
+    if request.frame.dry_run:
+        return _dry_run(job, display)
+    with checkpoint_lock.held(request.work), runner.stop_on_signals() as stop:
+        job.work.begin(record)
+        return _make(job, display, stop)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    """A video to make, read and checked.
+
+    Attributes:
+      request: What is asked for.
+      reader: Its frames.
+      size: Height and width of the frames to make.
+      inputs: What all frames have in common; unused where a student makes them.
+      work: Where the frames are kept.
+    """
+
+    request: VideoRequest
+    reader: VideoReader | SequenceReader
+    size: tuple[int, int]
+    inputs: FrameInputs
+    work: WorkFolder
+
+    @classmethod
+    def prepare(cls, request: VideoRequest) -> "_Job":
+        frame = request.frame
+        reader = open_clip(frame.content or "", request.rate)
+        clip, settings = reader.clip, frame.settings
+        start = float(request.span.start)
+        if clip.seconds is not None and start >= clip.seconds:
+            raise InputError(f"--start is before the end, {clip.seconds:.3f} s. Received: {start:g}")
+        height, width = working_size(clip.height, clip.width, settings.size, settings.size_of)
+        if not sequence.is_pattern(frame.output):
+            # Four pixels share their colour.
+            height, width = (max(2, 2 * round(side / 2)) for side in (height, width))
+        styles = tuple(None if path is None else sandbox.read(path) for path in frame.styles)
+        inputs = FrameInputs(styles, settings, request.options)
+        job = cls(request, reader, (height, width), inputs, WorkFolder(request.work))
+        job.check()
+        return job
+
+    def check(self) -> None:
+        """Finds what is wrong with the first frame, before heavy work starts.
+
+        Raises:
+          InputError: It says what.
+        """
+        request = self.request.frame
+        first = next(self.frames(), None)
+        if first is None:
+            raise InputError("There is no frame between --start and --end.")
+        if request.is_by_student and request.student is not None:
+            student = stored.load(request.student)
+            student.resolve_strength(request.settings.strength)
+            student.resolve_blend(request.settings.style_blend)
+            stored.check_picture(*self.size)
+            return
+        _, picture, masks = first
+        inputs = self.inputs.first(picture, masks, may_be_empty=False)
+        request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
+
+    @property
+    def num_frames(self) -> int | None:
+        """How many there will be, about; None where nobody knows."""
+        clip, span = self.reader.clip, self.request.span
+        ends = [float(end) for end in (clip.seconds, span.end) if end is not None]
+        if not ends:
+            return None
+        frames = round((min(ends) - float(span.start)) * clip.rate)
+        return max(1, -(-frames // span.every))
+
+    def frames(self) -> Iterator[tuple[int, Picture, Masks | None]]:
+        """The frames' times, what they show at the size to make, and their masks."""
+        request, clip = self.request, self.reader.clip
+        masks = MaskReader(request.frame.masks, clip, sandbox.read_mask)
+        for frame in self.reader.frames(request.span):
+            picture = Picture(resize(frame.pixels, *self.size))
+            yield frame.ticks, picture, masks.at(frame.ticks * clip.time_base)
+
+
+def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
+    from tf_style.commands import video_progress
+
+    times: list[int] = []
+    damage: TransferError | None = None
+    is_stopped = False
+    maker = _maker(job, display, stop)
+    with video_progress.display(job.num_frames, display) as show:
+        frames = enumerate(job.frames())
+        while True:
+            try:
+                index, (ticks, picture, masks) = next(frames)
+            except StopIteration:
+                break
+            except TransferError as error:  # What is made is kept.
+                damage = error
+                break
+            made = job.work.read(index)
+            if made is not None:
+                maker.take_over(picture, made, masks)
+                times.append(ticks)
+                continue
+            made = None if stop() else maker.make(picture, masks)
+            if made is None:
+                is_stopped = True
+                break
+            job.work.keep(index, made)
+            show(index, ticks * job.reader.clip.time_base, made, job.work.path(index))
+            times.append(ticks)
+    if not times:
+        if damage is not None:
+            raise damage
+        if is_stopped:
+            return runner.fail("interrupted before the first frame was made", stop.exit_code)
+        raise TransferError(f"{shown(job.reader.path)} has no frame that can be read.")
+    write(job, times)
+    if not display.quiet:
+        video_progress.print_summary(job.request.frame.output, job.size, len(times))
+    if damage is not None:
+        text = f"{damage} {shown(job.request.frame.output)} holds the {len(times)} frames before."
+        return runner.fail(text, runner.EXIT_FAILED)
+    if is_stopped:
+        emit(f"stopped: the same line goes on, from {shown(job.request.work)}")
+        return stop.exit_code
+    job.work.remove()
+    return 0
+
+
+def write(job: _Job, times: list[int]) -> None:
+    """Writes the output from the frames that were kept.
+
+    Args:
+      job: Whose.
+      times: Of the frames, in the clip's time base.
+
+    Raises:
+      TransferError: If it cannot be written.
+    """
+    request, clip = job.request, job.reader.clip
+    output, description = request.frame.output, provenance.describe(request.frame)
+
+    def pixels(index: int) -> np.ndarray:
+        made = job.work.read(index)
+        if made is None:
+            raise TransferError(f"{shown(job.work.path(index))} is gone.")
+        return made.pixels
+
+    if sequence.is_pattern(output):
+        for index in range(len(times)):
+            sequence.write(output, index, pixels(index), description=description)
+        return
+    from tf_style.video.writing import writing
+
+    step = max(1, round(request.span.every / (clip.rate * clip.time_base)))
+    ends = [*times[1:], times[-1] + step]
+    is_video = isinstance(job.reader, VideoReader)
+    with writing(
+        output,
+        clip,
+        job.size,
+        sound_from=job.reader.path if is_video else None,
+        start=clip.origin + times[0] * clip.time_base,
+        end=clip.origin + ends[-1] * clip.time_base,
+        description=description,
+    ) as video:
+        for index, (begin, end) in enumerate(zip(times, ends, strict=True)):
+            video.write(pixels(index), begin - times[0], end - begin)
+
+
+def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
+    """What makes the frames; it imports TensorFlow."""
+    request = job.request
+    if request.frame.is_by_student:
+        return _student(job, display)
+
+    def make_transfer(inputs: Any, **options: Any) -> "StyleTransfer":
+        transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose, **options)
+        # Only the same machine goes on to the same frames.
+        job.work.begin(provenance.run_on(transfer), "run_on")
+        return transfer
+
+    with contextlib.nullcontext() if display.verbose else runner.startup_noise_hidden():
+        from tf_style.video.frames import FrameStylizer
+    return FrameStylizer(job.inputs, make_transfer=make_transfer, should_stop=stop)
+
+
+def _student(job: _Job, display: Display) -> "FrameMaker":
+    from tf_style.commands import student_picture
+
+    request, settings = job.request.frame, job.request.frame.settings
+    student = student_picture.load(request, verbose=display.verbose)
+    tile = memory.choose_tile(
+        *(student.stored, *job.size, settings),
+        precision=student.precision,
+        device=student.device,
+        checks=request.check_memory,
+    )
+
+    def render(pixels: np.ndarray) -> np.ndarray:
+        made = student.render(
+            pixels, strength=settings.strength, style_blend=settings.style_blend, tile_px=tile
+        )
+        if settings.keep_colors is None:
+            return made
+        return kept_colours.of_result(settings.keep_colors, 255 * made, 255 * pixels) / np.float32(255)
+
+    from tf_style.video.student_frames import StudentFrames
+
+    return StudentFrames(render, job.request.options)
+
+
+def _dry_run(job: _Job, display: Display) -> int:
+    from tf_style.commands import video_progress
+
+    request = job.request
+    _, picture, masks = next(job.frames())
+    lines = [
+        f"{job.size[1]} x {job.size[0]} pixels, "
+        + ("frames unknown" if job.num_frames is None else f"about {job.num_frames} frames")
+    ]
+    if request.frame.is_by_student:
+        maker = _student(job, display)
+        maker.make(picture, masks)
+        start = time.perf_counter()
+        maker.make(picture, masks)
+        first = other = time.perf_counter() - start
+    else:
+        inputs = job.inputs.first(picture, masks)
+        transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose)
+        lines += video_progress.transfer_plan(transfer)
+        first, other = video_progress.seconds_of_frames(transfer, request.options.frame_iterations)
+    video_progress.print_plan(job.size, job.num_frames, first, other, lines)
+    return 0

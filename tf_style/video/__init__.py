@@ -1,0 +1,1 @@
+"""Videos: frames that go on from each other, and files of them."""

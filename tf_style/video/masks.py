@@ -1,0 +1,90 @@
+"""Masks of a video: still ones, and ones that move with it."""
+
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+from tf_style.images.picture import Picture
+from tf_style.transfer.masks import Masks
+from tf_style.video import sequence
+from tf_style.video.clip import Clip, Frame
+from tf_style.video.opening import is_sequence, open_clip
+
+
+class MaskFrames:
+    """One mask, in the order of time."""
+
+    def __init__(self, path: str, clip: Clip, read_still: Callable[[str], Picture]):
+        """Opens it.
+
+        Args:
+          path: Of a picture, or as for `open_clip`.
+          clip: What it is a mask of.
+          read_still: Reads a picture.
+
+        Raises:
+          InputError: If it cannot be read.
+        """
+        self._still = self._last = self._next = None
+        if is_moving(path):
+            reader = open_clip(path, clip.rate)
+            self._base = reader.clip.time_base
+            self._frames: Iterator[Frame] = iter(reader.frames())
+            self._next = next(self._frames, None)
+        else:
+            self._still = read_still(path)
+
+    def at(self, seconds: Fraction) -> Picture:
+        """What it is at a time, which never goes back; after its end, what it was at last."""
+        if self._still is not None:
+            return self._still
+        while self._next is not None and (
+            self._last is None or self._next.ticks * self._base <= seconds
+        ):
+            self._last, self._next = self._next, next(self._frames, None)
+        if self._last is None:
+            raise ValueError("A mask has no frames.")
+        return Picture(self._last.pixels)
+
+
+def is_moving(path: str) -> bool:
+    """Whether a mask is a video or a sequence of pictures, by its name."""
+    return is_sequence(path) or os.path.splitext(path)[1].lower() not in sequence.SUFFIXES
+
+
+class MaskReader:
+    """All the masks of a video, frame by frame."""
+
+    def __init__(self, masks: Masks | None, clip: Clip, read_still: Callable[[Any], Picture]):
+        """Opens those that move, and reads the others.
+
+        Args:
+          masks: Of paths.
+          clip: What they are masks of.
+          read_still: Reads a picture.
+
+        Raises:
+          InputError: If one cannot be read.
+        """
+        self._masks = masks
+        paths = [] if masks is None else [*masks.content, *masks.blend, masks.strength]
+        self._frames = {
+            path: MaskFrames(path, clip, read_still) for path in paths if isinstance(path, str)
+        }
+
+    def at(self, seconds: Fraction) -> Masks | None:
+        """Those of a time, which never goes back."""
+        masks = self._masks
+        if masks is None:
+            return None
+
+        def of(path: Any) -> Picture:
+            return self._frames[path].at(seconds)
+
+        return Masks(
+            content=tuple(of(path) for path in masks.content),
+            styles=masks.styles,
+            blend=tuple(of(path) for path in masks.blend),
+            strength=None if masks.strength is None else of(masks.strength),
+        )

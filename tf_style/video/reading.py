@@ -1,0 +1,199 @@
+"""Reads videos, frame by frame, by FFmpeg's libraries as PyAV has them."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+import av.logging
+import numpy as np
+
+from tf_style.errors import InputError, TransferError
+from tf_style.files import reason_of, shown
+from tf_style.video import colour
+from tf_style.video.clip import WHOLE, Clip, Colours, Frame, Span
+
+# Transfer functions of high dynamic range, whose brightness is not sRGB's: PQ and HLG.
+_HDR = {16: "PQ", 18: "HLG"}
+# The end of a file may be so much before the one that its header says.
+_SLACK_FRAMES, _SLACK_SECONDS = 2, Fraction(1, 10)
+
+
+class VideoReader:
+    """A video that is open.
+
+    Attributes:
+      clip: What it is.
+      path: Its file.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        """Opens it, and decodes its first frame.
+
+        Args:
+          path: The file.
+
+        Raises:
+          InputError: If it is no video that can be read.
+        """
+        self.path = os.fspath(path)
+        with _as_input_error(self.path), self._open() as (container, stream):
+            first = next(container.decode(stream), None)
+            if first is None:
+                raise InputError(f"{shown(self.path)} has no frame that can be read.")
+            self.clip = self._clip(container, stream, first)
+
+    def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
+        """The frames in order; may be called again.
+
+        Args:
+          span: Which.
+
+        Raises:
+          TransferError: If it is damaged or breaks off; it says after which time.
+        """
+        base = self.clip.time_base
+        last_ticks, count = -1, 0
+        with self._open() as (container, stream):
+            origin = stream.start_time or 0
+            if span.start:
+                container.seek(origin + int(span.start / base), stream=stream)
+            for ticks, frame in self._decoded(container, stream):
+                if ticks * base < span.start:
+                    continue
+                if span.end is not None and ticks * base >= span.end:
+                    return
+                # Times that stand still or go back are of broken files.
+                ticks = max(ticks, last_ticks + 1)
+                last_ticks = ticks
+                count += 1
+                if (count - 1) % span.every == 0:
+                    yield Frame(self._upright(frame), ticks)
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Each frame, with its time from the first one's on."""
+        base = self.clip.time_base
+        origin, ticks, is_told = stream.start_time or 0, None, False
+        step = max(1, round(1 / (self.clip.rate * base)))
+        end = Fraction(0)
+        packets = container.demux()  # Of the sound too: it says how far the file goes.
+        try:
+            while True:
+                with _complaints() as complaints:
+                    packet = next(packets, None)
+                    if packet is None:
+                        break
+                    if packet.pts is not None:
+                        until = (packet.pts + (packet.duration or 0)) * packet.time_base
+                        end = max(end, until)
+                    frames = packet.decode() if packet.stream is stream else []
+                for frame in frames:
+                    last, ticks = ticks, frame.pts
+                    ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
+                    if not is_told and (complaints or frame.is_corrupt):
+                        is_told = True
+                        what = reason_of(ValueError(complaints[0][2])) if complaints else "a frame"
+                        warnings.warn(
+                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}",
+                            UserWarning,
+                            stacklevel=2,
+                        )
+                    yield ticks, frame
+        except (av.error.FFmpegError, OSError) as error:
+            at = Fraction(0) if ticks is None else ticks * base
+            raise TransferError(
+                f"{shown(self.path)} cannot be read after {_seconds(at)}: {_reason(error)}."
+            ) from error
+        whole = Fraction(container.duration or 0, av.time_base)
+        start = Fraction(container.start_time or 0, av.time_base)
+        if end - start < whole - _SLACK_SECONDS - _SLACK_FRAMES / self.clip.rate:
+            raise TransferError(
+                f"{shown(self.path)} breaks off after {_seconds(end - start)} of {_seconds(whole)}."
+            )
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        with av.open(self.path) as container:
+            stream = next(iter(container.streams.video), None)
+            if stream is None:
+                raise InputError(f"{shown(self.path)} has no pictures. Expected a video")
+            stream.thread_type = "AUTO"
+            yield container, stream
+
+    def _clip(self, container: Any, stream: Any, first: av.VideoFrame) -> Clip:
+        turned = first.rotation % 180 != 0
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        height, width = first.height, max(1, round(first.width * aspect))
+        if turned:
+            height, width = width, height
+        colours = Colours.of(
+            first.colorspace,
+            first.color_range == colour.FULL,
+            int(first.color_primaries),
+            int(first.color_trc),
+            first.height,
+        )
+        if colours.matrix not in colour.KNOWN_MATRICES and not first.format.is_rgb:
+            raise InputError(
+                f"{shown(self.path)} has a colour matrix that is not known (number {colours.matrix}). "
+                "Convert it to BT.709 first"
+            )
+        remarks = []
+        if colours.transfer in _HDR:
+            remarks.append(f"its colours are in {_HDR[colours.transfer]}, and taken as they are")
+        if first.interlaced_frame:
+            remarks.append("it is interlaced; both fields are taken as one picture")
+        if remarks:
+            warnings.warn(f"{shown(self.path)}: {'; '.join(remarks)}", UserWarning, stacklevel=3)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        seconds = None
+        if stream.duration is not None:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            seconds = container.duration / av.time_base
+        bits = max(each.bits for each in first.format.components)
+        origin = (stream.start_time or 0) * stream.time_base
+        return Clip(height, width, rate, stream.time_base, colours, seconds, bits, origin)
+
+    def _upright(self, frame: av.VideoFrame) -> np.ndarray:
+        pixels = colour.to_rgb(frame, self.clip.colours)
+        # Degrees against the clock, as those of NumPy.
+        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+@contextlib.contextmanager
+def _as_input_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{shown(path)} cannot be read: {_reason(error)}. Expected a video") from error
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg tells its log alone meanwhile, for it goes on after what is damaged."""
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        # Of all threads, for the decoder has its own.
+        with av.logging.Capture(local=False) as complaints:
+            yield complaints
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+
+
+def _reason(error: BaseException) -> str:
+    """What an exception has to say, without FFmpeg's number."""
+    return getattr(error, "strerror", None) or reason_of(error)
+
+
+def _seconds(time: Fraction) -> str:
+    return f"{float(time):.3f} s"

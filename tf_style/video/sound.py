@@ -1,0 +1,120 @@
+"""A video's sound, taken over into another: as it is where its form fits there, else encoded anew."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+# Before the first picture sound may begin a little: AAC's first packet is there to warm up.
+_LEAD_SECONDS = Fraction(1, 10)
+
+
+class Sound:
+    """The sound of a file, on its way into a container that is written."""
+
+    def __init__(self, path: str, output: Any, *, start: Fraction, end: Fraction | None):
+        """Adds a stream to the output for each that the file has.
+
+        Args:
+          path: The file that has the sound, perhaps none.
+          output: The container, before anything is written to it.
+          start: The time in the file that is to be 0, in seconds.
+          end: From when on nothing is taken; None for the end.
+        """
+        self._input = av.open(path)
+        self._start, self._end = start, end
+        self._tracks = {
+            stream.index: _Copied(stream, output, start)
+            if stream.codec_context.name in output.supported_codecs
+            else _Encoded(stream, output, start)
+            for stream in self._input.streams.audio
+        }
+        self._packets = self._in_order()
+        self._next: av.Packet | None = next(self._packets, None)
+
+    def take_until(self, seconds: Fraction | None) -> Iterator[av.Packet]:
+        """What is to be written before a picture of this time is, or all that is left.
+
+        Args:
+          seconds: In the output; None for all.
+        """
+        while (packet := self._next) is not None:
+            if seconds is not None and _time(packet) - self._start > seconds:
+                return
+            yield from self._tracks[packet.stream_index].take(packet)
+            self._next = next(self._packets, None)
+        for track in self._tracks.values():
+            yield from track.end()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._input.close()
+
+    def _in_order(self) -> Iterator[av.Packet]:
+        if not self._tracks:
+            return
+        streams = self._input.streams.audio
+        if self._start > 0:
+            self._input.seek(int(self._start * av.time_base))
+        first = self._start - (_LEAD_SECONDS if self._start <= 0 else 0)
+        for packet in self._input.demux(*streams):
+            # The last one of a stream is empty, and has no time.
+            if packet.dts is None or packet.pts is None or _time(packet) < first:
+                continue
+            if self._end is None or _time(packet) < self._end:
+                yield packet
+
+
+class _Copied:
+    def __init__(self, stream: Any, output: Any, start: Fraction):
+        self._shift = int(start / stream.time_base)
+        self._stream = output.add_stream_from_template(stream)
+
+    def take(self, packet: av.Packet) -> Iterator[av.Packet]:
+        packet.pts -= self._shift  # pyright: ignore[reportOperatorIssue]  Those without are left out.
+        packet.dts -= self._shift  # pyright: ignore[reportOperatorIssue]
+        packet.stream = self._stream
+        yield packet
+
+    def end(self) -> Iterator[av.Packet]:
+        yield from ()
+
+
+class _Encoded:
+    def __init__(self, stream: Any, output: Any, start: Fraction):
+        codec = "libopus" if output.default_audio_codec == "opus" else output.default_audio_codec
+        # The one rate that all of them take.
+        self._stream = output.add_stream(codec, rate=48_000)
+        self._stream.layout = stream.layout.name if stream.layout.nb_channels <= 2 else "stereo"
+        self._resampler: Any = None
+        self._start, self._ticks = start, None
+        self._has_ended = False
+
+    def take(self, packet: av.Packet) -> Iterator[av.Packet]:
+        for frame in packet.decode():
+            if self._ticks is None:
+                self._ticks = max(0, round((frame.time - float(self._start)) * 48_000))
+            yield from self._encoded(frame)
+
+    def end(self) -> Iterator[av.Packet]:
+        if not self._has_ended and self._resampler is not None:
+            self._has_ended = True
+            yield from self._encoded(None)
+            yield from self._stream.encode(None)
+
+    def _encoded(self, frame: Any) -> Iterator[av.Packet]:
+        context = self._stream.codec_context
+        if self._resampler is None:
+            context.open(strict=False)
+            self._resampler = av.AudioResampler(
+                context.format, context.layout, 48_000, frame_size=context.frame_size or None
+            )
+        for piece in self._resampler.resample(frame):
+            piece.pts, piece.time_base = self._ticks, Fraction(1, 48_000)
+            self._ticks += piece.samples
+            yield from self._stream.encode(piece)
+
+
+def _time(packet: av.Packet) -> Fraction:
+    return Fraction(packet.pts or 0) * packet.time_base

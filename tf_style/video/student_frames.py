@@ -1,0 +1,52 @@
+"""The frames of a video by a student: each in one pass, and smoothed over time."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_style.images.picture import Picture
+from tf_style.transfer.masks import Masks
+from tf_style.video.flow import grey
+from tf_style.video.history import History
+from tf_style.video.options import VideoOptions
+from tf_style.video.shot import MadeFrame, Shot
+
+
+class StudentFrames:
+    """As `FrameMaker`: what the student makes of a frame is mixed with the earlier ones, warped.
+
+        x = (s + w c t) / (1 + w c)
+
+    minimises |x - s|^2 + w c |x - t|^2, the temporal loss with the student's picture s in place of the
+    objective.
+    """
+
+    def __init__(self, render: Callable[[np.ndarray], np.ndarray], options: VideoOptions):
+        """Takes what all frames have in common.
+
+        Args:
+          render: From a frame to the student's picture of it, both float32 [height, width, 3], 0..1.
+          options: Their `temporal_weight` is w.
+        """
+        self._render, self._weight = render, options.temporal_weight
+        self._history = History()
+
+    def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
+        """As `FrameMaker.make`."""
+        here = grey(source.pixels)
+        picture = 255 * self._render(source.pixels)
+        outlook = self._history.outlook(here, 255 * source.pixels)
+        if outlook is None:
+            self._history.clear()
+        else:
+            pull = np.float32(self._weight) * outlook.weights[..., np.newaxis]
+            picture = (picture + pull * outlook.target) / (1 + pull)
+        made = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        self._history.add(here, made)
+        return MadeFrame(made, outlook is None, Shot())
+
+    def take_over(self, source: Picture, made: MadeFrame, masks: Masks | None = None) -> None:
+        """As `FrameMaker.take_over`."""
+        if made.begins_shot:
+            self._history.clear()
+        self._history.add(grey(source.pixels), made.pixels)

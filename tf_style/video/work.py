@@ -1,0 +1,138 @@
+"""The frames that were made, kept in a folder until the video is written. No TensorFlow here.
+
+A frame is one PNG, complete or absent, which says in itself what the next ones need to know: killed at
+any moment, a run goes on at the next frame.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tf_style import files
+from tf_style.errors import InputError
+from tf_style.files import reason_of, shown
+from tf_style.images import writing
+from tf_style.transfer import checkpoint_lock
+from tf_style.video.shot import MadeFrame, Shot
+
+_RECORD = "video.json"
+_DESCRIPTION = 0x010E  # EXIF's ImageDescription.
+
+
+class WorkFolder:
+    """Frames of one video.
+
+    Attributes:
+      folder: Where they are.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        """Names it; nothing is made or read yet."""
+        self.folder = pathlib.Path(folder)
+
+    def check(self, record: Mapping[str, Any]) -> None:
+        """Refuses a folder that holds something else. Changes nothing.
+
+        Args:
+          record: All that the frames depend on, as JSON can hold it.
+
+        Raises:
+          InputError: If it has another video's frames, or other files, or cannot be written to.
+        """
+        files.check_folder(self.folder)
+        try:
+            names = set(os.listdir(self.folder)) - {checkpoint_lock.NAME}
+        except FileNotFoundError:
+            return
+        path = self.folder / _RECORD
+        if not names:
+            return
+        if _RECORD not in names:
+            raise InputError(
+                f"{shown(self.folder)} holds other files. Expected a new folder, for it is removed at "
+                "the end"
+            )
+        self._require_same(path, record)
+
+    def begin(self, record: Mapping[str, Any], name: str = "video") -> None:
+        """Writes down what the frames are of, in a folder that is there and held, or compares it.
+
+        Args:
+          record: As for `check`.
+          name: Of the record.
+
+        Raises:
+          InputError: If another was written down.
+          TransferError: If it cannot be written.
+        """
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            self._require_same(path, record)
+        else:
+            files.write_atomically(path, json.dumps(record, indent=1).encode())
+
+    def path(self, index: int) -> pathlib.Path:
+        """Of a frame, by its number from 0."""
+        return self.folder / f"frame-{index:06d}.png"
+
+    def keep(self, index: int, frame: MadeFrame) -> None:
+        """Writes a frame, without loss.
+
+        Raises:
+          TransferError: If it cannot be written.
+        """
+        record = {"begins_shot": frame.begins_shot, **dataclasses.asdict(frame.shot)}
+        writing.write(self.path(index), frame.pixels / np.float32(255), description=json.dumps(record))
+
+    def read(self, index: int) -> MadeFrame | None:
+        """A frame that was kept, or None if it is not there.
+
+        Raises:
+          InputError: If it is damaged.
+        """
+        path = self.path(index)
+        try:
+            with Image.open(path) as image:
+                pixels = np.array(image.convert("RGB"))
+                values = json.loads(image.getexif()[_DESCRIPTION])
+            return MadeFrame(pixels, bool(values["begins_shot"]), Shot.read(values))
+        except FileNotFoundError:
+            return None
+        except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{shown(path)} is damaged: {reason_of(error)}. Remove it and those after it, and "
+                "they are made again"
+            ) from error
+
+    def _require_same(self, path: pathlib.Path, record: Mapping[str, Any]) -> None:
+        try:
+            stored = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error
+        if differs := _difference(stored, json.loads(json.dumps(record))):
+            raise InputError(
+                f"{shown(self.folder)} holds the frames of another run ({differs} is another): go on "
+                "as it was begun, remove the folder, or name another by --work"
+            )
+
+    def remove(self) -> None:
+        """Removes the folder and all that is in it."""
+        shutil.rmtree(self.folder)
+
+
+def _difference(stored: Any, record: Any, name: str = "") -> str | None:
+    """What differs first between two records, by its name, or None."""
+    if isinstance(stored, dict) and isinstance(record, Mapping):
+        for key in dict.fromkeys([*record, *stored]):
+            found = _difference(stored.get(key), record.get(key), key)
+            if found:
+                return found
+        return None
+    return None if stored == record else name or "the record"
