@@ -84,11 +84,13 @@ class History:
         Returns:
           None where there is no frame, or the last one is of another shot.
         """
+        if not self._frames:
+            return None
         known, weights, shown, still = (np.zeros(grey.shape, np.float32) for _ in range(4))
         target = np.zeros((*grey.shape, 3), np.float32)
         # Where a shot is younger than that, its first frame is the farthest.
         offsets = list(dict.fromkeys(min(offset, len(self._frames)) for offset in self._offsets))
-        for offset in offsets if self._frames else ():
+        for offset in offsets:
             earlier, made = self._frames[-offset]
             to_earlier = flow(grey, earlier)
             visible, trusted = reliability(to_earlier, flow(earlier, grey))
@@ -101,8 +103,6 @@ class History:
             if offset == offsets[0]:
                 still = np.exp(-np.sum(np.square(to_earlier / STILL_PX), axis=-1))
             shown += visible / len(offsets)
-        if not self._frames:
-            return None
         target /= np.maximum(known, 1e-6)[..., np.newaxis]
         new = source + _spread(target - source, known)
         start = np.asarray(new + known[..., np.newaxis] * (target - new), np.float32)
