@@ -208,8 +208,9 @@ def _held(folder: str | None) -> contextlib.AbstractContextManager[None]:
 
 def _earlier(folder: str | None) -> provenance.Earlier | None:
     """The run that goes on, if there is one."""
-    is_there = folder is not None and checkpoint.is_in(folder)
-    return provenance.read_checkpoint(folder) if is_there else None
+    if folder is None or not checkpoint.is_in(folder):
+        return None
+    return provenance.read_checkpoint(folder)
 
 
 def _as_stored(request: Request, stored: Request) -> Request:
