@@ -86,6 +86,9 @@ def until(page, selector, text):
 
 
 def test_the_story_at_a_desk(server, browser, tmp_path):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=1000 * PATIENCE_S)
     for name in ("photo", "paint", "mosaic"):
         (tmp_path / f"{name}.png").write_bytes(png(blocks(len(name) + ord(name[1]))))
     with opened(browser, server, viewport={"width": 1280, "height": 800}) as page:
@@ -103,7 +106,8 @@ def test_the_story_at_a_desk(server, browser, tmp_path):
         page.click("#start")
         # It forms, live.
         until(page, "#progress-text", "^Iteration")
-        page.wait_for_selector("#after[data-version='3']")
+        # A slow page leaves some out.
+        expect(page.locator("#after")).to_have_attribute("data-version", re.compile("[3-9]|.."))
         first = page.locator(".run button[aria-current='true']").get_attribute("data-run")
         brushes_and_settings_are_as_asked(page, server, tmp_path / "mosaic.png")
         failing = server.ask("POST", "/runs", {"content": server.upload(blocks(7))})[1]

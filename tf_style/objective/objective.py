@@ -103,8 +103,7 @@ class Objective:
           kernel: For the Gram matrices, as in `gram_loss`.
           any_size: Whether its graph is to serve one image of any size, so that a run in many sizes
             traces the network once: `take_over` goes on to the next. It takes factors. The preset's
-            weights are inputs of the graph then, to the same bits: their products are float64 either
-            way.
+            weights are inputs of the graph then, to the same bits: products of them are float64 anyway.
           compiled: As `COMPILED` says; the style loss that XLA compiles is the stock one.
         """
         self._features = features

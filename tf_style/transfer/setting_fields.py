@@ -81,11 +81,9 @@ def _are_layers(names: Any) -> bool:
 
 
 def _are_weights(values: Any) -> bool:
-    return (
-        isinstance(values, tuple)
-        and all(map(_is_weight, values))
-        and 0 < sum(map(float, values)) < math.inf
-    )
+    if not (isinstance(values, tuple) and all(map(_is_weight, values))):
+        return False
+    return 0 < sum(map(float, values)) < math.inf
 
 
 WEIGHT = Rule("a finite number, 0 or more", _is_weight)

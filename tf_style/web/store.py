@@ -214,9 +214,7 @@ class Store:
           NotFoundError: If there is none of that name.
         """
         if name not in self.students:
-            raise NotFoundError(
-                f"There is no student {name!r}: stylize-web --student names its folder."
-            )
+            raise NotFoundError(f"There is no student {name!r}: stylize-web --student names one.")
         return self.students[name].path
 
     def preview(self, upload: Upload) -> bytes:

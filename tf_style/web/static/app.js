@@ -30,6 +30,17 @@ function attempt(action) {
   };
 }
 
+// What is gone before it could be asked for, the next event tells.
+function following(action) {
+  return async (state) => {
+    try {
+      await action(state);
+    } catch (error) {
+      if (!(error instanceof api.Refusal)) throw error;
+    }
+  };
+}
+
 // What is asked for.
 
 async function asked() {
@@ -274,12 +285,12 @@ async function begin() {
   };
   await refresh();
   api.follow({
-    studio: async (state) => {
+    studio: following(async (state) => {
       showStatus(state);
       await refresh();
       showStatus(state);
       await showKept();
-    },
+    }),
     run: (state) => {
       const before = runs.get(state.id);
       const losses = state.losses_anew ? state.losses : [...(before?.losses ?? []), ...state.losses];
