@@ -160,12 +160,12 @@ def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
         sorted(photos.iterdir()),
         tmp_path / "model",
         **students.SMALL,
-        steps=60,
+        steps=200,
         learning_rate=0.01,
         dial=True,
         callback=told.append,
     )
-    assert told[-1].step == told[-1].steps == 60
+    assert told[-1].step == told[-1].steps == 200
     assert set(told[0].losses) == {"loss", "content", "style", "tv"}
     assert told[-1].losses["loss"] < told[0].losses["loss"]
     photo = resize(as_picture(students.ROOT / "examples" / "chelsea.jpg").pixels, 48, 64)
@@ -173,7 +173,7 @@ def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
         loss = PerceptualLoss(style, size=32, style_layers=("conv1_1", "conv2_1"))
         made = student.render(photo, style_blend=np.eye(2)[index], strength=0.5)
         before, after = (float(loss(photo[np.newaxis], each[np.newaxis])) for each in (photo, made))
-        assert after < 0.97 * before, index
+        assert after < 0.9 * before, index  # Measured: 0.50 and 0.84.
     assert np.abs(student.render(photo, strength=1.0) - made).max() > 0.01
     assert stored.load(tmp_path / "model").styles == ("style 0", "style 1")
 

@@ -18,7 +18,7 @@ from tf_style.transfer.setting_fields import (
 from tf_style.transfer.settings import SETTING_NAMES, Settings
 
 # What two cores do in an hour for one style, and what a GPU does in a few.
-ON_CPU = {"crop": 128, "batch": 2, "channels": 24, "steps": 3000}
+ON_CPU = {"crop": 192, "batch": 1, "channels": 24, "steps": 6000}
 ON_GPU = {"crop": 256, "batch": 8, "channels": 32, "steps": 40_000}
 SAVE_EVERY_SECONDS = 30.0
 

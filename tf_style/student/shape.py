@@ -38,7 +38,9 @@ class Shape:
             *[(3, 4 * width, 4 * width)] * (2 * self.blocks),
             *((3, 4 * width, 2 * width), (3, 2 * width, width)),
         ]
-        tables = sum(2 * CONDITIONS * self.num_styles * after for _, _, after in convolutions)
+        # The first table is of the photograph's own colours.
+        normalized = 3 + sum(after for _, _, after in convolutions)
+        tables = 2 * CONDITIONS * self.num_styles * normalized
         convolutions.append((9, width, 3))
         return tables + sum((side**2 * before + 1) * after for side, before, after in convolutions)
 

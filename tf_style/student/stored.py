@@ -20,7 +20,7 @@ from tf_style.student.shape import Shape
 from tf_style.transfer import checkpoint
 
 NAME = "student.json"
-FORMAT = 1
+FORMAT = 2
 # Of a picture's sides: what a quarter of them has is mirrored at the border.
 MIN_SIDE_PX = 16
 
