@@ -121,7 +121,9 @@ class VideoReader:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 raise InputError(f"{shown(self.path)} has no pictures. Expected a video")
-            stream.thread_type = "AUTO"
+            # FFmpeg's own threads wait for Python's lock where what they log is captured, and whoever
+            # closes the file holds it and waits for them.
+            stream.thread_type = "NONE"
             yield container, stream
 
     def _clip(self, container: Any, stream: Any, first: av.VideoFrame) -> Clip:
@@ -182,8 +184,7 @@ def _complaints() -> Iterator[list[tuple[int, str, str]]]:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
-        # Of all threads, for the decoder has its own.
-        with av.logging.Capture(local=False) as complaints:
+        with av.logging.Capture() as complaints:
             yield complaints
     finally:
         av.logging.set_level(level)
