@@ -90,6 +90,14 @@ def scene():
     return [*moving, other, other, other]
 
 
+def test_a_picture_after_black_frames_begins_a_shot(scene):
+    black = np.zeros_like(scene[0])
+    student = tf_style.Student(students.untrained(), precision="float32")
+    *_, last = tf_style.stylize_frames([black, black, scene[0]], student=student, size=64)
+    (alone,) = tf_style.stylize_frames([scene[0]], student=student, size=64)
+    np.testing.assert_array_equal(last, alone)
+
+
 @pytest.fixture(scope="module")
 def made(scene):
     return list(tf_style.stylize_frames(scene, STYLE, frame_iterations=6, **SMALL))

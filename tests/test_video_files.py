@@ -212,7 +212,7 @@ def test_the_decoder_has_no_threads_that_could_wait_for_the_one_that_closes_it(t
     reader = VideoReader(clips.write(tmp_path / "in.mp4", clips.moving(3)))
     with reader._open() as (container, stream):
         assert next(container.decode(stream)) is not None
-        assert stream.thread_type == "NONE"
+        assert stream.thread_type.name == "NONE"
 
 
 def test_pictures_are_a_video(tmp_path):

@@ -22,7 +22,7 @@ from tf_style.video.options import OPTION_NAMES, VideoOptions
 
 DEFAULT_RATE = Fraction(25)
 # Raised when a change makes the same request end in other frames.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)

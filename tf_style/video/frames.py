@@ -11,7 +11,6 @@ from tf_style.optimize.status import Status
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.transfer import StyleTransfer
-from tf_style.video.flow import grey
 from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.history import History, Outlook
 from tf_style.video.shot import MadeFrame, Shot
@@ -82,8 +81,7 @@ class FrameStylizer:
 
     def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
         """As `FrameMaker.make`."""
-        here = grey(source.pixels)
-        outlook = self._history.outlook(here, 255 * source.pixels)
+        outlook = self._history.outlook(source.pixels)
         inputs = None if outlook is None else self._next_inputs(source, masks, outlook)
         if inputs is None:
             transfer = self._begin_shot(source, masks)
@@ -99,7 +97,7 @@ class FrameStylizer:
             unit = transfer.content_unit
             self._shot = Shot(result.final.loss, None if unit is None else float(unit[0]))
         made = MadeFrame(np.rint(255 * result.image).astype(np.uint8), inputs is None, self._shot)
-        self._history.add(here, made.pixels)
+        self._history.add(source.pixels, made.pixels)
         return made
 
     def take_over(self, source: Picture, made: MadeFrame, masks: Masks | None = None) -> None:
@@ -108,7 +106,7 @@ class FrameStylizer:
             self._history.clear()
             self._first, self._first_inputs = (source, masks), None
         self._shot = made.shot
-        self._history.add(grey(source.pixels), made.pixels)
+        self._history.add(source.pixels, made.pixels)
 
     def _begin_shot(self, source: Picture, masks: Masks | None) -> StyleTransfer:
         self._history.clear()

@@ -6,7 +6,6 @@ import numpy as np
 
 from tf_style.images.picture import Picture
 from tf_style.transfer.masks import Masks
-from tf_style.video.flow import grey
 from tf_style.video.history import History
 from tf_style.video.options import VideoOptions
 from tf_style.video.shot import MadeFrame, Shot
@@ -33,20 +32,19 @@ class StudentFrames:
 
     def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
         """As `FrameMaker.make`."""
-        here = grey(source.pixels)
         picture = 255 * self._render(source.pixels)
-        outlook = self._history.outlook(here, 255 * source.pixels)
+        outlook = self._history.outlook(source.pixels)
         if outlook is None:
             self._history.clear()
         else:
             pull = np.float32(self._weight) * outlook.weights[..., np.newaxis]
             picture = (picture + pull * outlook.target) / (1 + pull)
         made = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        self._history.add(here, made)
+        self._history.add(source.pixels, made)
         return MadeFrame(made, outlook is None, Shot())
 
     def take_over(self, source: Picture, made: MadeFrame, masks: Masks | None = None) -> None:
         """As `FrameMaker.take_over`."""
         if made.begins_shot:
             self._history.clear()
-        self._history.add(grey(source.pixels), made.pixels)
+        self._history.add(source.pixels, made.pixels)
