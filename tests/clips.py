@@ -27,12 +27,13 @@ def write(
     time_base=None,
     rotation=0,
     sound=None,
+    seconds=None,
     matrix=None,
     is_full_range=False,
     aspect=None,
     options=None,
 ):
-    """Writes a video; `times` are multiples of `time_base`, `sound` is a codec's name."""
+    """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`."""
     time_base = time_base or Fraction(1, rate)
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
@@ -51,7 +52,7 @@ def write(
         if sound is not None:
             track = container.add_stream(sound, rate=48_000)
             track.layout = "mono"
-            for packet in _beeps(track, len(frames) / rate):
+            for packet in _beeps(track, seconds or len(frames) / rate):
                 container.mux(packet)
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import clips
 import numpy as np
@@ -167,12 +168,43 @@ def test_a_mask_may_leave_the_picture_and_cover_it(scene):
     np.testing.assert_array_equal(whole, np.rint(255 * alone))
 
 
-def test_frames_have_one_size():
-    frames = tf_style.stylize_frames([np.zeros((8, 8, 3)), np.zeros((8, 9, 3))], STYLE, size=8)
-    with pytest.raises(InputError, match="16"):  # Too small for the network's deepest layer.
+def test_frames_have_one_size_and_masks_each(scene):
+    student = tf_style.Student(students.untrained(), precision="float32")
+    frames = tf_style.stylize_frames([scene[0], scene[1][:47]], student=student, size=64)
+    next(frames)
+    with pytest.raises(InputError, match="64 x 48 pixels. Received: 64 x 47 for frame 1"):
         next(frames)
-    with pytest.raises(InputError, match="frame_iterations"):
-        tf_style.stylize_frames([], STYLE, frame_iterations=0)
+    with pytest.raises(InputError, match="none for frame 0"):
+        next(tf_style.stylize_frames(scene[:1], STYLE, masks=[], **SMALL))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"styles": STYLE, "frame_iterations": 0}, "frame_iterations"),
+        ({"frame_iterations": 3}, "frame_iterations"),
+        ({"iterations": 9}, "iterations"),
+        ({"preset": "gatys2016"}, "preset"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"keep_colors": "match"}, "luminance"),
+        ({"styles": STYLE}, "Styles"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(given, name):
+    student = tf_style.Student(students.untrained(), precision="float32")
+    with pytest.raises(InputError, match=name):
+        tf_style.stylize_frames([], student=student, **given)
+
+
+def test_a_student_keeps_colours(scene):
+    student = tf_style.Student(students.untrained(), precision="float32")
+    kept, plain = (
+        next(tf_style.stylize_frames(scene[:1], student=student, size=64, keep_colors=how))
+        - scene[0].astype(float)
+        for how in ("luminance", None)
+    )
+    # The same change of all three colours, but where one is clipped.
+    assert np.median(np.ptp(kept, axis=-1)) < np.median(np.ptp(plain, axis=-1)) / 2
 
 
 def test_a_student_is_smoothed_over_time(scene):
@@ -208,8 +240,17 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
         work.read(0)
     with pytest.raises(InputError, match="holds other files"):
         WorkFolder(tmp_path).check({})
+    work.begin_on({"machine": 1})
+    work.keep_partial([1])
+    assert WorkFolder(work.folder).partial() == [1]
+    link = tmp_path / "link"
+    link.symlink_to(work.folder, target_is_directory=True)
+    (work.folder / "frame-notes.png").write_text("somebody's")
+    WorkFolder(link).remove()
+    assert os.listdir(link) == ["frame-notes.png"]
+    (link / "frame-notes.png").unlink()
     work.remove()
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["link"]
 
 
 @pytest.fixture(scope="module")
@@ -401,3 +442,87 @@ def test_a_video_that_breaks_off_gives_what_it_has(files, tmp_path, capsys):
     assert f"holds the {number} frames before" in last["message"]
     assert 5 < number < 30
     assert [line["frame"] for line in lines if line["event"] == "progress"] == list(range(number))
+
+
+@pytest.fixture(scope="module")
+def by_student(tmp_path_factory):
+    """Runs the program with a student, which takes milliseconds a frame."""
+    student = students.write_untrained(tmp_path_factory.mktemp("student") / "student")
+
+    def run(content, output, *flags):
+        arguments = ["--content", content, "--student", student, "--output", output, "--size", "64"]
+        return stylize_video.main([*map(str, arguments), "--quiet", *flags])
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore:.*damaged")
+def test_a_video_that_is_whole_is_not_lost_to_a_part(tmp_path, by_student):
+    whole = clips.write(tmp_path / "whole.mkv", clips.moving(20), options={"g": "5"})
+    data = pathlib.Path(whole).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: 2 * len(data) // 3])
+    out, part = tmp_path / "out.mkv", tmp_path / "out.partial.mkv"
+    assert by_student(whole, out) == 0
+    before = out.read_bytes()
+    assert by_student(cut, out) == 1
+    assert out.read_bytes() == before
+    assert 5 < len(list(VideoReader(part).frames())) < 20
+    # A part in its place is written again, and needs no other name.
+    out.unlink()
+    part.unlink()
+    for _ in range(2):
+        assert by_student(cut, out) == 1
+        assert out.exists()
+    assert not part.exists()
+
+
+def test_pictures_of_a_longer_run_are_told_of(files, tmp_path, by_student, capfd):
+    pattern = tmp_path / "%03d.png"
+    assert by_student(files / "frames", pattern) == 0
+    assert "another run" not in capfd.readouterr().err
+    assert by_student(files / "frames", pattern, "--end", "0.05") == 0
+    assert "003.png is another run" in capfd.readouterr().err
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*damaged")
+def test_damage_in_the_middle_is_a_failure_in_the_end(tmp_path, by_student, capfd):
+    ts = pathlib.Path(clips.write(tmp_path / "in.ts", clips.moving(40))).read_bytes()
+    middle = len(ts) // 2 // 188 * 188 + 50
+    changed = bytes(byte ^ 0x5A for byte in ts[middle : middle + 100])
+    (tmp_path / "in.ts").write_bytes(ts[:middle] + changed + ts[middle + 100 :])
+    assert by_student(tmp_path / "in.ts", tmp_path / "out.mkv") == 1
+    assert "out.mkv holds all frames that can be read" in capfd.readouterr().err
+    assert not (tmp_path / "out.mkv.work").exists()
+
+
+def test_what_follows_a_frame_that_is_gone_is_made_again(files, tmp_path, by_student, monkeypatch):
+    monkeypatch.setattr(WorkFolder, "remove", lambda self: None)
+    out, work = tmp_path / "out.mkv", tmp_path / "out.mkv.work"
+    assert by_student(files / "clip.mp4", out) == 0
+    first = {path.name: path.stat().st_mtime_ns for path in work.glob("frame-*")}
+    assert (work / "run_on.json").exists()
+    (work / "frame-000003.png").unlink()
+    assert by_student(files / "clip.mp4", out) == 0
+    again = {path.name: path.stat().st_mtime_ns for path in work.glob("frame-*")}
+    assert sorted(name for name in first if first[name] != again[name]) == [
+        f"frame-{index:06d}.png" for index in (3, 4, 5)
+    ]
+
+
+def test_sound_and_the_last_frame_last_as_long_as_theirs(tmp_path, by_student):
+    """Three frames at 0, 40 and 160 ms, the last for 40, and a second of sound."""
+    frames = clips.moving(3)
+    clips.write(
+        *(tmp_path / "in.mkv", frames),
+        **{"sound": "pcm_s16le", "seconds": 1, "times": [0, 40, 160], "time_base": Fraction(1, 1000)},
+    )
+    out = tmp_path / "out.mkv"
+    assert by_student(tmp_path / "in.mkv", out) == 0
+    assert len(clips.loudness(out)[0]) == len(clips.loudness(tmp_path / "in.mkv")[0]) > 15
+    durations = [
+        [frame.duration for frame in VideoReader(tmp_path / name).frames()]
+        for name in ("in.mkv", "out.mkv")
+    ]
+    assert durations[0][-1] == durations[1][-1] == 40

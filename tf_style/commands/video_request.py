@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from tf_style import files
-from tf_style.commands import records, style_flags
-from tf_style.commands.file_roles import Family, FileRoles
+from tf_style.commands import records, style_flags, video_output
+from tf_style.commands.file_roles import FileRoles
 from tf_style.commands.outputs import inputs
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
@@ -101,13 +101,14 @@ class VideoRequest:
         roles = FileRoles(reads)
         if sequence.is_pattern(output):
             sequence.check_pattern(output)
-            folder, name = os.path.split(os.path.realpath(output))
-            roles.write_family("a picture of --output", Family(folder, sequence.as_expression(name)))
+            for path in (output, video_output.partial(output)):
+                roles.write_family("a picture of --output", video_output.family(path))
         else:
             from tf_style.video import writing
 
             writing.check_name(output)
             roles.write("--output", output)
+            roles.write("what is written if it is not whole", video_output.partial(output))
             files.check_writable(output)
         work = os.path.realpath(self.work)
         for path in (content, output):

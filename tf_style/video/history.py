@@ -82,8 +82,8 @@ class History:
 
         As by equation 9 of Ruder et al., a frame farther back has what the nearer ones leave.
 
-        Departure: where the light has changed, as in a fade, the target changes by as much; theirs would
-        hold a frame to a light that is gone.
+        Departure: where the light has changed, as in a fade, the target does by as much. Theirs would
+        hold a frame to the light before.
 
         Args:
           source: float [height, width, 3], RGB, 0..1.

@@ -29,6 +29,7 @@ class VideoReader:
     Attributes:
       clip: What it is.
       path: Its file.
+      damage: What was damaged among the frames that were read last, on one line, or None.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -41,6 +42,7 @@ class VideoReader:
           InputError: If it is no video that can be read.
         """
         self.path = os.fspath(path)
+        self.damage: str | None = None
         with _as_input_error(self.path), self._open() as (container, stream):
             first = next(container.decode(stream), None)
             if first is None:
@@ -72,12 +74,13 @@ class VideoReader:
                 last_ticks = ticks
                 count += 1
                 if (count - 1) % span.every == 0:
-                    yield Frame(self._upright(frame), ticks)
+                    yield Frame(self._upright(frame), ticks, frame.duration or None)
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame, with its time from the first one's on."""
         base = self.clip.time_base
-        origin, ticks, is_told = stream.start_time or 0, None, False
+        origin, ticks = stream.start_time or 0, None
+        self.damage = None
         step = max(1, round(1 / (self.clip.rate * base)))
         end = Fraction(0)
         packets = container.demux()  # Of the sound too: it says how far the file goes.
@@ -94,14 +97,12 @@ class VideoReader:
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
-                    if not is_told and (complaints or frame.is_corrupt):
-                        is_told = True
+                    if self.damage is None and (complaints or frame.is_corrupt):
                         what = reason_of(ValueError(complaints[0][2])) if complaints else "a frame"
-                        warnings.warn(
-                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}",
-                            UserWarning,
-                            stacklevel=2,
+                        self.damage = (
+                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}"
                         )
+                        warnings.warn(self.damage, UserWarning, stacklevel=2)
                     yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
@@ -157,9 +158,8 @@ class VideoReader:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             seconds = container.duration / av.time_base
-        bits = max(each.bits for each in first.format.components)
         origin = (stream.start_time or 0) * stream.time_base
-        return Clip(height, width, rate, stream.time_base, colours, seconds, bits, origin)
+        return Clip(height, width, rate, stream.time_base, colours, seconds, origin)
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         pixels = colour.to_rgb(frame, self.clip.colours)

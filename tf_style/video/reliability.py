@@ -21,8 +21,8 @@ from tf_style.video.flow import FloatArray, GreyArray, is_inside, read_at
 SOFTENING_PX = 0.8
 # Of the windows of structural similarity.
 _WINDOW_PX = 4.0
-# Differences of brightness, and noise of both frames, that are of no account, in levels: far more than
-# the paper's, whose question is what is seen. With noise of 15 levels, 0.8 of a frame and more is alike.
+# Differences of brightness, and noise of both frames, that are of no account, in levels: more than the
+# paper's, whose question is what is seen. With noise of 15 levels, 0.78 and more of a frame is alike.
 _LEVEL, _NOISE = 5.0, 15.0
 # Below it two places do not show the same. Half as bright again, or twice, are alike; three times, not.
 _ALIKE_FROM = 0.5
@@ -60,7 +60,7 @@ def reliability(to_earlier: FloatArray, to_here: FloatArray) -> Reliability:
 
 
 def likeness(here: GreyArray, earlier: FloatArray) -> FloatArray:
-    """Where two frames show the same, by equation 12 of Wang et al.: as bright, and of the same pattern.
+    """Where two frames show the same, by equation 12 of Wang et al.: as bright, with the same pattern.
 
     Args:
       here: As from `flow.grey`.

@@ -77,7 +77,10 @@ class SequenceReader:
       clip: What it is: it has the first picture's size.
       path: The folder or the pattern.
       paths: Of the pictures.
+      damage: As of `VideoReader`: none, for a damaged picture cannot be read.
     """
+
+    damage: str | None = None
 
     def __init__(self, path: str, rate: Fraction):
         """Finds the pictures, and reads the first.

@@ -4,11 +4,12 @@ A frame is one PNG, complete or absent, which says in itself what the next ones 
 any moment, a run goes on at the next frame.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import shutil
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ from tf_style.images import writing
 from tf_style.transfer import checkpoint_lock
 from tf_style.video.shot import MadeFrame, Shot
 
-_RECORD = "video.json"
+# What the frames are of, on what they are made, and a video of them that is not whole.
+_RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
+_FRAME = re.compile(r"frame-\d{6,}\.png")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
 
 
@@ -61,22 +64,39 @@ class WorkFolder:
             )
         self._require_same(path, record)
 
-    def begin(self, record: Mapping[str, Any], name: str = "video") -> None:
+    def begin(self, record: Mapping[str, Any]) -> None:
         """Writes down what the frames are of, in a folder that is there and held, or compares it.
 
         Args:
           record: As for `check`.
-          name: Of the record.
 
         Raises:
           InputError: If another was written down.
           TransferError: If it cannot be written.
         """
-        path = self.folder / f"{name}.json"
+        self._write_or_compare(_RECORD, record)
+
+    def begin_on(self, record: Mapping[str, Any]) -> None:
+        """Writes down what the frames are made on, or compares it; as `begin`."""
+        self._write_or_compare(_RUN_ON, record)
+
+    def _write_or_compare(self, name: str, record: Mapping[str, Any]) -> None:
+        path = self.folder / name
         if path.exists():
             self._require_same(path, record)
         else:
             files.write_atomically(path, json.dumps(record, indent=1).encode())
+
+    def keep_partial(self, state: Any) -> None:
+        """Writes down, as JSON, what tells the video that was written of these frames so far."""
+        files.write_atomically(self.folder / _PARTIAL, json.dumps(state).encode())
+
+    def partial(self) -> Any:
+        """What was written down last by `keep_partial`, or None."""
+        try:
+            return json.loads((self.folder / _PARTIAL).read_bytes())
+        except (OSError, ValueError):  # Whatever is at the output is then another's.
+            return None
 
     def path(self, index: int) -> pathlib.Path:
         """Of a frame, by its number from 0."""
@@ -123,8 +143,16 @@ class WorkFolder:
             )
 
     def remove(self) -> None:
-        """Removes the folder and all that is in it."""
-        shutil.rmtree(self.folder)
+        """Removes the files that it made, and the folder where nothing else is in it.
+
+        What says whose they are goes last: a run that is killed meanwhile leaves a folder that the next
+        one knows.
+        """
+        frames = [each for each in os.listdir(self.folder) if _FRAME.fullmatch(each)]
+        for name in (*frames, _RUN_ON, _PARTIAL, _RECORD, checkpoint_lock.NAME):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # A link, or it has files of somebody's.
+            self.folder.rmdir()
 
 
 def _difference(stored: Any, record: Any, name: str = "") -> str | None:
