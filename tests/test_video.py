@@ -294,6 +294,14 @@ BAD = {
         ["--content", "frames", "--style", STYLE, "--output", "a.mp4", "--rate", "fast"],
         "fast",
     ),
+    "a rate of next to nothing": (
+        ["--content", "frames", "--style", STYLE, "--output", "a.mp4", "--rate", "1e-9"],
+        "1e-9",
+    ),
+    "no end": (
+        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--end", "inf"],
+        "--end",
+    ),
     "start after the end": (
         ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--start", "9"],
         "--start",
@@ -353,6 +361,12 @@ def test_bad_requests(files, case, monkeypatch, capfd):
     assert word in error
     assert error.count("\n") == 1
     assert sorted(os.listdir(files)) == before
+
+
+def test_a_rate_of_many_digits_is_that_of_film(files, tmp_path, by_student):
+    out = tmp_path / "out.mp4"
+    assert by_student(files / "frames", out, "--rate", "23.976023976023978") == 0
+    assert VideoReader(out).clip.rate == Fraction(24000, 1001)
 
 
 def program(*arguments, **options):

@@ -225,6 +225,29 @@ def test_pictures_are_a_video(tmp_path):
         sequence.find(str(tmp_path / "p%d.png"))
     Image.new("RGB", (20, 17)).save(tmp_path / "p11.png")
     with pytest.raises(InputError, match="one size, 20 x 16 pixels. Received: 20 x 17 in .*p11.png"):
-        list(open_clip(str(tmp_path), Fraction(10)).frames())
+        open_clip(str(tmp_path), Fraction(10))
     with pytest.raises(InputError, match="no pictures"):
         sequence.find(str(tmp_path / "q%d.png"))
+
+
+def test_what_only_the_pixels_tell_of_a_picture_ends_the_frames(tmp_path):
+    """One on its side, by its EXIF or not, and one that is damaged."""
+    for name, size in (("1.png", (20, 16)), ("2.png", (16, 20)), ("3.png", (20, 16))):
+        Image.new("RGB", size).save(tmp_path / name)
+    with pytest.raises(TransferError, match="20 x 16 pixels. Received: 16 x 20 in .*2.png"):
+        list(open_clip(str(tmp_path), Fraction(10)).frames())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (16, 20)).save(tmp_path / "2.png", exif=turned)
+    data = (tmp_path / "3.png").read_bytes()
+    (tmp_path / "3.png").write_bytes(data[:-30])
+    frames = open_clip(str(tmp_path), Fraction(10)).frames()
+    assert [next(frames).pixels.shape for _ in range(2)] == [(16, 20, 3)] * 2
+    with pytest.raises(TransferError, match=r"3.png .*\.$"):
+        next(frames)
+
+
+def test_transparency_is_told_of(tmp_path):
+    Image.new("RGBA", (20, 16), (9, 9, 9, 99)).save(tmp_path / "1.png")
+    with pytest.warns(UserWarning, match="transparent"):
+        open_clip(str(tmp_path), Fraction(10))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from fractions import Fraction
@@ -60,10 +61,11 @@ class VideoRequest:
             raise InputError("--style names the style image, or --student who has learnt one.")
         if given["rate"] is not None and not is_sequence(content):
             raise InputError("--rate would have no effect: the content is a video, and has its own.")
-        if not 0 <= given["start"] < (float("inf") if given["end"] is None else given["end"]):
+        end = given["end"]
+        if not 0 <= given["start"] < (math.inf if end is None else end) or end == math.inf:
             raise InputError(
                 "--start is 0 or more seconds, and --end is later. Received: "
-                f"{given['start']} and {given['end']}"
+                f"{given['start']} and {end}"
             )
         if given["every"] < 1:
             raise InputError(f"--every is 1 or more. Received: {given['every']}")
@@ -165,7 +167,8 @@ def _digest(paths: list[str]) -> str:
 
 def _rate(text: str) -> Fraction:
     try:
-        rate = Fraction(text)
+        # FFmpeg's fractions have 32 bits; 24000/1001 written as a decimal has more.
+        rate = Fraction(text).limit_denominator(1_001_000)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
