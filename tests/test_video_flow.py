@@ -150,6 +150,17 @@ def test_noise_is_no_change(photograph):
     assert np.abs(outlook.target - frame).mean() < 5
 
 
+def test_where_a_mask_has_come_nothing_is_held(photograph):
+    history = History()
+    frame = panned(photograph, 0)
+    before, here = np.zeros((2, *SIZE), np.uint16)
+    here[:, 48:] = 255
+    history.add(frame / 255, 255 - frame, [before])
+    outlook = history.outlook(frame / 255, [here])
+    np.testing.assert_array_equal(outlook.weights[:, :48], 1)
+    np.testing.assert_array_equal(outlook.weights[:, 48:], 0)
+
+
 def test_what_was_hidden_comes_from_farther_back_and_weighs_less(photograph):
     """A square is in the way for one frame."""
     history = History(offsets=(1, 2))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tf_style.video.flow import FloatArray, flow, grey, warp
 from tf_style.video.reliability import likeness, reliability
 
+# Masks, as from `masks.planes`.
+Places = Sequence[NDArray[np.uint16]]
 # How many frames back. The farther ones count where the nearer do not show a place: it was hidden for a
 # moment. Ruder et al. look 1, 10, 20 and 40 back.
 OFFSETS = (1, 4, 12)
@@ -64,20 +66,21 @@ class History:
         self._offsets = tuple(offsets)
         self._frames: collections.deque = collections.deque(maxlen=max(self._offsets))
 
-    def add(self, source: NDArray[Any], made: NDArray[np.uint8]) -> None:
+    def add(self, source: NDArray[Any], made: NDArray[np.uint8], places: Places = ()) -> None:
         """Adds a frame.
 
         Args:
           source: float [height, width, 3], RGB, 0..1.
           made: uint8 [height, width, 3].
+          places: Its masks, as from `masks.planes`.
         """
-        self._frames.append((_levels(source), made))
+        self._frames.append((_levels(source), made, places))
 
     def clear(self) -> None:
         """Forgets all: another shot begins."""
         self._frames.clear()
 
-    def outlook(self, source: NDArray[Any]) -> Outlook | None:
+    def outlook(self, source: NDArray[Any], places: Places = ()) -> Outlook | None:
         """What the frames so far say of the next one.
 
         As by equation 9 of Ruder et al., a frame farther back has what the nearer ones leave.
@@ -87,6 +90,7 @@ class History:
 
         Args:
           source: float [height, width, 3], RGB, 0..1.
+          places: Its masks, as many as those before had.
 
         Returns:
           None where there is no frame, or the last one is of another shot.
@@ -101,13 +105,16 @@ class History:
         # Where a shot is younger than that, its first frame is the farthest.
         offsets = list(dict.fromkeys(min(offset, len(self._frames)) for offset in self._offsets))
         for offset in offsets:
-            earlier, made = self._frames[-offset]
+            earlier, made, its_places = self._frames[-offset]
             there = grey(earlier / 255)
             to_earlier = flow(here, there)
             alike = likeness(here, warp(there, to_earlier))
             visible, trusted = (alike * each for each in reliability(to_earlier, flow(there, here)))
             if offset == offsets[0] and visible.mean() < CUT_BELOW:
                 return None
+            # Where another style goes now, or none did, what was painted shows nothing of the present.
+            agreement = _agreement(places, its_places, to_earlier)
+            visible, trusted = agreement * visible, agreement * trusted
             light = _spread(levels - warp(earlier, to_earlier), visible)
             left = np.maximum(visible - known, 0)
             target += left[..., np.newaxis] * (warp(made, to_earlier) + light)
@@ -129,6 +136,15 @@ class History:
 def _levels(source: NDArray[Any]) -> NDArray[np.uint8]:
     """In a fourth of the memory."""
     return np.rint(255 * source).astype(np.uint8)
+
+
+def _agreement(here: Places, earlier: Places, to_earlier: FloatArray) -> FloatArray:
+    """How far the masks of two frames agree, float32 [height, width], 0..1."""
+    agreement = np.ones(to_earlier.shape[:2], np.float32)
+    for mask, its_mask in zip(here, earlier, strict=True):
+        difference = np.abs(mask - warp(its_mask, to_earlier)) / np.float32(255)
+        agreement = np.minimum(agreement, 1 - difference)
+    return np.maximum(agreement, 0)
 
 
 def _spread(change: FloatArray, weights: FloatArray) -> FloatArray:

@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from tf_style.images.picture import Picture
+from tf_style.images.reading import as_mask
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
 from tf_style.video.clip import Clip, Frame
@@ -88,3 +93,30 @@ class MaskReader:
             blend=tuple(of(path) for path in masks.blend),
             strength=None if masks.strength is None else of(masks.strength),
         )
+
+
+def planes(
+    masks: Masks | None, height: int, width: int, *, num_styles: int
+) -> list[NDArray[np.uint16]]:
+    """The masks of a frame at its size, so that those of two frames can be compared.
+
+    Args:
+      masks: Of the frame.
+      height: The frame's.
+      width: Likewise.
+      num_styles: With several, a single mask of the content is a label image.
+
+    Returns:
+      uint16 [height, width] each, for each colour of each mask: 255 is all the difference that there
+      can be, and neighbouring labels differ by as much.
+    """
+    if masks is None:
+        return []
+    found = []
+    of_strength = [] if masks.strength is None else [masks.strength]
+    for index, source in enumerate([*masks.content, *masks.blend, *of_strength]):
+        levels = np.rint(255 * as_mask(source).pixels).astype(np.uint16)
+        if index == 0 and len(masks.content) == 1 and num_styles > 1:
+            levels *= 255
+        found += cv2.split(cv2.resize(levels, (width, height), interpolation=cv2.INTER_NEAREST))
+    return [np.asarray(each, np.uint16) for each in found]

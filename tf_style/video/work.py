@@ -1,7 +1,8 @@
 """The frames that were made, kept in a folder until the video is written. No TensorFlow here.
 
-A frame is one PNG, complete or absent, which says in itself what the next ones need to know: killed at
-any moment, a run goes on at the next frame.
+A frame is one PNG, complete or absent, which says in itself what the next ones need to know; beside
+masks another one, written before it, has its painting. Killed at any moment, a run goes on at the next
+frame.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tf_style import files
@@ -25,7 +27,7 @@ from tf_style.video.shot import MadeFrame, Shot
 
 # What the frames are of, on what they are made, and a video of them that is not whole.
 _RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
-_FRAME = re.compile(r"frame-\d{6,}\.png")
+_FRAME = re.compile(r"(frame|painting)-\d{6,}\.png")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
 
 
@@ -102,13 +104,22 @@ class WorkFolder:
         """Of a frame, by its number from 0."""
         return self.folder / f"frame-{index:06d}.png"
 
+    def _painting(self, index: int) -> pathlib.Path:
+        return self.folder / f"painting-{index:06d}.png"
+
     def keep(self, index: int, frame: MadeFrame) -> None:
         """Writes a frame, without loss.
 
         Raises:
           TransferError: If it cannot be written.
         """
-        record = {"begins_shot": frame.begins_shot, **dataclasses.asdict(frame.shot)}
+        if frame.painting is not None:  # First: a frame that is there is complete.
+            writing.write(self._painting(index), frame.painting / np.float32(255))
+        record = {
+            "begins_shot": frame.begins_shot,
+            "has_painting": frame.painting is not None,
+            **dataclasses.asdict(frame.shot),
+        }
         writing.write(self.path(index), frame.pixels / np.float32(255), description=json.dumps(record))
 
     def read(self, index: int) -> MadeFrame | None:
@@ -118,13 +129,13 @@ class WorkFolder:
           InputError: If it is damaged.
         """
         path = self.path(index)
-        try:
-            with Image.open(path) as image:
-                pixels = np.array(image.convert("RGB"))
-                values = json.loads(image.getexif()[_DESCRIPTION])
-            return MadeFrame(pixels, bool(values["begins_shot"]), Shot.read(values))
-        except FileNotFoundError:
+        if not path.exists():
             return None
+        try:
+            pixels, text = _pixels(path)
+            values = json.loads(text)
+            painting = _pixels(self._painting(index))[0] if values["has_painting"] else None
+            return MadeFrame(pixels, bool(values["begins_shot"]), Shot.read(values), painting)
         except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{shown(path)} is damaged: {reason_of(error)}. Remove it and those after it, and "
@@ -153,6 +164,12 @@ class WorkFolder:
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # A link, or it has files of somebody's.
             self.folder.rmdir()
+
+
+def _pixels(path: pathlib.Path) -> tuple[NDArray[np.uint8], str]:
+    """Of a frame, and what is said of it."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB")), image.getexif().get(_DESCRIPTION, "")
 
 
 def _difference(stored: Any, record: Any, name: str = "") -> str | None:
