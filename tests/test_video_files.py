@@ -4,6 +4,7 @@ import pathlib
 import warnings
 from fractions import Fraction
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tf_style.video import colour, sequence
 from tf_style.video.clip import WHOLE, Colours, Span
 from tf_style.video.opening import open_clip
 from tf_style.video.reading import VideoReader
-from tf_style.video.writing import writing
+from tf_style.video.writing import check_sound, writing
 
 MS = Fraction(1, 1000)
 
@@ -156,6 +157,55 @@ def test_every_second_frame_at_its_own_time(tmp_path):
     assert seconds(reader, Span.of(0.1, 0.2, 1)) == pytest.approx([0.12, 0.16])
 
 
+@pytest.mark.parametrize("extension", ["ts", "mpg", "h264", "mp4"])
+def test_a_part_begins_at_its_time_where_seeking_leads_elsewhere(tmp_path, extension):
+    codec = {"mpg": "mpeg2video"}.get(extension, "libx264")
+    options = {"g": "10", "bf": "2"}
+    path = clips.write(tmp_path / f"in.{extension}", clips.moving(40), codec=codec, options=options)
+    reader = VideoReader(path)
+    whole = [frame.ticks for frame in reader.frames()]
+    start = whole[10] * reader.clip.time_base
+    assert [frame.ticks for frame in reader.frames(Span(start=start))] == whole[10:]
+
+
+def test_damaged_sound_is_left_out(tmp_path):
+    path = pathlib.Path(clips.write(tmp_path / "in.mkv", clips.moving(40), sound="libmp3lame"))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\xff\xfb", len(data) // 2)
+    data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match="sound is damaged at"):
+        reader = copied(path, tmp_path / "out.webm")
+    assert len(list(reader.frames())) == 40
+    assert clips.loudness(tmp_path / "out.webm")[1] == "opus"
+
+
+def test_sound_that_no_container_takes_is_refused_before(tmp_path, monkeypatch):
+    path = clips.write(tmp_path / "in.mkv", clips.moving(2), sound="aac")
+    clip = VideoReader(path).clip
+    check_sound("out.mp4", clip, (48, 64), path)
+
+    def no_sound(*args, **options):
+        raise ValueError("no such layout")
+
+    monkeypatch.setattr("tf_style.video.writing.Sound", no_sound)
+    with pytest.raises(InputError, match="cannot be written to out.mp4: no such layout"):
+        check_sound("out.mp4", clip, (48, 64), path)
+
+
+def test_channels_and_languages(tmp_path):
+    path = clips.write(
+        *(tmp_path / "in.mkv", clips.moving(5)), sound="aac", layout="5.1", language="fin"
+    )
+    copied(path, tmp_path / "out.mp4")
+    with pytest.warns(UserWarning, match="6 channels become two"):
+        copied(path, tmp_path / "out.webm")
+    for name, channels in (("out.mp4", 6), ("out.webm", 2)):
+        with av.open(str(tmp_path / name)) as container:
+            (stream,) = container.streams.audio
+            assert (stream.layout.nb_channels, stream.language) == (channels, "fin")
+
+
 @pytest.fixture
 def bad_files(tmp_path):
     data = pathlib.Path(clips.write(tmp_path / "whole.mkv", clips.moving(40), sound="aac")).read_bytes()
@@ -178,8 +228,6 @@ def test_what_is_no_video_is_refused(bad_files, name):
 
 
 def test_sound_alone_is_refused(tmp_path):
-    import av
-
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         track = container.add_stream("aac", rate=48_000)

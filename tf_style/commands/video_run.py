@@ -108,6 +108,10 @@ class _Job:
         first = next(self.frames(), None)
         if first is None:
             raise InputError("There is no frame between --start and --end.")
+        if isinstance(self.reader, VideoReader) and not sequence.is_pattern(request.output):
+            from tf_style.video.writing import check_sound
+
+            check_sound(request.output, self.reader.clip, self.size, self.reader.path)
         if request.is_by_student and request.student is not None:
             student = stored.load(request.student)
             student.resolve_strength(request.settings.strength)

@@ -60,21 +60,36 @@ class VideoReader:
         """
         base = self.clip.time_base
         last_ticks, count = -1, 0
-        with self._open() as (container, stream):
-            origin = stream.start_time or 0
-            if span.start:
-                container.seek(origin + int(span.start / base), stream=stream)
-            for ticks, frame in self._decoded(container, stream):
-                if ticks * base < span.start:
-                    continue
-                if span.end is not None and ticks * base >= span.end:
+        for ticks, frame in self._decoded_from(span.start):
+            if ticks * base < span.start:
+                continue
+            if span.end is not None and ticks * base >= span.end:
+                return
+            # Times that stand still or go back are of broken files.
+            ticks = max(ticks, last_ticks + 1)
+            last_ticks = ticks
+            count += 1
+            if (count - 1) % span.every == 0:
+                yield Frame(self._upright(frame), ticks, frame.duration or None)
+
+    def _decoded_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
+        """As `_decoded`, from a frame on that is not later than a time."""
+        base = self.clip.time_base
+        if start:
+            with self._open() as (container, stream):
+                decoded = self._decoded(container, stream)
+                try:
+                    container.seek((stream.start_time or 0) + int(start / base), stream=stream)
+                    first = next(decoded, None)
+                except (av.error.FFmpegError, OSError, TransferError):  # Raw streams know no times.
+                    first = None
+                # In MPEG-TS and PS it leads to a place that may be too late.
+                if first is not None and first[1].pts is not None and first[0] * base <= start:
+                    yield first
+                    yield from decoded
                     return
-                # Times that stand still or go back are of broken files.
-                ticks = max(ticks, last_ticks + 1)
-                last_ticks = ticks
-                count += 1
-                if (count - 1) % span.every == 0:
-                    yield Frame(self._upright(frame), ticks, frame.duration or None)
+        with self._open() as (container, stream):
+            yield from self._decoded(container, stream)
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame, with its time from the first one's on."""
