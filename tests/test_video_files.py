@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from tf_style import InputError, TransferError
+from tf_style.images import reading
 from tf_style.video import colour, sequence
 from tf_style.video.clip import WHOLE, Colours, Span
+from tf_style.video.masks import MaskFrames, is_moving
 from tf_style.video.opening import open_clip
 from tf_style.video.reading import VideoReader
 from tf_style.video.writing import check_sound, writing
@@ -87,6 +89,25 @@ def test_colours_are_those_of_the_definition():
     values = [np.frombuffer(memoryview(plane), np.uint8)[0] for plane in frame.planes]
     # Red in BT.709, limited range (ITU-R BT.709, item 3 and 4), 8 bits.
     assert values == [63, 102, 240]
+
+
+@pytest.mark.parametrize("is_full_range", [False, True])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p12le", "gray", "gray10le"]
+)
+def test_levels_are_those_of_the_definition(pixel_format, is_full_range):
+    """A grey of 64 parts of 256, in every kind of frame."""
+    frame = av.VideoFrame(20, 16, pixel_format)
+    bits = frame.format.components[0].bits
+    for index, plane in enumerate(frame.planes):
+        dtype = np.uint8 if bits == 8 else np.uint16
+        samples = np.full(
+            plane.buffer_size // np.dtype(dtype).itemsize, (128 if index else 64) << (bits - 8)
+        )
+        plane.update(samples.astype(dtype).tobytes())
+    frame.color_range = colour.FULL if is_full_range else colour.LIMITED
+    found = 255 * colour.to_rgb(frame, Colours(1, is_full_range))
+    np.testing.assert_allclose(found, 64 if is_full_range else (64 - 16) * 255 / 219, atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -299,3 +320,19 @@ def test_transparency_is_told_of(tmp_path):
     Image.new("RGBA", (20, 16), (9, 9, 9, 99)).save(tmp_path / "1.png")
     with pytest.warns(UserWarning, match="transparent"):
         open_clip(str(tmp_path), Fraction(10))
+
+
+def test_masks_are_of_square_pixels_and_animations_move(tmp_path):
+    masks = [clips.flat((0, 0, 0)), clips.flat((255, 255, 255))]
+    clip = VideoReader(clips.write(tmp_path / "in.mp4", clips.moving(2), aspect=Fraction(4, 3))).clip
+    wide = clips.write(tmp_path / "mask.mp4", masks, aspect=Fraction(4, 3))
+    images = [Image.fromarray(each).resize((85, 48)) for each in masks]
+    images[0].save(tmp_path / "mask.gif", save_all=True, append_images=images[1:], duration=40)
+    for path in (wide, str(tmp_path / "mask.gif")):
+        frames = MaskFrames(path, clip, reading.read_mask)
+        for index in range(2):
+            pixels = frames.at(Fraction(index, 25)).pixels
+            assert pixels.shape == (48, 85, 3)
+            np.testing.assert_allclose(pixels, index, atol=0.02)
+    images[0].save(tmp_path / "still.gif")
+    assert not is_moving(str(tmp_path / "still.gif"))

@@ -90,7 +90,7 @@ class History:
 
         Args:
           source: float [height, width, 3], RGB, 0..1.
-          places: Its masks, as many as those before had.
+          places: Its masks, as for `add`.
 
         Returns:
           None where there is no frame, or the last one is of another shot.
@@ -109,13 +109,14 @@ class History:
             there = grey(earlier / 255)
             to_earlier = flow(here, there)
             alike = likeness(here, warp(there, to_earlier))
-            visible, trusted = (alike * each for each in reliability(to_earlier, flow(there, here)))
+            visible, trusted = reliability(to_earlier, flow(there, here))
+            visible, trusted = alike * visible, alike * trusted
             if offset == offsets[0] and visible.mean() < CUT_BELOW:
                 return None
             # Where another style goes now, or none did, what was painted shows nothing of the present.
             agreement = _agreement(places, its_places, to_earlier)
             visible, trusted = agreement * visible, agreement * trusted
-            light = _spread(levels - warp(earlier, to_earlier), visible)
+            light = _spread(levels - warp(earlier, to_earlier), np.asarray(visible, np.float32))
             left = np.maximum(visible - known, 0)
             target += left[..., np.newaxis] * (warp(made, to_earlier) + light)
             known += left
@@ -139,7 +140,9 @@ def _levels(source: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _agreement(here: Places, earlier: Places, to_earlier: FloatArray) -> FloatArray:
-    """How far the masks of two frames agree, float32 [height, width], 0..1."""
+    """How far the masks of two frames agree, float32 [height, width], 0..1; other ones, nowhere."""
+    if len(here) != len(earlier):
+        return np.zeros(to_earlier.shape[:2], np.float32)
     agreement = np.ones(to_earlier.shape[:2], np.float32)
     for mask, its_mask in zip(here, earlier, strict=True):
         difference = np.abs(mask - warp(its_mask, to_earlier)) / np.float32(255)

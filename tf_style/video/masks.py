@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tf_style.images.picture import Picture
 from tf_style.images.reading import as_mask
@@ -35,6 +36,7 @@ class MaskFrames:
         if is_moving(path):
             reader = open_clip(path, clip.rate)
             self._base = reader.clip.time_base
+            self._size = reader.clip.width, reader.clip.height
             self._frames: Iterator[Frame] = iter(reader.frames())
             self._next = next(self._frames, None)
         else:
@@ -50,12 +52,22 @@ class MaskFrames:
             self._last, self._next = self._next, next(self._frames, None)
         if self._last is None:
             raise ValueError("A mask has no frames.")
-        return Picture(self._last.pixels)
+        pixels = self._last.pixels
+        if pixels.shape[1::-1] != self._size:  # Its pixels are not square; labels stay as they are.
+            pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_NEAREST)
+        return Picture(np.asarray(pixels, np.float32))
 
 
 def is_moving(path: str) -> bool:
-    """Whether a mask is a video or a sequence of pictures, by its name."""
-    return is_sequence(path) or os.path.splitext(path)[1].lower() not in sequence.SUFFIXES
+    """Whether a mask is a video, an animation or a sequence of pictures."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".gif" and os.path.isfile(path) and not is_sequence(path):
+        try:
+            with Image.open(path) as image:
+                return getattr(image, "is_animated", False)
+        except (OSError, SyntaxError, ValueError):  # Whoever reads it says what is wrong.
+            return False
+    return is_sequence(path) or suffix not in sequence.SUFFIXES
 
 
 class MaskReader:
