@@ -41,8 +41,7 @@ class Outlook:
     """What is known of a frame before it is made.
 
     Attributes:
-      target: The earlier frames where they are now, in the present light, float32 [height, width, 3],
-        about 0..255.
+      target: The earlier frames where they are now, float32 [height, width, 3], 0..255.
       weights: How firmly the frame is to be held to the target, float32 [height, width], 0..1: not at
         all where they do not show a place or at the edges of motion, little where it moves or the light
         changes, and less where few of them show it, for it is not done yet.
@@ -85,8 +84,9 @@ class History:
 
         As by equation 9 of Ruder et al., a frame farther back has what the nearer ones leave.
 
-        Departure: where the light has changed, as in a fade, the target does by as much. Theirs would
-        hold a frame to the light before.
+        Departure: where the light changes, as in a fade, a frame is held as loosely as where it moves;
+        theirs would hold it to the light before. The target itself stays: a painting is brighter by far
+        less than its photograph is, so that adding the change made fades into photographs.
 
         Args:
           source: float [height, width, 3], RGB, 0..1.
@@ -116,12 +116,12 @@ class History:
             # Where another style goes now, or none did, what was painted shows nothing of the present.
             agreement = _agreement(places, its_places, to_earlier)
             visible, trusted = agreement * visible, agreement * trusted
-            light = _spread(levels - warp(earlier, to_earlier), np.asarray(visible, np.float32))
             left = np.maximum(visible - known, 0)
-            target += left[..., np.newaxis] * (warp(made, to_earlier) + light)
+            target += left[..., np.newaxis] * warp(made, to_earlier)
             known += left
             weights += left * trusted
             if offset == offsets[0]:
+                light = _spread(levels - warp(earlier, to_earlier), np.asarray(visible, np.float32))
                 change = np.abs(light).max(axis=-1) / STILL_LEVELS
                 motion = np.sum(np.square(to_earlier / STILL_PX), axis=-1)
                 still = np.exp(-motion - np.square(change))
