@@ -142,9 +142,9 @@ def test_noise_is_no_change(photograph):
     before, here = (np.clip(frame + random.normal(0, 8, frame.shape), 0, 255) / 255 for _ in range(2))
     history.add(before, frame)
     outlook = history.outlook(here)
-    # Measured, 0.4: where noise passes for motion, it is held less.
-    assert outlook.weights.mean() > 0.2
-    assert np.abs(outlook.target - frame).mean() < 5
+    # Measured, 0.70, where noise passes for motion now and then, and 0.8 levels.
+    assert outlook.weights.mean() > 0.5
+    assert np.abs(outlook.target - frame).mean() < 2
 
 
 def test_where_a_mask_has_come_nothing_is_held(photograph):
