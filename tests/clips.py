@@ -27,12 +27,15 @@ def write(
     time_base=None,
     rotation=0,
     sound=None,
+    seconds=None,
+    layout="mono",
+    language=None,
     matrix=None,
     is_full_range=False,
     aspect=None,
     options=None,
 ):
-    """Writes a video; `times` are multiples of `time_base`, `sound` is a codec's name."""
+    """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`."""
     time_base = time_base or Fraction(1, rate)
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
@@ -50,8 +53,10 @@ def write(
         track = None
         if sound is not None:
             track = container.add_stream(sound, rate=48_000)
-            track.layout = "mono"
-            for packet in _beeps(track, len(frames) / rate):
+            track.layout = layout
+            if language is not None:
+                track.metadata["language"] = language
+            for packet in _beeps(track, seconds or len(frames) / rate):
                 container.mux(packet)
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
@@ -69,8 +74,9 @@ def _beeps(track, seconds):
     places = np.arange(round(48_000 * seconds))
     tone = 0.3 * np.sin(2 * np.pi * 440 * places / 48_000) * (places // 4800 % 2 == 0)
     for start in range(0, len(tone) - 1023, 1024):
-        piece = tone[np.newaxis, start : start + 1024].astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
+        count = track.layout.nb_channels
+        piece = np.repeat(tone[np.newaxis, start : start + 1024].astype(np.float32), count, 0)
+        frame = av.AudioFrame.from_ndarray(piece, "fltp", track.layout.name)
         frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
         if track.codec_context.name.startswith("pcm"):
             frame = av.AudioResampler("s16", "mono", 48_000).resample(frame)[0]

@@ -87,8 +87,8 @@ def test_a_still_scene_is_its_own_target(photograph):
     made = photograph[50 : 50 + SIZE[0], 50 : 50 + SIZE[1]]
     frame = panned(photograph, 0)
     for _ in range(3):
-        history.add(of(frame), made)
-    outlook = history.outlook(of(frame), np.float32(frame))
+        history.add(frame / 255, made)
+    outlook = history.outlook(frame / 255)
     np.testing.assert_array_equal(outlook.weights, 1)
     np.testing.assert_allclose(outlook.target, made, atol=1e-3)
     np.testing.assert_allclose(outlook.start, made, atol=1e-3)
@@ -96,22 +96,66 @@ def test_a_still_scene_is_its_own_target(photograph):
 
 def test_what_moves_is_held_less(photograph):
     history = History()
-    history.add(of(panned(photograph, 0)), panned(photograph, 0))
+    history.add(panned(photograph, 0) / 255, panned(photograph, 0))
     frame = panned(photograph, 1)
-    outlook = history.outlook(of(frame), np.float32(frame))
+    outlook = history.outlook(frame / 255)
     middle = np.s_[10:-10, 10:-10]
     np.testing.assert_allclose(outlook.weights[middle].mean(), MOVING, rtol=0.1)
 
 
 def test_another_shot_has_no_history(photograph):
     history = History()
-    assert history.outlook(of(panned(photograph, 0)), np.float32(panned(photograph, 0))) is None
-    history.add(of(panned(photograph, 0)), panned(photograph, 0))
+    assert history.outlook(panned(photograph, 0) / 255) is None
+    history.add(panned(photograph, 0) / 255, panned(photograph, 0))
     other = photograph[::-1][100 : 100 + SIZE[0], 200 : 200 + SIZE[1]]
-    assert history.outlook(of(other), np.float32(other)) is None
+    assert history.outlook(other / 255) is None
     # The slower of two ways to be far from that: a fast pan, 12 of 96 pixels a frame.
     fast = panned(photograph, 4)
-    assert history.outlook(of(fast), np.float32(fast)) is not None
+    assert history.outlook(fast / 255) is not None
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_between_a_flat_frame_and_a_picture_is_a_cut(photograph, level):
+    frame, flat = panned(photograph, 0), np.full((*SIZE, 3), level)
+    for before, here in ((flat, frame), (frame, flat)):
+        history = History()
+        history.add(before / 255, np.uint8(before))
+        assert history.outlook(here / 255) is None
+        assert history.outlook(before / 255) is not None
+
+
+def test_a_fade_is_held_as_what_moves(photograph):
+    """Neither a cut nor still."""
+    history = History()
+    frame = panned(photograph, 0)
+    history.add(frame / 510, frame)
+    outlook = history.outlook(0.7 * frame / 255)
+    np.testing.assert_allclose(outlook.weights.mean(), MOVING, rtol=0.2)
+    # And it starts from what was painted.
+    assert np.abs(outlook.start - frame).mean() < 5
+
+
+def test_noise_is_no_change(photograph):
+    random = np.random.default_rng(0)
+    history = History()
+    frame = panned(photograph, 0)
+    before, here = (np.clip(frame + random.normal(0, 8, frame.shape), 0, 255) / 255 for _ in range(2))
+    history.add(before, frame)
+    outlook = history.outlook(here)
+    # Measured, 0.70, where noise passes for motion now and then, and 0.8 levels.
+    assert outlook.weights.mean() > 0.5
+    assert np.abs(outlook.target - frame).mean() < 2
+
+
+def test_where_a_mask_has_come_nothing_is_held(photograph):
+    history = History()
+    frame = panned(photograph, 0)
+    before, here = np.zeros((2, *SIZE), np.uint16)
+    here[:, 48:] = 255
+    history.add(frame / 255, 255 - frame, [before])
+    outlook = history.outlook(frame / 255, [here])
+    np.testing.assert_array_equal(outlook.weights[:, :48], 1)
+    np.testing.assert_array_equal(outlook.weights[:, 48:], 0)
 
 
 def test_what_was_hidden_comes_from_farther_back_and_weighs_less(photograph):
@@ -119,10 +163,10 @@ def test_what_was_hidden_comes_from_farther_back_and_weighs_less(photograph):
     history = History(offsets=(1, 2))
     frame = panned(photograph, 0)
     painted = 255 - frame
-    history.add(of(frame), painted)
+    history.add(frame / 255, painted)
     hidden = with_square(frame, 40)
-    history.add(of(hidden), with_square(painted, 40))
-    outlook = history.outlook(of(frame), np.float32(frame))
+    history.add(hidden / 255, with_square(painted, 40))
+    outlook = history.outlook(frame / 255)
     behind = np.s_[29:45, 44:60]
     assert 0 < outlook.weights[behind].mean() < outlook.weights[:, :20].mean()
     # Measured, 2 levels; the square is 80 off.
@@ -131,9 +175,9 @@ def test_what_was_hidden_comes_from_farther_back_and_weighs_less(photograph):
 
 def test_new_places_start_from_the_source_in_the_colours_around(photograph):
     history = History()
-    history.add(of(panned(photograph, 0)), np.full((*SIZE, 3), 200, np.uint8))
+    history.add(panned(photograph, 0) / 255, np.full((*SIZE, 3), 200, np.uint8))
     frame = panned(photograph, 5)
-    outlook = history.outlook(of(frame), np.float32(frame))
+    outlook = history.outlook(frame / 255)
     new = np.s_[8:-8, -10:]
     assert outlook.weights[new].max() < 0.1
     # As detailed as the source, and as bright as what was painted.

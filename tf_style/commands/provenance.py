@@ -23,6 +23,7 @@ from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import fields_with_files, is_file_name
 
 if TYPE_CHECKING:
+    from tf_style.student.student import Student
     from tf_style.transfer.result import Evaluation, StylizeResult
     from tf_style.transfer.transfer import StyleTransfer
 
@@ -176,11 +177,14 @@ def read_checkpoint(folder: str) -> Earlier:
         raise InputError(f"{source} holds no request that this version knows.") from error
 
 
-def run_on(transfer: "StyleTransfer") -> dict[str, str]:
-    """What a run's bits depend on beside its request and its inputs."""
+def run_on(transfer: "StyleTransfer | Student") -> dict[str, str]:
+    """What the bits of a run, or of a student's, depend on beside its request and its inputs."""
     import tensorflow as tf
 
-    kernel = transfer.kernel
+    from tf_style.ops.library import kernel_info
+
+    with tf.device(transfer.device):
+        kernel = kernel_info()
     return {
         "device": _device_kind(transfer.device),
         "precision": transfer.precision,

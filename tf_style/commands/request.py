@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from tf_style.errors import InputError
 from tf_style.objective.presets import PRESETS, Preset
+from tf_style.student import effects
 from tf_style.transfer.settings import Settings, fields_with_files
 
 if TYPE_CHECKING:
     from tf_style.transfer.masks import Masks
 
 CHECKPOINT_EVERY_SECONDS = 60.0
-# The settings that have an effect on a picture that a student makes.
-_OF_STUDENTS = {
-    *("size", "size_of", "strength", "style_blend", "keep_colors"),
-    *("precision", "device", "tile", "memory"),
-}
 # The lists among the fields of `Request` that are masks.
 _MASKS = {"content_mask", "style_mask", "blend_mask"}
 
@@ -160,16 +156,7 @@ def _check_student(request: Request, given: Collection[str]) -> None:
         )
     if request.masks_are_given:
         raise InputError("Masks would have no effect: the student makes the picture in one pass.")
-    settings = request.settings
-    if others := sorted(set(given) - _OF_STUDENTS):
-        raise InputError(
-            f"{others[0]} would have no effect: the student makes the picture in one pass."
-        )
-    if settings.keep_colors not in (None, "luminance"):
-        raise InputError(
-            "A student keeps colours by 'luminance' alone: the others change the style itself. "
-            f"Received: {settings.keep_colors!r}"
-        )
+    effects.check(request.settings, given)
 
 
 def absolute_files(settings: Settings) -> Settings:

@@ -2,14 +2,15 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from tf_style import files
-from tf_style.commands import records, style_flags
-from tf_style.commands.file_roles import Family, FileRoles
+from tf_style.commands import records, style_flags, video_output
+from tf_style.commands.file_roles import FileRoles
 from tf_style.commands.outputs import inputs
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
@@ -22,7 +23,7 @@ from tf_style.video.options import OPTION_NAMES, VideoOptions
 
 DEFAULT_RATE = Fraction(25)
 # Raised when a change makes the same request end in other frames.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +61,11 @@ class VideoRequest:
             raise InputError("--style names the style image, or --student who has learnt one.")
         if given["rate"] is not None and not is_sequence(content):
             raise InputError("--rate would have no effect: the content is a video, and has its own.")
-        if not 0 <= given["start"] < (float("inf") if given["end"] is None else given["end"]):
+        end = given["end"]
+        if not 0 <= given["start"] < (math.inf if end is None else end) or end == math.inf:
             raise InputError(
                 "--start is 0 or more seconds, and --end is later. Received: "
-                f"{given['start']} and {given['end']}"
+                f"{given['start']} and {end}"
             )
         if given["every"] < 1:
             raise InputError(f"--every is 1 or more. Received: {given['every']}")
@@ -101,13 +103,14 @@ class VideoRequest:
         roles = FileRoles(reads)
         if sequence.is_pattern(output):
             sequence.check_pattern(output)
-            folder, name = os.path.split(os.path.realpath(output))
-            roles.write_family("a picture of --output", Family(folder, sequence.as_expression(name)))
+            for path in (output, video_output.partial(output)):
+                roles.write_family("a picture of --output", video_output.family(path))
         else:
             from tf_style.video import writing
 
             writing.check_name(output)
             roles.write("--output", output)
+            roles.write("what is written if it is not whole", video_output.partial(output))
             files.check_writable(output)
         work = os.path.realpath(self.work)
         for path in (content, output):
@@ -164,7 +167,8 @@ def _digest(paths: list[str]) -> str:
 
 def _rate(text: str) -> Fraction:
     try:
-        rate = Fraction(text)
+        # FFmpeg's fractions have 32 bits; 24000/1001 written as a decimal has more.
+        rate = Fraction(text).limit_denominator(1_001_000)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:

@@ -7,20 +7,20 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tf_style import host
 from tf_style.commands import provenance, runner, sandbox, stylize_run
 from tf_style.commands.messages import emit
 from tf_style.commands.stylize_run import Display
+from tf_style.commands.video_output import Shown, VideoOutput
 from tf_style.commands.video_request import VideoRequest
 from tf_style.errors import InputError, TransferError
 from tf_style.files import shown
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.student import memory, stored
-from tf_style.transfer import checkpoint_lock, kept_colours
+from tf_style.transfer import checkpoint_lock
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
+from tf_style.video.clip import Frame
 from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.masks import MaskReader
 from tf_style.video.opening import open_clip
@@ -29,6 +29,7 @@ from tf_style.video.sequence import SequenceReader
 from tf_style.video.work import WorkFolder
 
 if TYPE_CHECKING:
+    from tf_style.student.student import Student
     from tf_style.transfer.transfer import StyleTransfer
     from tf_style.video.frames import FrameMaker
 
@@ -107,6 +108,10 @@ class _Job:
         first = next(self.frames(), None)
         if first is None:
             raise InputError("There is no frame between --start and --end.")
+        if isinstance(self.reader, VideoReader) and not sequence.is_pattern(request.output):
+            from tf_style.video.writing import check_sound
+
+            check_sound(request.output, self.reader.clip, self.size, self.reader.path)
         if request.is_by_student and request.student is not None:
             student = stored.load(request.student)
             student.resolve_strength(request.settings.strength)
@@ -127,114 +132,81 @@ class _Job:
         frames = round((min(ends) - float(span.start)) * clip.rate)
         return max(1, -(-frames // span.every))
 
-    def frames(self) -> Iterator[tuple[int, Picture, Masks | None]]:
-        """The frames' times, what they show at the size to make, and their masks."""
+    def frames(self) -> Iterator[tuple[Frame, Picture, Masks | None]]:
+        """The frames, what they show at the size to make, and their masks."""
         request, clip = self.request, self.reader.clip
         masks = MaskReader(request.frame.masks, clip, sandbox.read_mask)
         for frame in self.reader.frames(request.span):
             picture = Picture(resize(frame.pixels, *self.size))
-            yield frame.ticks, picture, masks.at(frame.ticks * clip.time_base)
+            yield frame, picture, masks.at(frame.ticks * clip.time_base)
 
 
 def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
     from tf_style.commands import video_progress
 
-    times: list[int] = []
+    shown_at: list[Shown] = []
     damage: TransferError | None = None
-    is_stopped = False
+    is_stopped = has_made = False
+    output = VideoOutput.begin(job.request.frame, job.reader, job.request.span, job.size, job.work)
     maker = _maker(job, display, stop)
     with video_progress.display(job.num_frames, display) as show:
         frames = enumerate(job.frames())
         while True:
             try:
-                index, (ticks, picture, masks) = next(frames)
+                index, (frame, picture, masks) = next(frames)
             except StopIteration:
                 break
             except TransferError as error:  # What is made is kept.
                 damage = error
                 break
-            made = job.work.read(index)
+            # What was kept after one that is gone went on from that one.
+            made = None if has_made else job.work.read(index)
             if made is not None:
                 maker.take_over(picture, made, masks)
-                times.append(ticks)
-                continue
-            made = None if stop() else maker.make(picture, masks)
-            if made is None:
-                is_stopped = True
-                break
-            job.work.keep(index, made)
-            show(index, ticks * job.reader.clip.time_base, made, job.work.path(index))
-            times.append(ticks)
-    if not times:
+            else:
+                made = None if stop() else maker.make(picture, masks)
+                if made is None:
+                    is_stopped = True
+                    break
+                has_made = True
+                job.work.keep(index, made)
+                seconds = frame.ticks * job.reader.clip.time_base
+                show(index, seconds, made, job.work.path(index))
+            shown_at.append(Shown(frame.ticks, frame.duration))
+    if not shown_at:
         if damage is not None:
             raise damage
         if is_stopped:
             return runner.fail("interrupted before the first frame was made", stop.exit_code)
         raise TransferError(f"{shown(job.reader.path)} has no frame that can be read.")
-    write(job, times)
+    path = output.write(shown_at, is_whole=damage is None and not is_stopped)
     if not display.quiet:
-        video_progress.print_summary(job.request.frame.output, job.size, len(times))
+        video_progress.print_summary(path, job.size, len(shown_at))
     if damage is not None:
-        text = f"{damage} {shown(job.request.frame.output)} holds the {len(times)} frames before."
+        text = f"{damage} {shown(path)} holds the {len(shown_at)} frames before."
         return runner.fail(text, runner.EXIT_FAILED)
     if is_stopped:
         emit(f"stopped: the same line goes on, from {shown(job.request.work)}")
         return stop.exit_code
     job.work.remove()
+    if job.reader.damage is not None:
+        text = f"{job.reader.damage}. {shown(path)} holds all frames that can be read."
+        return runner.fail(text, runner.EXIT_FAILED)
     return 0
-
-
-def write(job: _Job, times: list[int]) -> None:
-    """Writes the output from the frames that were kept.
-
-    Args:
-      job: Whose.
-      times: Of the frames, in the clip's time base.
-
-    Raises:
-      TransferError: If it cannot be written.
-    """
-    request, clip = job.request, job.reader.clip
-    output, description = request.frame.output, provenance.describe(request.frame)
-
-    def pixels(index: int) -> np.ndarray:
-        made = job.work.read(index)
-        if made is None:
-            raise TransferError(f"{shown(job.work.path(index))} is gone.")
-        return made.pixels
-
-    if sequence.is_pattern(output):
-        for index in range(len(times)):
-            sequence.write(output, index, pixels(index), description=description)
-        return
-    from tf_style.video.writing import writing
-
-    step = max(1, round(request.span.every / (clip.rate * clip.time_base)))
-    ends = [*times[1:], times[-1] + step]
-    is_video = isinstance(job.reader, VideoReader)
-    with writing(
-        output,
-        clip,
-        job.size,
-        sound_from=job.reader.path if is_video else None,
-        start=clip.origin + times[0] * clip.time_base,
-        end=clip.origin + ends[-1] * clip.time_base,
-        description=description,
-    ) as video:
-        for index, (begin, end) in enumerate(zip(times, ends, strict=True)):
-            video.write(pixels(index), begin - times[0], end - begin)
 
 
 def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
     """What makes the frames; it imports TensorFlow."""
     request = job.request
     if request.frame.is_by_student:
-        return _student(job, display)
+        student, maker = _student(job, display)
+        job.work.begin_on(provenance.run_on(student))
+        return maker
 
     def make_transfer(inputs: Any, **options: Any) -> "StyleTransfer":
         transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose, **options)
         # Only the same machine goes on to the same frames.
-        job.work.begin(provenance.run_on(transfer), "run_on")
+        job.work.begin_on(provenance.run_on(transfer))
         return transfer
 
     with contextlib.nullcontext() if display.verbose else runner.startup_noise_hidden():
@@ -242,7 +214,7 @@ def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
     return FrameStylizer(job.inputs, make_transfer=make_transfer, should_stop=stop)
 
 
-def _student(job: _Job, display: Display) -> "FrameMaker":
+def _student(job: _Job, display: Display) -> "tuple[Student, FrameMaker]":
     from tf_style.commands import student_picture
 
     request, settings = job.request.frame, job.request.frame.settings
@@ -253,18 +225,9 @@ def _student(job: _Job, display: Display) -> "FrameMaker":
         device=student.device,
         checks=request.check_memory,
     )
-
-    def render(pixels: np.ndarray) -> np.ndarray:
-        made = student.render(
-            pixels, strength=settings.strength, style_blend=settings.style_blend, tile_px=tile
-        )
-        if settings.keep_colors is None:
-            return made
-        return kept_colours.of_result(settings.keep_colors, 255 * made, 255 * pixels) / np.float32(255)
-
     from tf_style.video.student_frames import StudentFrames
 
-    return StudentFrames(render, job.request.options)
+    return student, StudentFrames(student, settings, job.request.options, tile_px=tile)
 
 
 def _dry_run(job: _Job, display: Display) -> int:
@@ -277,7 +240,7 @@ def _dry_run(job: _Job, display: Display) -> int:
         + ("frames unknown" if job.num_frames is None else f"about {job.num_frames} frames")
     ]
     if request.frame.is_by_student:
-        maker = _student(job, display)
+        _, maker = _student(job, display)
         maker.make(picture, masks)
         start = time.perf_counter()
         maker.make(picture, masks)

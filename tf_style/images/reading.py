@@ -146,6 +146,22 @@ def read_mask(
     return from_array(samples.scaled(found.values))
 
 
+def read_sides(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """The sides of a picture in pixels, the shorter first, by its header alone.
+
+    Which of them is the height its EXIF says, perhaps after the pixels.
+
+    Raises:
+      InputError: If it is no such picture, or its header is damaged.
+    """
+    name = _name(path)
+    data = _load(path, name, _DEFAULT_LIMITS.max_bytes)
+    with _decoding(name):
+        image = _open(data, name)
+        _check_pixels(image, name, _DEFAULT_LIMITS)
+        return min(image.size), max(image.size)
+
+
 def _check_pixels(image: ImageFile, name: str, limits: Limits) -> None:
     if image.width * image.height > limits.max_pixels:
         raise InputError(

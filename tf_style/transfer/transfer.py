@@ -212,6 +212,15 @@ class StyleTransfer:
 
         The optimisation itself is never clamped, which would spoil the curvature that it learns.
         """
+        inputs, picture = self.inputs, self.read_painting()
+        if inputs.photograph is None or inputs.painted is None:
+            return picture
+        photograph = inputs.photograph / np.float32(255)
+        picture = photograph + inputs.painted[..., np.newaxis] * (picture - photograph)
+        return np.clip(picture, 0.0, 1.0)
+
+    def read_painting(self) -> np.ndarray:
+        """As `read_image`, before the photograph is put back where no style goes."""
         picture = self.image.numpy()[0] / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
         inputs = self.inputs
@@ -220,10 +229,6 @@ class StyleTransfer:
             return picture
         keep = inputs.settings.keep_colors
         picture = kept_colours.of_result(keep, 255 * picture, inputs.photograph)
-        if inputs.painted is not None:
-            picture = inputs.photograph + inputs.painted[..., np.newaxis] * (
-                picture - inputs.photograph
-            )
         return np.clip(picture / np.float32(255), 0.0, 1.0)
 
     def rest(self) -> None:

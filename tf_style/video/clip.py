@@ -51,7 +51,6 @@ class Clip:
       time_base: What times are multiples of, in seconds.
       colours: Of the frames; of pictures, those of a new video.
       seconds: How long it is, where that is known without reading it.
-      bits: Of a sample.
       origin: The time of the first frame in the file, in seconds, by which its sound goes.
     """
 
@@ -61,7 +60,6 @@ class Clip:
     time_base: Fraction
     colours: Colours
     seconds: float | None = None
-    bits: int = 8
     origin: Fraction = Fraction(0)
 
 
@@ -97,7 +95,9 @@ class Frame:
       pixels: float32 [height, width, 3], RGB, 0..1, upright. Where a video's own pixels are not square,
         it has the clip's proportions only once it is resized to them.
       ticks: When it is shown, in the clip's time base, from the clip's first frame.
+      duration: For how long, likewise; None where the file does not say.
     """
 
     pixels: NDArray[np.float32]
     ticks: int
+    duration: int | None = None

@@ -3,6 +3,7 @@
 In float32, for FFmpeg's own conversion rounds down, by up to 2 levels of 255 there and back.
 """
 
+import re
 from typing import Any
 
 import av
@@ -28,6 +29,8 @@ _EXACT: dict[str, Any] = {
     "threads": 1,
     "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
 }
+# Planes of a picture's own size, whose samples lie there as they are.
+_READABLE = re.compile(r"(?:yuvj?444p|gray)(?:(\d+)le)?")
 # FFmpeg's numbers of ranges.
 LIMITED, FULL = 1, 2
 
@@ -42,14 +45,16 @@ def to_rgb(frame: av.VideoFrame, colours: Colours) -> NDArray[np.float32]:
     Returns:
       float32 [height, width, 3], 0..1.
     """
-    if frame.format.is_rgb or len(frame.format.components) < 3:
+    if frame.format.is_rgb:
         planes = frame.reformat(format="rgb48le", dst_color_range=FULL, **_EXACT).to_ndarray()
         return planes.astype(np.float32) / np.float32(65535)
-    number = FULL if colours.is_full_range else LIMITED
-    same = {"src_color_range": number, "dst_color_range": number}
-    raw = frame.reformat(format="yuv444p16le", **same, **_EXACT)
-    y, u, v = _planes(raw)
-    low, span, span_of_colour = _range(colours)
+    if len(frame.format.components) < 3:
+        # FFmpeg's own grey is of full range, unless it says otherwise.
+        low, span, _ = _range(is_full=frame.color_range != LIMITED)
+        grey = np.clip((_planes(frame, "gray16le")[0] - low) / span, 0, 1)
+        return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    y, u, v = _planes(frame, "yuv444p16le", FULL if colours.is_full_range else LIMITED)
+    low, span, span_of_colour = _range(colours.is_full_range)
     y, u, v = (y - low) / span, (u - 0.5) / span_of_colour, (v - 0.5) / span_of_colour
     red_share, blue_share = _SHARES[colours.matrix]
     red = y + 2 * (1 - red_share) * v
@@ -67,7 +72,7 @@ def from_rgb(pixels: NDArray[Any], colours: Colours) -> av.VideoFrame:
     """
     rgb = pixels.astype(np.float32) / 255
     red_share, blue_share = _SHARES[colours.matrix]
-    low, span, span_of_colour = _range(colours)
+    low, span, span_of_colour = _range(colours.is_full_range)
     y = rgb @ np.array([red_share, 1 - red_share - blue_share, blue_share], np.float32)
     u = (rgb[..., 2] - y) / (2 * (1 - blue_share))
     v = (rgb[..., 0] - y) / (2 * (1 - red_share))
@@ -86,18 +91,31 @@ def from_rgb(pixels: NDArray[Any], colours: Colours) -> av.VideoFrame:
     return frame
 
 
-def _planes(frame: av.VideoFrame) -> list[NDArray[np.float32]]:
-    """The planes of a frame of 16 bits, as parts of 2 ** 16, so that 8 bits are parts of 2 ** 8."""
+def _planes(frame: av.VideoFrame, wide: str, number: int = FULL) -> list[NDArray[np.float32]]:
+    """The planes of a frame, as parts of 2 ** bits, so that 8 bits are parts of 2 ** 8.
+
+    Args:
+      frame: Of any format.
+      wide: What it is converted to where its own cannot be read as it is, 16 bits a sample.
+      number: Its range, in FFmpeg's numbers.
+    """
+    bits = 16
+    if match := _READABLE.fullmatch(frame.format.name):
+        # FFmpeg would make 16 bits of 8 by 257 in place of 256 here, but not everywhere.
+        bits = int(match[1] or 8)
+    else:
+        frame = frame.reformat(format=wide, src_color_range=number, dst_color_range=number, **_EXACT)
+    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
     found = []
     for plane in frame.planes:
-        rows = np.frombuffer(memoryview(plane), np.uint16)  # pyright: ignore[reportArgumentType]
-        rows = rows.reshape(plane.height, plane.line_size // 2)
-        found.append(rows[:, : plane.width].astype(np.float32) / 65536)
+        rows = np.frombuffer(memoryview(plane), dtype)  # pyright: ignore[reportArgumentType]
+        rows = rows.reshape(plane.height, plane.line_size // dtype.itemsize)
+        found.append(rows[:, : plane.width].astype(np.float32) / np.float32(2**bits))
     return found
 
 
-def _range(colours: Colours) -> tuple[float, float, float]:
+def _range(is_full: bool) -> tuple[float, float, float]:
     """Black, the span of brightness and that of colour differences, as parts of 256."""
-    if colours.is_full_range:
+    if is_full:
         return 0.0, 255 / 256, 255 / 256
     return 16 / 256, 219 / 256, 224 / 256

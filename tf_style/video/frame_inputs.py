@@ -3,12 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tf_style.images.picture import Picture
 from tf_style.transfer import kept_colours
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import EarlierFrames, PreparedInputs, prepare
 from tf_style.transfer.settings import Settings
 from tf_style.video.history import Outlook
+from tf_style.video.masks import planes
 from tf_style.video.options import VideoOptions
 from tf_style.video.shot import Shot
 
@@ -89,6 +93,10 @@ class FrameInputs:
         weights = shot.weights(outlook.weights, self.options.temporal_weight)
         inputs = _with_earlier(inputs, EarlierFrames(target, weights))
         return dataclasses.replace(inputs, initial=start)
+
+    def places(self, source: Picture, masks: Masks | None) -> list[NDArray[np.uint16]]:
+        """The masks of a frame, as from `masks.planes`."""
+        return planes(masks, source.height, source.width, num_styles=len(self.styles))
 
 
 def _with_earlier(inputs: PreparedInputs, earlier: EarlierFrames) -> PreparedInputs:

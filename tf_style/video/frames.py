@@ -11,7 +11,6 @@ from tf_style.optimize.status import Status
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.transfer import StyleTransfer
-from tf_style.video.flow import grey
 from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.history import History, Outlook
 from tf_style.video.shot import MadeFrame, Shot
@@ -82,8 +81,8 @@ class FrameStylizer:
 
     def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
         """As `FrameMaker.make`."""
-        here = grey(source.pixels)
-        outlook = self._history.outlook(here, 255 * source.pixels)
+        places = self._inputs.places(source, masks)
+        outlook = self._history.outlook(source.pixels, places)
         inputs = None if outlook is None else self._next_inputs(source, masks, outlook)
         if inputs is None:
             transfer = self._begin_shot(source, masks)
@@ -98,8 +97,11 @@ class FrameStylizer:
         if inputs is None:
             unit = transfer.content_unit
             self._shot = Shot(result.final.loss, None if unit is None else float(unit[0]))
-        made = MadeFrame(np.rint(255 * result.image).astype(np.uint8), inputs is None, self._shot)
-        self._history.add(here, made.pixels)
+        painting = None
+        if transfer.inputs.painted is not None:
+            painting = _levels(transfer.read_painting())
+        made = MadeFrame(_levels(result.image), inputs is None, self._shot, painting)
+        self._history.add(source.pixels, made.goes_on_from, places)
         return made
 
     def take_over(self, source: Picture, made: MadeFrame, masks: Masks | None = None) -> None:
@@ -108,7 +110,7 @@ class FrameStylizer:
             self._history.clear()
             self._first, self._first_inputs = (source, masks), None
         self._shot = made.shot
-        self._history.add(grey(source.pixels), made.pixels)
+        self._history.add(source.pixels, made.goes_on_from, self._inputs.places(source, masks))
 
     def _begin_shot(self, source: Picture, masks: Masks | None) -> StyleTransfer:
         self._history.clear()
@@ -119,7 +121,11 @@ class FrameStylizer:
     def _next_inputs(
         self, source: Picture, masks: Masks | None, outlook: Outlook
     ) -> PreparedInputs | None:
-        """The inputs of a frame that goes on; None where its masks have other regions than before."""
+        """The inputs of a frame that goes on.
+
+        None where its masks have other regions than before, or it is the first in which a style has a
+        place: until then there is no unit of the content loss, and no loss to hold it by.
+        """
         if self._first_inputs is None:  # It was made earlier.
             if self._first is None:
                 raise ValueError("The first frame that was taken over begins no shot.")
@@ -130,7 +136,8 @@ class FrameStylizer:
             (len(each.levels[0].regions), each.levels[0].content_weights is None)
             for each in (first, inputs)
         )
-        return inputs if before == here else None
+        is_first = not _has_place(first) and _has_place(inputs)
+        return inputs if before == here and not is_first else None
 
     def _go_on(self, inputs: PreparedInputs) -> StyleTransfer:
         if self._transfer is not None:
@@ -140,3 +147,12 @@ class FrameStylizer:
         return self._make_transfer(
             inputs, content_unit=None if unit is None else np.array([unit], np.float32)
         )
+
+
+def _has_place(inputs: PreparedInputs) -> bool:
+    """Whether any style goes anywhere."""
+    return inputs.painted is None or bool(inputs.painted.any())
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    return np.rint(255 * picture).astype(np.uint8)

@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from tf_style.images.picture import Picture
+from tf_style.images.reading import as_mask
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
 from tf_style.video.clip import Clip, Frame
@@ -30,6 +36,7 @@ class MaskFrames:
         if is_moving(path):
             reader = open_clip(path, clip.rate)
             self._base = reader.clip.time_base
+            self._size = reader.clip.width, reader.clip.height
             self._frames: Iterator[Frame] = iter(reader.frames())
             self._next = next(self._frames, None)
         else:
@@ -45,12 +52,22 @@ class MaskFrames:
             self._last, self._next = self._next, next(self._frames, None)
         if self._last is None:
             raise ValueError("A mask has no frames.")
-        return Picture(self._last.pixels)
+        pixels = self._last.pixels
+        if pixels.shape[1::-1] != self._size:  # Its pixels are not square; labels stay as they are.
+            pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_NEAREST)
+        return Picture(np.asarray(pixels, np.float32))
 
 
 def is_moving(path: str) -> bool:
-    """Whether a mask is a video or a sequence of pictures, by its name."""
-    return is_sequence(path) or os.path.splitext(path)[1].lower() not in sequence.SUFFIXES
+    """Whether a mask is a video, an animation or a sequence of pictures."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".gif" and os.path.isfile(path) and not is_sequence(path):
+        try:
+            with Image.open(path) as image:
+                return getattr(image, "is_animated", False)
+        except (OSError, SyntaxError, ValueError):  # Whoever reads it says what is wrong.
+            return False
+    return is_sequence(path) or suffix not in sequence.SUFFIXES
 
 
 class MaskReader:
@@ -88,3 +105,30 @@ class MaskReader:
             blend=tuple(of(path) for path in masks.blend),
             strength=None if masks.strength is None else of(masks.strength),
         )
+
+
+def planes(
+    masks: Masks | None, height: int, width: int, *, num_styles: int
+) -> list[NDArray[np.uint16]]:
+    """The masks of a frame at its size, so that those of two frames can be compared.
+
+    Args:
+      masks: Of the frame.
+      height: The frame's.
+      width: Likewise.
+      num_styles: With several, a single mask of the content is a label image.
+
+    Returns:
+      uint16 [height, width] each, for each colour of each mask: 255 is all the difference that there
+      can be, and neighbouring labels differ by as much.
+    """
+    if masks is None:
+        return []
+    found = []
+    of_strength = [] if masks.strength is None else [masks.strength]
+    for index, source in enumerate([*masks.content, *masks.blend, *of_strength]):
+        levels = np.rint(255 * as_mask(source).pixels).astype(np.uint16)
+        if index == 0 and len(masks.content) == 1 and num_styles > 1:
+            levels *= 255
+        found += cv2.split(cv2.resize(levels, (width, height), interpolation=cv2.INTER_NEAREST))
+    return [np.asarray(each, np.uint16) for each in found]

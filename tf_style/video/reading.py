@@ -29,6 +29,7 @@ class VideoReader:
     Attributes:
       clip: What it is.
       path: Its file.
+      damage: What was damaged among the frames that were read last, on one line, or None.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -41,6 +42,7 @@ class VideoReader:
           InputError: If it is no video that can be read.
         """
         self.path = os.fspath(path)
+        self.damage: str | None = None
         with _as_input_error(self.path), self._open() as (container, stream):
             first = next(container.decode(stream), None)
             if first is None:
@@ -58,26 +60,42 @@ class VideoReader:
         """
         base = self.clip.time_base
         last_ticks, count = -1, 0
-        with self._open() as (container, stream):
-            origin = stream.start_time or 0
-            if span.start:
-                container.seek(origin + int(span.start / base), stream=stream)
-            for ticks, frame in self._decoded(container, stream):
-                if ticks * base < span.start:
-                    continue
-                if span.end is not None and ticks * base >= span.end:
+        for ticks, frame in self._decoded_from(span.start):
+            if ticks * base < span.start:
+                continue
+            if span.end is not None and ticks * base >= span.end:
+                return
+            # Times that stand still or go back are of broken files.
+            ticks = max(ticks, last_ticks + 1)
+            last_ticks = ticks
+            count += 1
+            if (count - 1) % span.every == 0:
+                yield Frame(self._upright(frame), ticks, frame.duration or None)
+
+    def _decoded_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
+        """As `_decoded`, from a frame on that is not later than a time."""
+        base = self.clip.time_base
+        if start:
+            with self._open() as (container, stream):
+                decoded = self._decoded(container, stream)
+                try:
+                    container.seek((stream.start_time or 0) + int(start / base), stream=stream)
+                    first = next(decoded, None)
+                except (av.error.FFmpegError, OSError, TransferError):  # Raw streams know no times.
+                    first = None
+                # In MPEG-TS and PS it leads to a place that may be too late.
+                if first is not None and first[1].pts is not None and first[0] * base <= start:
+                    yield first
+                    yield from decoded
                     return
-                # Times that stand still or go back are of broken files.
-                ticks = max(ticks, last_ticks + 1)
-                last_ticks = ticks
-                count += 1
-                if (count - 1) % span.every == 0:
-                    yield Frame(self._upright(frame), ticks)
+        with self._open() as (container, stream):
+            yield from self._decoded(container, stream)
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame, with its time from the first one's on."""
         base = self.clip.time_base
-        origin, ticks, is_told = stream.start_time or 0, None, False
+        origin, ticks = stream.start_time or 0, None
+        self.damage = None
         step = max(1, round(1 / (self.clip.rate * base)))
         end = Fraction(0)
         packets = container.demux()  # Of the sound too: it says how far the file goes.
@@ -94,14 +112,12 @@ class VideoReader:
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
-                    if not is_told and (complaints or frame.is_corrupt):
-                        is_told = True
+                    if self.damage is None and (complaints or frame.is_corrupt):
                         what = reason_of(ValueError(complaints[0][2])) if complaints else "a frame"
-                        warnings.warn(
-                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}",
-                            UserWarning,
-                            stacklevel=2,
+                        self.damage = (
+                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}"
                         )
+                        warnings.warn(self.damage, UserWarning, stacklevel=2)
                     yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
@@ -121,7 +137,9 @@ class VideoReader:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 raise InputError(f"{shown(self.path)} has no pictures. Expected a video")
-            stream.thread_type = "AUTO"
+            # FFmpeg's own threads wait for Python's lock where what they log is captured, and whoever
+            # closes the file holds it and waits for them.
+            stream.thread_type = "NONE"
             yield container, stream
 
     def _clip(self, container: Any, stream: Any, first: av.VideoFrame) -> Clip:
@@ -155,9 +173,8 @@ class VideoReader:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             seconds = container.duration / av.time_base
-        bits = max(each.bits for each in first.format.components)
         origin = (stream.start_time or 0) * stream.time_base
-        return Clip(height, width, rate, stream.time_base, colours, seconds, bits, origin)
+        return Clip(height, width, rate, stream.time_base, colours, seconds, origin)
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         pixels = colour.to_rgb(frame, self.clip.colours)
@@ -182,8 +199,7 @@ def _complaints() -> Iterator[list[tuple[int, str, str]]]:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
-        # Of all threads, for the decoder has its own.
-        with av.logging.Capture(local=False) as complaints:
+        with av.logging.Capture() as complaints:
             yield complaints
     finally:
         av.logging.set_level(level)

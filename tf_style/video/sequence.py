@@ -2,13 +2,14 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tf_style.errors import InputError
+from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown
 from tf_style.images import reading, writing
 from tf_style.video.clip import BT601, BT709, HD_ROWS, WHOLE, Clip, Colours, Frame, Span
@@ -77,7 +78,10 @@ class SequenceReader:
       clip: What it is: it has the first picture's size.
       path: The folder or the pattern.
       paths: Of the pictures.
+      damage: As of `VideoReader`: none, for a damaged picture cannot be read.
     """
+
+    damage: str | None = None
 
     def __init__(self, path: str, rate: Fraction):
         """Finds the pictures, and reads the first.
@@ -87,10 +91,21 @@ class SequenceReader:
           rate: Frames a second.
 
         Raises:
-          InputError: If there are none, or the first cannot be read.
+          InputError: If there are none, the first cannot be read, or another has another size.
         """
         self.path, self.paths = path, find(path)
         first = reading.read(self.paths[0])
+        if first.alpha is not None:
+            warnings.warn(
+                f"{shown(self.paths[0])} is transparent, and a video is not: it is taken on white",
+                UserWarning,
+                stacklevel=2,
+            )
+        sides = tuple(sorted((first.height, first.width)))
+        for each in self.paths[1:]:
+            found = reading.read_sides(each)
+            if found != sides:
+                raise InputError(_other_size(each, sides[::-1], found[::-1]))
         matrix = BT709 if first.height >= HD_ROWS else BT601
         self.clip = Clip(
             height=first.height,
@@ -105,20 +120,28 @@ class SequenceReader:
         """As `VideoReader.frames`.
 
         Raises:
-          InputError: If one cannot be read, or has another size than the first.
+          TransferError: If one cannot be read, or has another size than the first once it is upright.
         """
         rate = self.clip.rate
         times = [index for index in range(len(self.paths)) if span.start <= index / rate]
         times = [index for index in times if span.end is None or index / rate < span.end]
+        size = self.clip.width, self.clip.height
         for index in times[:: span.every]:
-            pixels = reading.read(self.paths[index]).pixels
-            if pixels.shape[:2] != (self.clip.height, self.clip.width):
-                raise InputError(
-                    f"The frames of a video have one size, {self.clip.width} x {self.clip.height} "
-                    f"pixels. Received: {pixels.shape[1]} x {pixels.shape[0]} in "
-                    f"{shown(self.paths[index])}"
-                )
+            path = self.paths[index]
+            try:
+                pixels = reading.read(path).pixels
+            except InputError as error:  # Others were made by now.
+                raise TransferError(f"{error}.") from error
+            if pixels.shape[1::-1] != size:
+                raise TransferError(f"{_other_size(path, size, pixels.shape[1::-1])}.")
             yield Frame(pixels, index)
+
+
+def _other_size(path: str, expected: Sequence[int], received: Sequence[int]) -> str:
+    return (
+        f"The frames of a video have one size, {expected[0]} x {expected[1]} pixels. Received: "
+        f"{received[0]} x {received[1]} in {shown(path)}"
+    )
 
 
 def check_pattern(pattern: str) -> None:

@@ -57,12 +57,22 @@ class MadeFrame:
     """A frame that is done: all that the next ones go on from.
 
     Attributes:
-      pixels: uint8 [height, width, 3], RGB. The next frames start from what is written, so that they
-        are the same whether it is still in memory or was read again.
+      pixels: uint8 [height, width, 3], RGB: what is shown.
       begins_shot: Whether it was made without those before it.
       shot: The shot that it is in.
+      painting: The same before the photograph was put back where masks leave it, or None for no masks.
     """
 
     pixels: NDArray[np.uint8]
     begins_shot: bool
     shot: Shot
+    painting: NDArray[np.uint8] | None = None
+
+    @property
+    def goes_on_from(self) -> NDArray[np.uint8]:
+        """What the next frames start from, and are held to.
+
+        In whole levels, as it is kept, so that they are the same whether it is still in memory or was
+        read again; and without the photograph, which they would put back once more, and again.
+        """
+        return self.pixels if self.painting is None else self.painting

@@ -1,10 +1,12 @@
 """A video's sound, taken over into another: as it is where its form fits there, else encoded anew."""
 
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
+import av.error
 
 # Before the first picture sound may begin a little: AAC's first packet is there to warm up.
 _LEAD_SECONDS = Fraction(1, 10)
@@ -24,12 +26,13 @@ class Sound:
         """
         self._input = av.open(path)
         self._start, self._end = start, end
-        self._tracks = {
-            stream.index: _Copied(stream, output, start)
-            if stream.codec_context.name in output.supported_codecs
-            else _Encoded(stream, output, start)
-            for stream in self._input.streams.audio
-        }
+        self._tracks: dict[int, _Copied | _Encoded] = {}
+        for stream in self._input.streams.audio:
+            is_taken = stream.codec_context.name in output.supported_codecs
+            track = (_Copied if is_taken else _Encoded)(stream, output, start)
+            if stream.language is not None:
+                track.stream.metadata["language"] = stream.language
+            self._tracks[stream.index] = track
         self._packets = self._in_order()
         self._next: av.Packet | None = next(self._packets, None)
 
@@ -55,8 +58,7 @@ class Sound:
         if not self._tracks:
             return
         streams = self._input.streams.audio
-        if self._start > 0:
-            self._input.seek(int(self._start * av.time_base))
+        # From the beginning: where seeking leads differs from format to format.
         first = self._start - (_LEAD_SECONDS if self._start <= 0 else 0)
         for packet in self._input.demux(*streams):
             # The last one of a stream is empty, and has no time.
@@ -69,12 +71,12 @@ class Sound:
 class _Copied:
     def __init__(self, stream: Any, output: Any, start: Fraction):
         self._shift = int(start / stream.time_base)
-        self._stream = output.add_stream_from_template(stream)
+        self.stream = output.add_stream_from_template(stream)
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
         packet.pts -= self._shift  # pyright: ignore[reportOperatorIssue]  Those without are left out.
         packet.dts -= self._shift  # pyright: ignore[reportOperatorIssue]
-        packet.stream = self._stream
+        packet.stream = self.stream
         yield packet
 
     def end(self) -> Iterator[av.Packet]:
@@ -85,14 +87,34 @@ class _Encoded:
     def __init__(self, stream: Any, output: Any, start: Fraction):
         codec = "libopus" if output.default_audio_codec == "opus" else output.default_audio_codec
         # The one rate that all of them take.
-        self._stream = output.add_stream(codec, rate=48_000)
-        self._stream.layout = stream.layout.name if stream.layout.nb_channels <= 2 else "stereo"
+        self.stream = output.add_stream(codec, rate=48_000)
+        is_stereo = stream.layout.nb_channels <= 2
+        self.stream.layout = stream.layout.name if is_stereo else "stereo"
+        if not is_stereo:
+            warnings.warn(
+                f"The sound's {stream.layout.nb_channels} channels become two: {output.format.name} "
+                f"does not take {stream.codec_context.name} as it is",
+                UserWarning,
+                stacklevel=4,
+            )
         self._resampler: Any = None
         self._start, self._ticks = start, None
-        self._has_ended = False
+        self._has_ended = self._is_damage_told = False
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
-        for frame in packet.decode():
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            if not self._is_damage_told:
+                self._is_damage_told = True
+                warnings.warn(
+                    f"The sound is damaged at {float(_time(packet)):.3f} s, and left out there: "
+                    f"{error.strerror}",
+                    UserWarning,
+                    stacklevel=5,
+                )
+            return
+        for frame in frames:
             if self._ticks is None:
                 self._ticks = max(0, round((frame.time - float(self._start)) * 48_000))
             yield from self._encoded(frame)
@@ -101,10 +123,10 @@ class _Encoded:
         if not self._has_ended and self._resampler is not None:
             self._has_ended = True
             yield from self._encoded(None)
-            yield from self._stream.encode(None)
+            yield from self.stream.encode(None)
 
     def _encoded(self, frame: Any) -> Iterator[av.Packet]:
-        context = self._stream.codec_context
+        context = self.stream.codec_context
         if self._resampler is None:
             context.open(strict=False)
             self._resampler = av.AudioResampler(
@@ -113,7 +135,7 @@ class _Encoded:
         for piece in self._resampler.resample(frame):
             piece.pts, piece.time_base = self._ticks, Fraction(1, 48_000)
             self._ticks += piece.samples
-            yield from self._stream.encode(piece)
+            yield from self.stream.encode(piece)
 
 
 def _time(packet: av.Packet) -> Fraction:

@@ -1,12 +1,12 @@
 """The frames of a video by a student: each in one pass, and smoothed over time."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from tf_style.images.picture import Picture
+from tf_style.student.student import Student
+from tf_style.transfer import kept_colours
 from tf_style.transfer.masks import Masks
-from tf_style.video.flow import grey
+from tf_style.transfer.settings import Settings
 from tf_style.video.history import History
 from tf_style.video.options import VideoOptions
 from tf_style.video.shot import MadeFrame, Shot
@@ -21,32 +21,49 @@ class StudentFrames:
     objective.
     """
 
-    def __init__(self, render: Callable[[np.ndarray], np.ndarray], options: VideoOptions):
+    def __init__(
+        self, student: Student, settings: Settings, options: VideoOptions, *, tile_px: int | None = None
+    ):
         """Takes what all frames have in common.
 
         Args:
-          render: From a frame to the student's picture of it, both float32 [height, width, 3], 0..1.
+          student: Who makes them.
+          settings: Those of a student have an effect.
           options: Their `temporal_weight` is w.
+          tile_px: As of `Student.render`.
         """
-        self._render, self._weight = render, options.temporal_weight
+        self._student, self._settings, self._tile_px = student, settings, tile_px
+        self._weight = options.temporal_weight
         self._history = History()
 
     def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
         """As `FrameMaker.make`."""
-        here = grey(source.pixels)
-        picture = 255 * self._render(source.pixels)
-        outlook = self._history.outlook(here, 255 * source.pixels)
+        picture = self._render(source.pixels)
+        outlook = self._history.outlook(source.pixels)
         if outlook is None:
             self._history.clear()
         else:
             pull = np.float32(self._weight) * outlook.weights[..., np.newaxis]
             picture = (picture + pull * outlook.target) / (1 + pull)
         made = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        self._history.add(here, made)
+        self._history.add(source.pixels, made)
         return MadeFrame(made, outlook is None, Shot())
 
     def take_over(self, source: Picture, made: MadeFrame, masks: Masks | None = None) -> None:
         """As `FrameMaker.take_over`."""
         if made.begins_shot:
             self._history.clear()
-        self._history.add(grey(source.pixels), made.pixels)
+        self._history.add(source.pixels, made.pixels)
+
+    def _render(self, photograph: np.ndarray) -> np.ndarray:
+        """The student's picture, float32 [height, width, 3], 0..255."""
+        settings = self._settings
+        made = 255 * self._student.render(
+            photograph,
+            strength=settings.strength,
+            style_blend=settings.style_blend,
+            tile_px=self._tile_px,
+        )
+        if settings.keep_colors is None:
+            return made
+        return kept_colours.of_result(settings.keep_colors, made, 255 * photograph)

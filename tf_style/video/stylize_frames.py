@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tf_style.errors import InputError
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource, as_picture, as_sources
+from tf_style.student import effects
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings
 from tf_style.video.frame_inputs import FrameInputs
@@ -37,8 +38,9 @@ def stylize_frames(
       frames: In order, each as the content of `stylize`, all of one size: decoded frames
         [height, width, 3] of uint8, say.
       styles: As for `stylize`; none with a student.
-      masks: As for `stylize`, for all frames, or some for each.
-      student: Makes the frames in one pass each, in its own style, at `strength` and `style_blend`.
+      masks: As for `stylize`, for all frames, or some for each, no fewer than frames.
+      student: Makes the frames in one pass each, in its own style, at the size, the `strength`, the
+        `style_blend`, `keep_colors` "luminance" and the `temporal_weight` of the settings alone.
       **settings: The fields of `Settings` and of `VideoOptions`.
 
     Returns:
@@ -46,7 +48,7 @@ def stylize_frames(
 
     Raises:
       InputError: If the settings contradict each other; while the frames are made, if one cannot be
-        read or is of another size.
+        read, is of another size or has no masks.
       TransferError: While the frames are made, if one cannot be made.
 
     Reference:
@@ -59,18 +61,14 @@ def stylize_frames(
         sources = [None if style is None else as_picture(style) for style in as_sources(of_styles)]
         maker: FrameMaker = FrameStylizer(FrameInputs(sources, of_frames, options))
     else:
-        if (
-            len(as_sources(of_styles))
-            or masks is not None
-            or options.frame_iterations != VideoOptions().frame_iterations
-        ):
+        if len(as_sources(of_styles)) or masks is not None:
             raise InputError("Styles and masks would have no effect: the student has its own style.")
-        maker = StudentFrames(
-            lambda pixels: student.render(
-                pixels, strength=of_frames.strength, style_blend=of_frames.style_blend
-            ),
-            options,
-        )
+        if options.frame_iterations != VideoOptions().frame_iterations:
+            raise InputError(
+                "frame_iterations would have no effect: the student makes each frame in one pass."
+            )
+        effects.check(of_frames, of_frames.not_default(), effective=effects.OF_PICTURES)
+        maker = StudentFrames(student, of_frames, options)
     each = itertools.repeat(masks) if masks is None or isinstance(masks, Masks) else masks
     return _made(frames, each, maker, of_frames)
 
@@ -82,7 +80,12 @@ def _made(
     settings: Settings,
 ) -> Iterator[NDArray[np.uint8]]:
     size = None
-    for index, (frame, of_frame) in enumerate(zip(frames, masks, strict=False)):
+    masks = iter(masks)
+    for index, frame in enumerate(frames):
+        try:
+            of_frame = next(masks)
+        except StopIteration:
+            raise InputError(f"Each frame has masks. Received: none for frame {index}") from None
         picture = as_picture(frame)
         size = size or (picture.height, picture.width)
         if (picture.height, picture.width) != size:

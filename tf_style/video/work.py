@@ -1,18 +1,21 @@
 """The frames that were made, kept in a folder until the video is written. No TensorFlow here.
 
-A frame is one PNG, complete or absent, which says in itself what the next ones need to know: killed at
-any moment, a run goes on at the next frame.
+A frame is one PNG, complete or absent, which says in itself what the next ones need to know; beside
+masks another one, written before it, has its painting. Killed at any moment, a run goes on at the next
+frame.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import shutil
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tf_style import files
@@ -22,7 +25,9 @@ from tf_style.images import writing
 from tf_style.transfer import checkpoint_lock
 from tf_style.video.shot import MadeFrame, Shot
 
-_RECORD = "video.json"
+# What the frames are of, on what they are made, and a video of them that is not whole.
+_RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
+_FRAME = re.compile(r"(frame|painting)-\d{6,}\.png")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
 
 
@@ -61,26 +66,46 @@ class WorkFolder:
             )
         self._require_same(path, record)
 
-    def begin(self, record: Mapping[str, Any], name: str = "video") -> None:
+    def begin(self, record: Mapping[str, Any]) -> None:
         """Writes down what the frames are of, in a folder that is there and held, or compares it.
 
         Args:
           record: As for `check`.
-          name: Of the record.
 
         Raises:
           InputError: If another was written down.
           TransferError: If it cannot be written.
         """
-        path = self.folder / f"{name}.json"
+        self._write_or_compare(_RECORD, record)
+
+    def begin_on(self, record: Mapping[str, Any]) -> None:
+        """Writes down what the frames are made on, or compares it; as `begin`."""
+        self._write_or_compare(_RUN_ON, record)
+
+    def _write_or_compare(self, name: str, record: Mapping[str, Any]) -> None:
+        path = self.folder / name
         if path.exists():
             self._require_same(path, record)
         else:
             files.write_atomically(path, json.dumps(record, indent=1).encode())
 
+    def keep_partial(self, state: Any) -> None:
+        """Writes down, as JSON, what tells the video that was written of these frames so far."""
+        files.write_atomically(self.folder / _PARTIAL, json.dumps(state).encode())
+
+    def partial(self) -> Any:
+        """What was written down last by `keep_partial`, or None."""
+        try:
+            return json.loads((self.folder / _PARTIAL).read_bytes())
+        except (OSError, ValueError):  # Whatever is at the output is then another's.
+            return None
+
     def path(self, index: int) -> pathlib.Path:
         """Of a frame, by its number from 0."""
         return self.folder / f"frame-{index:06d}.png"
+
+    def _painting(self, index: int) -> pathlib.Path:
+        return self.folder / f"painting-{index:06d}.png"
 
     def keep(self, index: int, frame: MadeFrame) -> None:
         """Writes a frame, without loss.
@@ -88,7 +113,13 @@ class WorkFolder:
         Raises:
           TransferError: If it cannot be written.
         """
-        record = {"begins_shot": frame.begins_shot, **dataclasses.asdict(frame.shot)}
+        if frame.painting is not None:  # First: a frame that is there is complete.
+            writing.write(self._painting(index), frame.painting / np.float32(255))
+        record = {
+            "begins_shot": frame.begins_shot,
+            "has_painting": frame.painting is not None,
+            **dataclasses.asdict(frame.shot),
+        }
         writing.write(self.path(index), frame.pixels / np.float32(255), description=json.dumps(record))
 
     def read(self, index: int) -> MadeFrame | None:
@@ -98,13 +129,13 @@ class WorkFolder:
           InputError: If it is damaged.
         """
         path = self.path(index)
-        try:
-            with Image.open(path) as image:
-                pixels = np.array(image.convert("RGB"))
-                values = json.loads(image.getexif()[_DESCRIPTION])
-            return MadeFrame(pixels, bool(values["begins_shot"]), Shot.read(values))
-        except FileNotFoundError:
+        if not path.exists():
             return None
+        try:
+            pixels, text = _pixels(path)
+            values = json.loads(text)
+            painting = _pixels(self._painting(index))[0] if values["has_painting"] else None
+            return MadeFrame(pixels, bool(values["begins_shot"]), Shot.read(values), painting)
         except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{shown(path)} is damaged: {reason_of(error)}. Remove it and those after it, and "
@@ -123,8 +154,22 @@ class WorkFolder:
             )
 
     def remove(self) -> None:
-        """Removes the folder and all that is in it."""
-        shutil.rmtree(self.folder)
+        """Removes the files that it made, and the folder where nothing else is in it.
+
+        What says whose they are goes last: a run that is killed meanwhile leaves a folder that the next
+        one knows.
+        """
+        frames = [each for each in os.listdir(self.folder) if _FRAME.fullmatch(each)]
+        for name in (*frames, _RUN_ON, _PARTIAL, _RECORD, checkpoint_lock.NAME):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # A link, or it has files of somebody's.
+            self.folder.rmdir()
+
+
+def _pixels(path: pathlib.Path) -> tuple[NDArray[np.uint8], str]:
+    """Of a frame, and what is said of it."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB")), image.getexif().get(_DESCRIPTION, "")
 
 
 def _difference(stored: Any, record: Any, name: str = "") -> str | None:

@@ -1,6 +1,7 @@
 """Writes videos: frames at their own times, the source's sound beside them."""
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tf_style.errors import InputError
-from tf_style.files import not_written, open_atomically, shown
+from tf_style.files import not_written, open_atomically, reason_of, shown
 from tf_style.video import colour
 from tf_style.video.clip import Clip
 from tf_style.video.sound import Sound
@@ -76,6 +77,47 @@ class VideoWriter:
                 self._container.mux(packet)
 
 
+def check_sound(path: str, clip: Clip, size: tuple[int, int], sound_from: str) -> None:
+    """Refuses sound that cannot be written, and a size; writes nothing.
+
+    Args:
+      path: As for `writing`, and so are the others.
+      clip: The video.
+      size: Height and width in pixels.
+      sound_from: The file that has the sound.
+
+    Raises:
+      InputError: It says why.
+    """
+    container_name, codec, options = _FORMATS[os.path.splitext(path)[1].lower()]
+    try:
+        with contextlib.ExitStack() as stack:
+            container = stack.enter_context(av.open(io.BytesIO(), "w", format=container_name))
+            _add_stream(container, codec, options, clip, size)
+            sound = Sound(sound_from, container, start=clip.origin, end=None)
+            stack.callback(sound.close)
+            container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise InputError(
+            f"The sound of {shown(sound_from)} cannot be written to {shown(path)}: {reason_of(error)}. "
+            "Expected another container, such as .mkv"
+        ) from error
+
+
+def _add_stream(
+    container: Any, codec: str, options: dict[str, str], clip: Clip, size: tuple[int, int]
+) -> Any:
+    stream: Any = container.add_stream(codec, rate=clip.rate, options=options)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = clip.time_base
+    context.colorspace, context.color_primaries = clip.colours.matrix, clip.colours.primaries
+    context.color_trc = clip.colours.transfer
+    context.color_range = colour.FULL if clip.colours.is_full_range else colour.LIMITED
+    return stream
+
+
 @contextlib.contextmanager
 def writing(
     path: str,
@@ -105,14 +147,7 @@ def writing(
     try:
         with open_atomically(path) as file, contextlib.ExitStack() as stack:
             container = stack.enter_context(av.open(file, "w", format=container_name))
-            stream: Any = container.add_stream(codec, rate=clip.rate, options=options)
-            stream.height, stream.width = size
-            stream.pix_fmt = "yuv420p"
-            context = stream.codec_context
-            context.time_base = clip.time_base
-            context.colorspace, context.color_primaries = clip.colours.matrix, clip.colours.primaries
-            context.color_trc = clip.colours.transfer
-            context.color_range = colour.FULL if clip.colours.is_full_range else colour.LIMITED
+            stream = _add_stream(container, codec, options, clip, size)
             if description:
                 container.metadata["comment"] = description
             sound = None
