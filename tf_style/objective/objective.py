@@ -342,9 +342,11 @@ def _root(guide: Guide | None, name: str) -> tf.Tensor | None:
 def _at(scale: LossScale, layer: tf.Tensor) -> Any:
     """The factor at a layer, of the same bits where its size is known only when the graph runs."""
     positions = num_positions(layer)
-    if not tf.is_tensor(positions):
-        return scale(layer.shape[-1], positions)
-    return tf.cast(scale(layer.shape[-1], tf.cast(positions, tf.float64)), tf.float32)
+    if tf.is_tensor(positions):
+        positions = tf.cast(positions, tf.float64)
+    factor = scale(layer.shape[-1], positions)
+    # Of a weight, or a size, that is known only then.
+    return tf.cast(factor, tf.float32) if tf.is_tensor(factor) else factor
 
 
 def _nothing(variable: tf.Variable) -> tf.Tensor:
