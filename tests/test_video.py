@@ -295,88 +295,35 @@ def files(tmp_path_factory):
     return folder
 
 
+def asked(*flags, content="clip.mp4", output="a.mp4"):
+    """A sound request, but for the flags."""
+    return ["--content", content, "--style", STYLE, "--output", output, *flags]
+
+
 BAD = {
     "no content": (["--output", "a.mp4"], "--content"),
     "no style": (["--content", "clip.mp4", "--output", "a.mp4"], "--style"),
-    "no video": (["--content", "text.mp4", "--style", STYLE, "--output", "a.mp4"], "text.mp4"),
-    "other format": (["--content", "clip.mp4", "--style", STYLE, "--output", "a.gif"], ".mp4"),
-    "no folder": (["--content", "clip.mp4", "--style", STYLE, "--output", "none/a.mp4"], "none/a.mp4"),
-    "over itself": (["--content", "clip.mp4", "--style", STYLE, "--output", "clip.mp4"], "same file"),
-    "over its frames": (
-        ["--content", "frames", "--style", STYLE, "--output", "frames/%03d.png"],
-        "same file",
-    ),
-    "two numbers": (["--content", "frames", "--style", STYLE, "--output", "%d-%d.png"], "one number"),
-    "work in place": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--work", "."],
-        "--work",
-    ),
-    "work is used": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--work", "frames"],
-        "other files",
-    ),
-    "rate of a video": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--rate", "25"],
-        "--rate",
-    ),
-    "no rate": (
-        ["--content", "frames", "--style", STYLE, "--output", "a.mp4", "--rate", "fast"],
-        "fast",
-    ),
-    "a rate of next to nothing": (
-        ["--content", "frames", "--style", STYLE, "--output", "a.mp4", "--rate", "1e-9"],
-        "1e-9",
-    ),
-    "no end": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--end", "inf"],
-        "--end",
-    ),
-    "start after the end": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--start", "9"],
-        "--start",
-    ),
-    "end before the start": (
-        *(
-            [
-                "--content",
-                "clip.mp4",
-                "--style",
-                STYLE,
-                "--output",
-                "a.mp4",
-                "--start",
-                "2",
-                "--end",
-                "1",
-            ],
-        ),
-        "--end",
-    ),
-    "every none": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--every", "0"],
-        "--every",
-    ),
+    "no video": (asked(content="text.mp4"), "text.mp4"),
+    "other format": (asked(output="a.gif"), ".mp4"),
+    "no folder": (asked(output="none/a.mp4"), "none/a.mp4"),
+    "over itself": (asked(output="clip.mp4"), "same file"),
+    "over its frames": (asked(content="frames", output="frames/%03d.png"), "same file"),
+    "two numbers": (asked(content="frames", output="%d-%d.png"), "one number"),
+    "work in place": (asked("--work", "."), "--work"),
+    "work is used": (asked("--work", "frames"), "other files"),
+    "rate of a video": (asked("--rate", "25"), "--rate"),
+    "no rate": (asked("--rate", "fast", content="frames"), "fast"),
+    "a rate of next to nothing": (asked("--rate", "1e-9", content="frames"), "1e-9"),
+    "no end": (asked("--end", "inf"), "--end"),
+    "start after the end": (asked("--start", "9"), "--start"),
+    "end before the start": (asked("--start", "2", "--end", "1"), "--end"),
+    "every none": (asked("--every", "0"), "--every"),
     "forms alone": (
         ["--content", "clip.mp4", "--coarse-style", STYLE, "--output", "a.mp4"],
         "--fine-style",
     ),
-    "no iterations": (
-        ["--content", "clip.mp4", "--style", STYLE, "--output", "a.mp4", "--frame-iterations", "0"],
-        "frame_iterations",
-    ),
-    "a mask of another shape": (
-        [
-            "--content",
-            "clip.mp4",
-            "--style",
-            STYLE,
-            "--output",
-            "a.mp4",
-            "--content-mask",
-            "narrow.png",
-        ],
-        "proportions",
-    ),
+    "no iterations": (asked("--frame-iterations", "0"), "frame_iterations"),
+    "a mask of another shape": (asked("--content-mask", "narrow.png"), "proportions"),
 }
 
 

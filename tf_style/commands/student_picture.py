@@ -21,6 +21,7 @@ from tf_style.images.picture import Picture, resize, working_size
 from tf_style.student import memory, stored
 from tf_style.transfer import kept_colours
 from tf_style.transfer.prepare import PreparedInputs
+from tf_style.transfer.settings import Settings
 
 if TYPE_CHECKING:
     from tf_style.commands.stylize_run import Display
@@ -62,19 +63,11 @@ class Job:
         alpha = None if content.alpha is None else resize(content.alpha, *size)
         return cls(request, student, Picture(resize(content.pixels, *size), alpha))
 
-    def choose_tile(self, *, precision: str, device: str) -> int | None:
-        """As `memory.choose_tile`, of this picture."""
-        return memory.choose_tile(
-            *(self.student, self.photograph.height, self.photograph.width, self.request.settings),
-            precision=precision,
-            device=device,
-            checks=self.request.check_memory,
-        )
-
     def render(self, student: "Student") -> np.ndarray:
         """The picture, float32 [height, width, 3], 0..1."""
         settings, pixels = self.request.settings, self.photograph.pixels
-        tile = self.choose_tile(precision=student.precision, device=student.device)
+        height, width = self.photograph.height, self.photograph.width
+        tile = choose_tile(student, height, width, settings, checks=self.request.check_memory)
         if tile is not None:
             emit(f"by tiles of {tile} pixels, which takes many times as long")
         made = student.render(
@@ -131,7 +124,12 @@ def carry_out(
     if request.dry_run:
         with runner.startup_noise_hidden():
             device, precision = _where(request)
-        tile = job.choose_tile(precision=precision, device=device)
+        tile = memory.choose_tile(
+            *(job.student, height, width, request.settings),
+            precision=precision,
+            device=device,
+            checks=request.check_memory,
+        )
         needed = memory.estimate(job.student, height, width, tile, precision)
         by = "as a whole" if tile is None else f"by tiles of {tile} pixels"
         emit(
@@ -181,6 +179,18 @@ def load(request: Request, *, verbose: bool = False) -> "Student":
         return Student.load(request.student, precision=precision, device=device)
 
 
+def choose_tile(
+    student: "Student", height: int, width: int, settings: Settings, *, checks: bool
+) -> int | None:
+    """As `memory.choose_tile`, where a student is."""
+    return memory.choose_tile(
+        *(student.stored, height, width, settings),
+        precision=student.precision,
+        device=student.device,
+        checks=checks,
+    )
+
+
 def _where(request: Request) -> tuple[str, str]:
     """The device of a request, and the network's precision there."""
     from tf_style.transfer.devices import resolve_device, resolve_precision
@@ -213,12 +223,7 @@ def as_start(request: Request, inputs: PreparedInputs) -> PreparedInputs:
         photograph / np.float32(255),
         strength=settings.strength if known.dial else None,
         style_blend=settings.style_blend if has_styles else None,
-        tile_px=memory.choose_tile(
-            *(known, height, width, settings),
-            precision=student.precision,
-            device=student.device,
-            checks=False,
-        ),
+        tile_px=choose_tile(student, height, width, settings, checks=False),
     )
     batch = tf.constant(made[np.newaxis])
     # What a network leaves there the loss hardly sees, and the optimiser would not take away.

@@ -42,6 +42,11 @@ class Display:
     verbose: bool = False
     as_json: bool = False
 
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Display":
+        """As a command line asks for it."""
+        return cls(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
+
 
 class Program(Protocol):
     """A program in which one run follows another."""
@@ -90,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.memory_check:
         host.check_import()
-    display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
+    display = Display.of(arguments)
     with _checkpoint_folder(arguments):
         return carry_out(*_read(arguments), display, flag_files=arguments.flag_files)
 

@@ -16,7 +16,7 @@ from tf_style.commands.video_request import VideoRequest
 from tf_style.errors import InputError, TransferError
 from tf_style.files import shown
 from tf_style.images.picture import Picture, resize, working_size
-from tf_style.student import memory, stored
+from tf_style.student import stored
 from tf_style.transfer import checkpoint_lock
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.memory_check:
         host.check_import()
-    display = Display(quiet=arguments.quiet, verbose=arguments.verbose, as_json=arguments.json)
+    display = Display.of(arguments)
     request = VideoRequest.of(vars(arguments))
     request.check_files(arguments.flag_files)
     job = _Job.prepare(request)
@@ -219,12 +219,7 @@ def _student(job: _Job, display: Display) -> "tuple[Student, FrameMaker]":
 
     request, settings = job.request.frame, job.request.frame.settings
     student = student_picture.load(request, verbose=display.verbose)
-    tile = memory.choose_tile(
-        *(student.stored, *job.size, settings),
-        precision=student.precision,
-        device=student.device,
-        checks=request.check_memory,
-    )
+    tile = student_picture.choose_tile(student, *job.size, settings, checks=request.check_memory)
     from tf_style.video.student_frames import StudentFrames
 
     return student, StudentFrames(student, settings, job.request.options, tile_px=tile)

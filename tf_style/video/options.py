@@ -1,10 +1,9 @@
 """What can be chosen about a video beside its frames' settings. No TensorFlow here."""
 
 import dataclasses
-from numbers import Real
 
 from tf_style.transfer import effects, setting_fields
-from tf_style.transfer.setting_fields import Rule, setting, whole_number
+from tf_style.transfer.setting_fields import number, setting, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +23,7 @@ class VideoOptions:
     temporal_weight: float = setting(
         1.0,
         "what holds a frame to those before it: 0 for nothing",
-        rule=Rule(
-            "a number from 0 to 1e6",
-            lambda value: isinstance(value, Real) and 0 <= float(value) <= 1e6,
-        ),
+        rule=number("a number from 0 to 1e6", lambda value: 0 <= value <= 1e6),
         metavar="W",
         effect=effects.always,
     )
