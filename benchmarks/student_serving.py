@@ -19,13 +19,11 @@ from PIL import Image
 from tf_style.student import memory, stored
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import peak_memory  # noqa: E402
+
 PHOTO = ROOT / "examples" / "chelsea.jpg"
-# A run, and then the peak resident size of this process's only child, in KiB.
-PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 SECONDS = 20.0
 BATCHES = (1, 4, 8)
 
@@ -45,15 +43,14 @@ def report(student: pathlib.Path, folder: pathlib.Path, *, sizes: tuple[int, ...
         command += ["--content", str(PHOTO), "--size", str(size), "--output", str(output)]
         command += ["--precision", precision]
         start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
-        )
+        done, peak = peak_memory.run(command)
         seconds = time.perf_counter() - start
+        if done.returncode:
+            sys.exit(done.stderr)
         with Image.open(output) as made:
             expected = memory.estimate(stored.load(student), made.height, made.width, None, precision)
         lines.append(
-            f"| {size} | {precision} | {seconds:.1f} | {int(done.stdout) / 1024:.0f} "
-            f"| {expected / 2**20:.0f} |"
+            f"| {size} | {precision} | {seconds:.1f} | {peak / 2**20:.0f} | {expected / 2**20:.0f} |"
         )
     lines += ["", "| px | pictures a request | clients | s a request | pictures a second | MiB |"]
     lines.append(f"|{'---|' * 6}")

@@ -23,9 +23,13 @@ from tf_style import PRESETS, Settings
 from tf_style.objective.tile_plan import halo_px, plan_tiles
 from tf_style.transfer.devices import resolve_device, resolve_precision
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import peak_memory  # noqa: E402
+
 # Of float32 numbers, about a unit in the last place.
 CHANGE = 1e-7
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
@@ -108,19 +112,11 @@ def run(
     planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     estimated = re.search(r"memory: about ([\d.]+ GiB)", planned.stdout)[1]
     chosen = re.search(r"by tiles of (\d+)", planned.stdout)
-    # A process of its own, for the peak is that of all the children that there were.
-    code = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stderr=-1, text=True); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); print(done.stderr); "
-        "sys.exit(done.returncode)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    done, peak = peak_memory.run(command)
     if done.returncode:
-        sys.exit(done.stdout)
-    seconds = float(re.search(r"([\d.]+) s \(", done.stdout)[1])
-    scale = 1 if sys.platform == "linux" else 1 / 1024
-    peak = scale * int(done.stdout.split("\n", 1)[0]) / 1024
-    return seconds, peak, estimated, chosen and chosen[1]
+        sys.exit(done.stderr)
+    seconds = float(re.search(r"([\d.]+) s \(", done.stderr)[1])
+    return seconds, peak / 2**20, estimated, chosen and chosen[1]
 
 
 def evaluation(arguments: argparse.Namespace) -> str:
