@@ -147,6 +147,25 @@ def test_a_batch_is_as_each_alone():
         np.testing.assert_allclose(derivatives[index], derivative, atol=1e-10)
 
 
+# Of 3 directions, which leave 253 to be filled up, of all, and of more channels than directions.
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_gpu_compares_several_at_once_as_each_alone(monkeypatch, exact_float32, targets):
+    monkeypatch.setattr(gaussian, "MAX_DIRECTIONS", 24)
+    compared = []
+    for channels, positions in ((12, 4), (24, 100), (40, 200)):
+        pairs = [moments(seed, channels, positions) for seed in (2, 3)]
+        means, covariances = (tf.constant(np.stack(each)) for each in zip(*pairs, strict=True))
+        of_targets = [moments(seed, channels, positions) for seed in (1, 4)[:targets]]
+        stacked = (tf.constant(np.stack(each)) for each in zip(*of_targets, strict=True))
+        compared.append((means, covariances, gaussian_target(*stacked, rank=positions - 1)))
+    expected = [distance_and_derivative(*each) for each in compared]
+    monkeypatch.setattr(gaussian, "used_device_type", lambda: "GPU")
+    found = tf.function(lambda: gaussian.distances_and_derivatives(compared))()
+    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        # Of float64: sums of as many numbers, and of as many zeros.
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
 def test_a_gpu_that_rounds_to_tensor_float_32_computes_in_float64(monkeypatch, tensor_float_32):
     target = target_of(*moments(1, 20, 100))
     mean, covariance = (tf.constant(each[np.newaxis], tf.float32) for each in moments(2, 20, 100))

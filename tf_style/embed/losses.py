@@ -19,6 +19,7 @@ from tf_style.keras_on_tensorflow import keras
 from tf_style.network.architecture import check_size
 from tf_style.network.features import Features, num_positions
 from tf_style.network.weights import load_for
+from tf_style.objective.compared import Compared
 from tf_style.objective.objective import Objective
 from tf_style.objective.presets import (
     MEAN,
@@ -161,7 +162,7 @@ class StyleLoss(_Loss):
             sums = self._style.sums(y_true, style_guide)
             target = self._style.target([sums], [num_positions(y_true)], None)
         scale = self._scale(y_pred.shape[-1], num_positions(y_pred))
-        return self._style.loss(y_pred, target, scale, guide)
+        return self._style.losses([Compared(y_pred, target, guide, scale)])[0]
 
 
 @keras.saving.register_keras_serializable("tf_style")

@@ -12,6 +12,7 @@ square roots of the eigenvalues of S C S:
     X = W P,  W orthogonal:  tr (S C S)**(1/2) = tr P = tr(W^T X),  T = L**(-T) W S.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -96,47 +97,137 @@ def distance_and_derivative(
     Returns:
       E, float32 [batch], and dE/dC, float32 [batch, N, N], symmetric. dE/dm is 2 (m - m').
     """
-    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled()
-    if not (is_rounded and used_device_type() == "GPU"):
-        return _distance_and_derivative(mean, covariance, target)
+    return distances_and_derivatives([(mean, covariance, target)])[0]
+
+
+def distances_and_derivatives(
+    compared: Sequence[tuple[tf.Tensor, tf.Tensor, GaussianTarget]],
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """The same of several, as of an objective's layers, whose numbers of channels may differ.
+
+    On a GPU, where a small product takes no longer than its launch, their transports are one batch.
+
+    Args:
+      compared: Of each, as for `distance_and_derivative`, all of the same batch.
+
+    Returns:
+      Of each what that returns.
+    """
+    on_gpu = used_device_type() == "GPU"
+    transports_of = _transports_together if on_gpu and len(compared) > 1 else _transports
+    if not (on_gpu and tf.config.experimental.tensor_float_32_execution_enabled()):
+        return _distances_and_derivatives(compared, transports_of)
     # With TensorFloat-32 the factors of products have 10 bits, of which the iteration would fail.
-    exact = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), (mean, covariance, target))
-    found = _distance_and_derivative(*exact)
-    return tuple(tf.cast(each, covariance.dtype) for each in found)
+    exact = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), list(compared))
+    found = _distances_and_derivatives(exact, transports_of)
+    return tf.nest.map_structure(lambda each: tf.cast(each, tf.float32), found)
 
 
-def _distance_and_derivative(
-    mean: tf.Tensor, covariance: tf.Tensor, target: GaussianTarget
-) -> tuple[tf.Tensor, tf.Tensor]:
-    channels = covariance.shape[-1]
+class _AlongAxes(NamedTuple):
+    """A covariance along the axes of the one it is compared with.
+
+    Attributes:
+      first: [batch, k, k], along those that are compared one by one, with the ridge.
+      rest: [batch], the sum of the variances along the others, with the ridge.
+    """
+
+    first: tf.Tensor
+    rest: tf.Tensor
+
+
+def _distances_and_derivatives(
+    compared: Sequence[tuple[tf.Tensor, tf.Tensor, GaussianTarget]],
+    transports_of: Callable[[list[tf.Tensor], list[tf.Tensor]], list[tuple[tf.Tensor, tf.Tensor]]],
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    along = [_along_axes(covariance, target) for _, covariance, target in compared]
+    deviations = [tf.sqrt(target.variances) for _, _, target in compared]
+    transports = transports_of([each.first for each in along], deviations)
+    return [
+        _distance_and_derivative(mean, target, of_axes, *transport)
+        for (mean, _, target), of_axes, transport in zip(compared, along, transports, strict=True)
+    ]
+
+
+def _along_axes(covariance: tf.Tensor, target: GaussianTarget) -> _AlongAxes:
     k = _last_side(target.variances)
     first, others = target.axes[:, :, :k], target.axes[:, :, k:]
-    own_share = OWN_RIDGE / channels
-    ridge = target.ridge + own_share * tf.linalg.trace(covariance)
+    ridge = target.ridge + OWN_RIDGE / covariance.shape[-1] * tf.linalg.trace(covariance)
     turned = tf.matmul(covariance, target.axes)
     inner = tf.matmul(first, turned[:, :, :k], transpose_a=True)
     inner = tf.linalg.set_diag(inner, tf.linalg.diag_part(inner) + ridge[:, tf.newaxis])
     rest = tf.maximum(tf.reduce_sum(others * turned[:, :, k:], axis=[1, 2]), 0.0) + ridge
+    return _AlongAxes(inner, rest)
 
-    root = tf.linalg.cholesky(inner)
-    deviations = tf.sqrt(target.variances)
-    x = tf.linalg.matrix_transpose(root) * deviations[:, tf.newaxis]
+
+def _transport(covariance: tf.Tensor, deviations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What takes normal distributions to others along whose axes they are given.
+
+    Args:
+      covariance: C, [..., k, k].
+      deviations: S's diagonal, [..., k].
+
+    Returns:
+      tr (S C S)**(1/2), [...], and T, [..., k, k].
+    """
+    root = tf.linalg.cholesky(covariance)
+    x = tf.linalg.matrix_transpose(root) * deviations[..., tf.newaxis, :]
     polar = polar_factor(x)
-    fidelity = tf.reduce_sum(polar * x, axis=[1, 2])
+    fidelity = tf.reduce_sum(polar * x, axis=[-2, -1])
+    transport = tf.linalg.triangular_solve(root, polar * deviations[..., tf.newaxis, :], adjoint=True)
+    return fidelity, (transport + tf.linalg.matrix_transpose(transport)) / 2.0
+
+
+def _transports(
+    covariances: list[tf.Tensor], deviations: list[tf.Tensor]
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """`_transport` of several, one by one."""
+    return [_transport(*each) for each in zip(covariances, deviations, strict=True)]
+
+
+def _transports_together(
+    covariances: list[tf.Tensor], deviations: list[tf.Tensor]
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """`_transport` of several at once, all brought to the most directions that there can be."""
+    sides = [_last_side(each) for each in deviations]
+    most = MAX_DIRECTIONS
+
+    def padded(each: tf.Tensor, rank: int) -> tf.Tensor:
+        beside = most - _last_side(each)
+        return tf.pad(each, [[0, 0], *[[0, beside]] * (rank - 1)])
+
+    # Variances of 1 beside them, which a root needs, to be taken to 0: that adds to no sum and no norm.
+    ones = tf.linalg.diag(1.0 - tf.sequence_mask(sides, most, covariances[0].dtype))
+    stacked = tf.stack([padded(each, 3) for each in covariances]) + ones[:, tf.newaxis]
+    batch = tf.shape(covariances[0])[0]
+    to = tf.stack([tf.broadcast_to(padded(each, 2), [batch, most]) for each in deviations])
+    found = zip(*(tf.unstack(each, num=len(sides)) for each in _transport(stacked, to)), strict=True)
+    return [
+        (fidelity, transport[:, :side, :side])
+        for (fidelity, transport), side in zip(found, sides, strict=True)
+    ]
+
+
+def _distance_and_derivative(
+    mean: tf.Tensor,
+    target: GaussianTarget,
+    along: _AlongAxes,
+    fidelity: tf.Tensor,
+    transport: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    k = _last_side(target.variances)
+    first = target.axes[:, :, :k]
     distance = (
         tf.reduce_sum(tf.square(mean - target.mean), axis=1)
-        + (tf.linalg.trace(inner) + tf.reduce_sum(target.variances, axis=1) - 2.0 * fidelity)
-        + tf.square(tf.sqrt(rest) - tf.sqrt(target.rest))
+        + (tf.linalg.trace(along.first) + tf.reduce_sum(target.variances, axis=1) - 2.0 * fidelity)
+        + tf.square(tf.sqrt(along.rest) - tf.sqrt(target.rest))
     )
-
-    transport = tf.linalg.triangular_solve(root, polar * deviations[:, tf.newaxis], adjoint=True)
-    transport = (transport + tf.linalg.matrix_transpose(transport)) / 2.0
     # Along the other axes the same for all, which is where their sum of variances is raised or lowered.
-    along_others = tf.sqrt(target.rest / rest)
+    along_others = tf.sqrt(target.rest / along.rest)
     excess = tf.linalg.set_diag(transport, tf.linalg.diag_part(transport) - along_others[:, tf.newaxis])
     derivative = -tf.matmul(first, tf.matmul(excess, first, transpose_b=True))
     # The ridges go with the trace.
-    of_ridge = own_share * (tf.cast(k + 1, inner.dtype) - tf.linalg.trace(transport) - along_others)
+    of_ridge = tf.cast(k + 1, transport.dtype) - tf.linalg.trace(transport) - along_others
+    of_ridge *= OWN_RIDGE / target.mean.shape[-1]
     diagonal = tf.linalg.diag_part(derivative) + (1.0 - along_others + of_ridge)[:, tf.newaxis]
     return distance, tf.linalg.set_diag(derivative, diagonal)
 
@@ -148,17 +239,17 @@ def polar_factor(x: tf.Tensor) -> tf.Tensor:
     values, 1 and a known least one, are mapped alike: a small one grows by up to 2.6 and not by 1.5.
 
     Args:
-      x: float32 [batch, k, k]. Singular values below `LEAST_SINGULAR_VALUE` of the largest come near 1
+      x: float32 [..., k, k]. Singular values below `LEAST_SINGULAR_VALUE` of the largest come near 1
         only.
 
     Returns:
-      float32 [batch, k, k].
+      float32 [..., k, k].
 
     Reference:
       Chen and Chow, "A Stable Scaling of Newton-Schulz for Improving the Sign Function Computation of a
       Hermitian Matrix" (2014); Higham, "Functions of Matrices" (2008), section 8.3.
     """
-    w = x / tf.maximum(tf.norm(x, axis=[1, 2], keepdims=True), 1e-30)
+    w = x / tf.maximum(tf.norm(x, axis=[-2, -1], keepdims=True), 1e-30)
     for scale in _SCALES:
         squares = tf.matmul(w, w, transpose_a=True)
         identity = tf.eye(_last_side(x), dtype=x.dtype)

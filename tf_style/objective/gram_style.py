@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import num_positions
+from tf_style.objective.compared import Compared
 from tf_style.ops.gram import gram_gradient, gram_loss, gram_matrix, guided
 
 
@@ -66,23 +67,25 @@ class GramStyle:
         ]
         return functools.reduce(operator.add, shares)
 
-    def loss(
-        self, activations: tf.Tensor, target: tf.Tensor, scale: Any, guide: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """The loss scale * sum{(G - A)**2} of whole images (equation 4), differentiable once (6).
+    def losses(self, compared: Sequence[Compared]) -> list[tf.Tensor]:
+        """The losses scale * sum{(G - A)**2} of whole images (equation 4), differentiable once (6).
 
         Args:
-          activations: float32 or bfloat16 [batch, height, width, N].
-          target: As `target` returns it, float32 [1 or batch, N, N].
-          scale: A scalar, the layer's weight and normalisation.
-          guide: As for `sums`.
+          compared: As `Compared` says, each target float32 [1 or batch, N, N], as `target` returns it.
 
         Returns:
-          float32 [batch].
+          Of each, float32 [batch].
         """
-        # A style image of another size has another sum over positions: A is scaled to this one's.
-        target = target * num_positions(activations)
-        return gram_loss(guided(activations, guide), target, scale, kernel=self._kernel)
+        return [
+            gram_loss(
+                guided(activations, guide),
+                # A style image of another size has another sum over positions: A is scaled to these.
+                target * num_positions(activations),
+                scale,
+                kernel=self._kernel,
+            )
+            for activations, target, guide, scale in compared
+        ]
 
     def loss_and_derivative(
         self, sums: np.ndarray, target: np.ndarray, positions: float, scale: float

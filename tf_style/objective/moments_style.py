@@ -18,7 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style.network.features import num_positions
-from tf_style.objective.gaussian import GaussianTarget, distance_and_derivative, gaussian_target
+from tf_style.objective.compared import Compared
+from tf_style.objective.gaussian import (
+    GaussianTarget,
+    distance_and_derivative,
+    distances_and_derivatives,
+    gaussian_target,
+)
 from tf_style.ops.moments import moments, moments_gradient
 
 
@@ -95,35 +101,33 @@ class MomentsStyle:
         target = gaussian_target(mean, tf.add_n(covariances), rank=_rank(positions))
         return GaussianTarget(*(tf.cast(each, tf.float32) for each in target))
 
-    def loss(
-        self,
-        activations: tf.Tensor,
-        target: GaussianTarget,
-        scale: Any,
-        guide: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """The distance of whole images' moments from the target's, differentiable once.
+    def losses(self, compared: Sequence[Compared]) -> list[tf.Tensor]:
+        """The distances of whole images' moments from targets', each differentiable once.
 
         Args:
-          activations: float32 or bfloat16 [batch, height, width, N].
-          target: As `target` returns it.
-          scale: A scalar, the layer's weight and normalisation.
-          guide: As for `sums`, of mean square 1.
+          compared: As `Compared` says, each target as `target` returns it.
 
         Returns:
-          float32 [batch].
+          Of each, float32 [batch].
         """
-        positions = num_positions(activations)
-        products, mean = moments(activations, guide, kernel=self._kernel)
-        covariance = tf.stop_gradient(products) / positions
-        distance, derivative = distance_and_derivative(tf.stop_gradient(mean), covariance, target)
-        of_mean = tf.stop_gradient(2.0 * scale * (mean - target.mean))
-        of_products = tf.stop_gradient(scale / positions * derivative)
-        # Its value is 0 and its gradient the distance's: no graph keeps a gradient of its own.
-        slope = tf.reduce_sum(of_mean * mean, axis=1) + tf.reduce_sum(
-            of_products * products, axis=[1, 2]
-        )
-        return tf.stop_gradient(scale * distance) + slope - tf.stop_gradient(slope)
+        known, of_images = [], []
+        for activations, target, guide, _ in compared:
+            products, mean = moments(activations, guide, kernel=self._kernel)
+            covariance = tf.stop_gradient(products) / num_positions(activations)
+            known.append((products, mean))
+            of_images.append((tf.stop_gradient(mean), covariance, target))
+        losses = []
+        for (activations, target, _, scale), (products, mean), (distance, derivative) in zip(
+            compared, known, distances_and_derivatives(of_images), strict=True
+        ):
+            of_mean = tf.stop_gradient(2.0 * scale * (mean - target.mean))
+            of_products = tf.stop_gradient(scale / num_positions(activations) * derivative)
+            # Its value is 0 and its gradient the distance's: no graph keeps a gradient of its own.
+            slope = tf.reduce_sum(of_mean * mean, axis=1) + tf.reduce_sum(
+                of_products * products, axis=[1, 2]
+            )
+            losses.append(tf.stop_gradient(scale * distance) + slope - tf.stop_gradient(slope))
+        return losses
 
     def loss_and_derivative(
         self, sums: np.ndarray, target: GaussianTarget, positions: float, scale: float

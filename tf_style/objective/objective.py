@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_style.network.features import Features, num_positions
+from tf_style.objective.compared import Compared
 from tf_style.objective.guides import Guide
 from tf_style.objective.presets import Preset
 from tf_style.objective.regions import Blend, Region, blend_at
@@ -259,17 +260,20 @@ class Objective:
         return loss
 
     def _style_loss(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> Any:
-        loss = 0.0
+        compared, shares = [], []
         for name, of_layer in style_scales(self._preset, self._weights(pictures)).items():
             layer = activations[name]
             scale = _at(of_layer, layer)
-            if not pictures.guides:
-                loss += self._style.loss(layer, *pictures.style[name], scale)
-                continue
-            for target, guide, share in zip(
-                pictures.style[name], pictures.guides[name], pictures.shares[name], strict=True
-            ):
-                loss += share * self._style.loss(layer, target, scale, guide)
+            targets = pictures.style[name]
+            guides = pictures.guides.get(name, [None])
+            compared += [
+                Compared(layer, target, guide, scale)
+                for target, guide in zip(targets, guides, strict=True)
+            ]
+            shares += pictures.shares.get(name, [None])
+        loss = 0.0
+        for share, of_region in zip(shares, self._style.losses(compared), strict=True):
+            loss += of_region if share is None else share * of_region
         return loss
 
     def _relative_unit(self, activations: Mapping[str, tf.Tensor], pictures: _OfPictures) -> tf.Tensor:
