@@ -29,8 +29,21 @@ import student_head_start
 import student_serving
 from PIL import Image
 
+from tf_style.student import memory
+from tf_style.student.plan import Plan
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-STAGES = ("train", "pictures", "serving", "head-start", "resume", "exports")
+sys.path.insert(0, str(ROOT / "tests"))
+
+import peak_memory  # noqa: E402
+
+STAGES = ("train", "memory", "pictures", "serving", "head-start", "resume", "exports")
+# Side of the pieces, pieces a step, channels, precision, and the styles' size.
+TRAININGS = (
+    *((96, 1, 24, "bfloat16", 256), (256, 4, 24, "bfloat16", 256), (256, 8, 24, "bfloat16", 256)),
+    *((256, 4, 64, "bfloat16", 512), (64, 1, 24, "bfloat16", 512)),
+    *((256, 8, 24, "float32", 256), (256, 4, 64, "float32", 256), (64, 1, 24, "float32", 512)),
+)
 # Of each package what is a photograph, and in no pair.
 PHOTOGRAPHS = {
     "skimage": (
@@ -59,6 +72,7 @@ def main() -> None:
         styles["painting"] = arguments.painting
     stages = {
         "train": lambda: train_all(styles, folder, arguments),
+        "memory": lambda: training_memory(folder, arguments),
         "pictures": lambda: pictures(styles, folder, arguments),
         "serving": lambda: student_serving.report(
             student_of("style", "painterly", folder),
@@ -81,6 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for all of it")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--minutes", type=float, default=55.0, help="of each training")
+    parser.add_argument("--steps", type=int, help="of each training, in place of its minutes")
     parser.add_argument("--painting", type=pathlib.Path, help="a second style, one of quality_pairs.py")
     parser.add_argument(
         "--photos", type=pathlib.Path, action="append", default=[], help="folders of more"
@@ -167,8 +182,8 @@ def train(
         preset,
         *(TOY if arguments.toy else ()),
     ]
-    steps = CALIBRATION_STEPS
-    if not arguments.toy:
+    steps = arguments.steps or CALIBRATION_STEPS
+    if not (arguments.toy or arguments.steps):
         with tempfile.TemporaryDirectory() as trial:
             flags = ["--output", f"{trial}/student", "--steps", str(CALIBRATION_STEPS)]
             told = progress_of([*command, *flags])
@@ -180,6 +195,36 @@ def train(
     stored = json.loads((target / "student.json").read_text())["request"]
     made = {"progress": told, "seconds": seconds, "photographs": stored["description"]["photographs"]}
     record.write_text(json.dumps(made))
+
+
+def training_memory(folder: pathlib.Path, arguments: argparse.Namespace) -> list[str]:
+    """A table of trainings' peaks and of what is reckoned."""
+    lines = [
+        "| pieces, px | a step | channels | precision | styles, px | MiB at most | expected |",
+        f"|{'---|' * 7}",
+    ]
+    command = [sys.executable, str(ROOT / "bin" / "stylize-train"), "--quiet", "--steps", "6"]
+    command += ["--style", str(ROOT / "examples" / "style.jpg")]
+    command += photographs(folder, arguments.photos)
+    for crop, batch, channels, precision, size in TRAININGS:
+        plan = {
+            "crop": crop,
+            "batch": batch,
+            "channels": channels,
+            "precision": precision,
+            "size": size,
+        }
+        flags = [text for name, value in plan.items() for text in (f"--{name}", str(value))]
+        with tempfile.TemporaryDirectory() as trial:
+            done, peak = peak_memory.run([*command, *flags, "--output", f"{trial}/student"])
+        if done.returncode:
+            sys.exit(done.stderr)
+        expected = memory.training_estimate(Plan(**plan), precision)
+        lines.append(
+            f"| {crop} | {batch} | {channels} | {precision} | {size} | {peak / 2**20:.0f} "
+            f"| {expected / 2**20:.0f} |"
+        )
+    return lines
 
 
 def progress_of(command: list[str]) -> list[dict]:

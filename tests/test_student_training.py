@@ -280,6 +280,11 @@ def test_bad_requests_are_one_line_and_leave_nothing(photos, tmp_path, monkeypat
         (["--style", "narrow.png", "--photos", str(photos), "--output", "m"], "A style image"),
         (["--style", "missing.jpg", "--photos", str(photos), "--output", "m"], "missing.jpg"),
         ([*style, "--photos", str(photos), "--output", "m", "--steps", "0"], "steps is"),
+        (
+            [*style, "--photos", str(photos), "--output", "m", "--size", "2048", "--batch", "256"]
+            + ["--crop", "2048"],
+            "name a smaller --crop, --batch or --size",
+        ),
         (["--resume", "missing"], "missing"),
         (["--resume", "m", "--steps", "9"], "--steps would have no effect"),
     ):

@@ -81,6 +81,15 @@ def add_setting(
         add_flag(names, flag(alias), effect, **options | {"help": argparse.SUPPRESS})
 
 
+def add_no_memory_check(group: Any, *, names: Collection[str] = ()) -> None:
+    """Adds --no-memory-check, for `memory_check`, and other names for it that no help shows."""
+    options: dict[str, Any] = {"dest": "memory_check", "action": "store_false"}
+    text = "start even if the memory does not seem to suffice"
+    add_flag(group, "--no-memory-check", always, **options, help=text)
+    for name in names:
+        add_flag(group, name, always, **options, help=argparse.SUPPRESS)
+
+
 def flag(name: str) -> str:
     """The flag of an attribute, such as `--size-of` of `size_of`."""
     return f"--{name.replace('_', '-')}"

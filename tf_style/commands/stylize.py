@@ -97,14 +97,7 @@ def _parser() -> runner.Parser:
     add_flag(
         *(earlier, "--from-trace", always), metavar="FILE", help="repeat the run that wrote this trace"
     )
-    no_check = {"dest": "memory_check", "action": "store_false"}
-    add_flag(
-        *(keeping, "--no-memory-check", always),
-        **no_check,
-        help="start even if the memory does not seem to suffice",
-    )
-    # Its former name.
-    add_flag(keeping, "--force", always, **no_check, help=argparse.SUPPRESS)
+    flags.add_no_memory_check(keeping, names=["--force"])  # Its former name.
     add_flag(
         *(keeping, "--deterministic", always),
         action="store_true",

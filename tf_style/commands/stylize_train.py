@@ -95,6 +95,7 @@ def _parser() -> runner.Parser:
         metavar="N",
         help="steps from one to the next (default: a twentieth of all)",
     )
+    flags.add_no_memory_check(files)
     for title, names in _GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:

@@ -94,12 +94,7 @@ def _parser() -> runner.Parser:
         effect = _on_iterations_of_frames if name == "frame_iterations" else always
         flags.add_setting(motion, name, settings=VideoOptions, effect=effect)
     run = parser.add_argument_group("the run")
-    add_flag(
-        *(run, "--no-memory-check", always),
-        dest="memory_check",
-        action="store_false",
-        help="start even if the memory does not seem to suffice",
-    )
+    flags.add_no_memory_check(run)
     add_flag(
         *(run, "--deterministic", always),
         action="store_true",

@@ -18,6 +18,7 @@ from tf_style.commands.messages import emit
 from tf_style.errors import InputError
 from tf_style.files import shown
 from tf_style.student import files as student_files
+from tf_style.student import memory
 from tf_style.student.photographs import find_photographs, fitted
 from tf_style.student.plan import FIELD_NAMES, Plan, read_plan
 from tf_style.student.prepare import PreparedTraining, prepare_training
@@ -70,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
       InputError: If it cannot be done as it is asked for.
       TransferError: If the training failed.
     """
-    host.check_import()
+    if arguments.memory_check:
+        host.check_import()
     if not arguments.checkpoint_every >= 0:
         raise InputError(
             f"--checkpoint-every is 0 or more seconds. Received: {arguments.checkpoint_every}"
@@ -173,10 +175,15 @@ def _train(
 
         from tf_style.commands import train_progress
         from tf_style.student.training import Training
+        from tf_style.transfer.devices import resolve_device, resolve_precision
 
         # Or a GPU would round the factors of float32 products to 10 bits.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
+        device = resolve_device(prepared.plan.device)
+        if arguments.memory_check:
+            precision = resolve_precision(prepared.plan.precision, device)
+            memory.check_training(prepared.plan.on(device), precision=precision, device=device)
         training = Training(prepared, request.output, request=request.stored())
         if earlier is not None:
             training.restore(earlier)

@@ -1,6 +1,7 @@
-"""How much memory a student's picture takes, and which tiles fit. No TensorFlow here."""
+"""How much memory a student's pictures and its training take; tiles that fit. No TensorFlow here."""
 
 from tf_style.errors import InputError
+from tf_style.student.plan import Plan, known
 from tf_style.student.stored import StoredStudent
 from tf_style.transfer.memory import BASE_BYTES, TILES_PX, limit_and_held
 from tf_style.transfer.settings import Settings
@@ -11,6 +12,14 @@ from tf_style.transfer.settings import Settings
 # benchmarks/student_serving.py.
 BYTES_PER_VALUE = {"bfloat16": 14, "float32": 32}
 BYTES_PER_PIXEL = 100
+# Of a training: Python, TensorFlow, Keras and both networks; with that, for each pixel of a step's
+# pieces, what the loss's network takes, and the student's for each channel of its first layer; or,
+# before the first step, for each pixel of a style. Measured by the stage "memory" of
+# benchmarks/student.py.
+TRAINING_BASE_BYTES = 1170 * 2**20
+LOSS_BYTES_PER_PIXEL = {"bfloat16": 900, "float32": 1500}
+TRAINED_BYTES_PER_VALUE = {"bfloat16": 80, "float32": 130}
+STYLE_BYTES_PER_PIXEL = {"bfloat16": 1500, "float32": 3300}
 _GIB = 2**30
 
 
@@ -72,3 +81,37 @@ def choose_tile(
             f"{', --tile auto' if settings.tile != 'auto' else ''} or --no-memory-check to go on"
         )
     return choices[-1]
+
+
+def training_estimate(plan: Plan, precision: str) -> int:
+    """The most memory, in bytes, that a process takes where it trains a student.
+
+    Args:
+      plan: With what was left open chosen, as from `Plan.on`.
+      precision: Of both networks, "float32" or "bfloat16".
+    """
+    batch, crop, channels = known(plan.batch), known(plan.crop), known(plan.channels)
+    per_pixel = LOSS_BYTES_PER_PIXEL[precision] + TRAINED_BYTES_PER_VALUE[precision] * channels
+    of_style = STYLE_BYTES_PER_PIXEL[precision] * plan.size**2
+    return TRAINING_BASE_BYTES + max(of_style, per_pixel * batch * crop**2)
+
+
+def check_training(plan: Plan, *, precision: str, device: str) -> None:
+    """Refuses a training for which the memory does not suffice.
+
+    Args:
+      plan: As for `training_estimate`.
+      precision: Likewise.
+      device: As from `resolve_device`.
+
+    Raises:
+      InputError: If it does not.
+    """
+    limit, held = limit_and_held(Settings(), device)
+    needed = training_estimate(plan, precision)
+    if limit is not None and needed - held > limit:
+        raise InputError(
+            f"Pieces of {plan.crop} pixels, {plan.batch} a step, and styles of {plan.size} need about "
+            f"{needed / _GIB:.2f} GiB of memory in all, and {(limit + held) / _GIB:.2f} GiB can be "
+            "had: name a smaller --crop, --batch or --size, or --no-memory-check to go on"
+        )

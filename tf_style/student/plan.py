@@ -79,7 +79,7 @@ class Plan:
         effect=effects.always,
     )
     learning_rate: float = setting(
-        2e-3,
+        1e-3,
         "Adam's at its highest, after a twentieth of the steps; then it falls to 0 by a cosine",
         rule=number_above_0("a number above 0 and at most 1", 1.0),
         effect=effects.always,
@@ -174,6 +174,13 @@ class Plan:
 
 
 FIELD_NAMES = frozenset(field.name for field in dataclasses.fields(Plan))
+
+
+def known(value: int | None) -> int:
+    """A field that `Plan.on` has chosen."""
+    if value is None:
+        raise ValueError("A plan is made for a device by `Plan.on` first.")
+    return value
 
 
 def read_plan(stored: dict[str, Any]) -> Plan:

@@ -29,7 +29,9 @@ class TrainedModel(keras.Model):
         """One step of the optimiser; one whose loss or gradient is not finite changes little.
 
         Its gradient counts as 0, and it not at all among the losses: a single NaN in a weight would
-        be the end of the training, and of what is saved of it.
+        be the end of the training, and of what is saved of it. All others count alike, whatever their
+        gradient's norm: pieces with little in them, whose variances instance normalisation divides by,
+        have 10 times the others', and would be all that is learnt.
         """
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         weights = [variable.value for variable in self.trainable_variables]
@@ -40,7 +42,8 @@ class TrainedModel(keras.Model):
         is_finite = tf.reduce_all(
             [tf.reduce_all(tf.math.is_finite(each)) for each in (loss, *gradients)]
         )
-        gradients = [tf.where(is_finite, each, tf.zeros_like(each)) for each in gradients]
+        norm = tf.maximum(tf.linalg.global_norm(gradients), 1e-30)
+        gradients = [tf.where(is_finite, each / norm, tf.zeros_like(each)) for each in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         count = tf.cast(is_finite, tf.float32)
         for metric, value in zip(self._means, (loss, *tf.unstack(parts)), strict=True):

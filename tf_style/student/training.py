@@ -21,7 +21,7 @@ from tf_style.keras_on_tensorflow import keras
 from tf_style.ops.library import kernel_info
 from tf_style.student import files, stored
 from tf_style.student.network import Network
-from tf_style.student.plan import SAVE_EVERY_SECONDS, Plan
+from tf_style.student.plan import SAVE_EVERY_SECONDS, Plan, known
 from tf_style.student.prepare import PreparedTraining, prepare_training
 from tf_style.student.progress import TrainingProgress, has_stalled
 from tf_style.student.shape import Shape
@@ -104,13 +104,13 @@ class Training:
         self.precision = resolve_precision(plan.precision, self.device)
         self._prepared = prepared
         self._output = pathlib.Path(output)
-        steps = _known(plan.steps)
+        steps = known(plan.steps)
         self.round_steps = max(each for each in range(1, MAX_ROUND + 1) if steps % each == 0)
         self.rounds = steps // self.round_steps
         self.history: list[tuple[float, ...]] = []
         with tf.device(self.device):
             self.network = Network(
-                Shape(_known(plan.channels), plan.blocks, len(prepared.styles)),
+                Shape(known(plan.channels), plan.blocks, len(prepared.styles)),
                 precision=self.precision,
                 seed=plan.seed,
             )
@@ -242,7 +242,7 @@ class Training:
         return Student(
             StoredStudent(
                 arrays=self.network.arrays(),
-                channels=_known(plan.channels),
+                channels=known(plan.channels),
                 blocks=plan.blocks,
                 styles=self._prepared.names,
                 size=plan.size,
@@ -262,7 +262,7 @@ class Training:
     def _pieces(self, first_step: int) -> tf.data.Dataset:
         """The network's inputs of each step from one on."""
         plan, photographs = self.plan, self._prepared.photographs
-        batch, crop, count = _known(plan.batch), _known(plan.crop), len(self._prepared.styles)
+        batch, crop, count = known(plan.batch), known(plan.crop), len(self._prepared.styles)
 
         def draw(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             random = np.random.default_rng((plan.seed, int(step), 1))
@@ -283,7 +283,7 @@ class Training:
                 "styles": tf.ensure_shape(styles, [batch, count]),
             }
 
-        steps = tf.data.Dataset.range(first_step, _known(plan.steps))
+        steps = tf.data.Dataset.range(first_step, known(plan.steps))
         return steps.map(inputs, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _optimizer_variables(self) -> dict[str, Any]:
@@ -362,12 +362,6 @@ class _Rounds(keras.callbacks.Callback):
             seconds_per_step=(now - since) / made if made else None,
             student=training.student,
         )
-
-
-def _known(value: int | None) -> int:
-    if value is None:
-        raise ValueError("A plan is made for a device by `Plan.on` first.")
-    return value
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
