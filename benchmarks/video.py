@@ -100,12 +100,14 @@ def rows(
     )
     theirs = error_of(ends, alone)
 
-    def line(what: str, pictures: Sequence[np.ndarray], error: float, far: str) -> str:
-        last, source = pictures[-ONE_BY_ONE:], ends
-        patch = np.mean([quality_metrics.patch_distance(each, 255 * small) for each in last])
+    def near(pictures: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> str:
+        patch = np.mean([quality_metrics.patch_distance(each, 255 * small) for each in pictures])
         edge = np.mean(
-            [quality_metrics.edge_correlation(*pair) for pair in zip(last, source, strict=True)]
+            [quality_metrics.edge_correlation(*pair) for pair in zip(pictures, of, strict=True)]
         )
+        return f"{patch:.4f} | {edge:.3f}"
+
+    def line(what: str, pictures: Sequence[np.ndarray], error: float, far: str) -> str:
         change = np.mean(
             [
                 np.abs(here.astype(float) - before).mean()
@@ -118,13 +120,14 @@ def rows(
         share = f"{error / theirs:.3f}" if theirs else ""
         return (
             f"| {name} | {settings.preset} | {what} | {error:.2e} | {share} | {far} "
-            f"| {patch:.4f} | {edge:.3f} | {change:.2f} |"
+            f"| {near(pictures[-ONE_BY_ONE:], ends)} | {change:.2f} |"
         )
 
     if output is not None:
         write_strips(output, f"{name}-{settings.preset}", sources, ours)
     # Of the last shot, as all that is compared.
     shot = slice(shots[-1], None)
+    first = near(ours[shot][:1], sources[shot][:1])
     found = [
         line(
             "ours",
@@ -132,6 +135,7 @@ def rows(
             error_of(sources[shot], ours[shot]),
             f"{far_error(sources[shot], ours[shot]):.2e}",
         ),
+        f"| {name} | {settings.preset} | its first frame | | | | {first} | |",
         line("one by one", alone, theirs, ""),
         line("source", list(sources), error_of(sources[shot], sources[shot]), ""),
     ]

@@ -227,7 +227,7 @@ def _distance_and_derivative(
     derivative = -tf.matmul(first, tf.matmul(excess, first, transpose_b=True))
     # The ridges go with the trace.
     of_ridge = tf.cast(k + 1, transport.dtype) - tf.linalg.trace(transport) - along_others
-    of_ridge *= OWN_RIDGE / target.mean.shape[-1]
+    of_ridge *= OWN_RIDGE / mean.shape[-1]
     diagonal = tf.linalg.diag_part(derivative) + (1.0 - along_others + of_ridge)[:, tf.newaxis]
     return distance, tf.linalg.set_diag(derivative, diagonal)
 
