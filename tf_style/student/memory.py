@@ -2,6 +2,7 @@
 
 from tf_style.errors import InputError
 from tf_style.student.plan import Plan, known
+from tf_style.student.shape import MARGIN_PX
 from tf_style.student.stored import StoredStudent
 from tf_style.transfer.memory import BASE_BYTES, TILES_PX, limit_and_held
 from tf_style.transfer.settings import Settings
@@ -35,7 +36,7 @@ def estimate(
       tile_px: A tile's side, or None for the picture as a whole.
       precision: Of the network, "float32" or "bfloat16".
     """
-    at_once = height * width
+    at_once = (height + 2 * MARGIN_PX) * (width + 2 * MARGIN_PX)
     if tile_px is not None:
         at_once = min(at_once, (tile_px + 2 * student.shape.reach_px) ** 2)
     values = student.channels * at_once
@@ -91,9 +92,10 @@ def training_estimate(plan: Plan, precision: str) -> int:
       precision: Of both networks, "float32" or "bfloat16".
     """
     batch, crop, channels = known(plan.batch), known(plan.crop), known(plan.channels)
-    per_pixel = LOSS_BYTES_PER_PIXEL[precision] + TRAINED_BYTES_PER_VALUE[precision] * channels
+    of_loss = LOSS_BYTES_PER_PIXEL[precision] * batch * crop**2
+    of_student = TRAINED_BYTES_PER_VALUE[precision] * channels * batch * (crop + 2 * MARGIN_PX) ** 2
     of_style = STYLE_BYTES_PER_PIXEL[precision] * plan.size**2
-    return TRAINING_BASE_BYTES + max(of_style, per_pixel * batch * crop**2)
+    return TRAINING_BASE_BYTES + max(of_style, of_loss + of_student)
 
 
 def check_training(plan: Plan, *, precision: str, device: str) -> None:

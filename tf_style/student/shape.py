@@ -4,6 +4,10 @@ import dataclasses
 
 # A picture's sides are made multiples of it, by reflection, and cut again.
 STRIDE = 4
+# What a picture has around it in the network, of its own mirrored pixels. What is at a distance counts
+# as by a normal distribution (Luo et al., "Understanding the Effective Receptive Field in Deep
+# Convolutional Neural Networks", 2016), here with a deviation of about 10: this is three of them.
+MARGIN_PX = 8 * STRIDE
 # How far, in pixels, what is changed in a photograph can reach in the picture, but by way of the sums
 # of instance normalisation: the kernels' reach, each times its stride, and a whole stride for what the
 # smaller sizes round.

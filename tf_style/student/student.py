@@ -9,8 +9,8 @@ import tensorflow as tf
 from tf_style.embed.pixel_range import check_pictures, check_scale
 from tf_style.errors import InputError
 from tf_style.student import stored, tiles
+from tf_style.student.margin import with_margin, without_margin
 from tf_style.student.network import Network
-from tf_style.student.shape import STRIDE
 from tf_style.student.stored import StoredStudent
 from tf_style.transfer.devices import resolve_device, resolve_precision
 
@@ -137,11 +137,11 @@ class Student:
             return tiles.render(self.network, picture, conditions, tile_px)
 
     def _rendered(self, pictures: tf.Tensor, strength: tf.Tensor, styles: tf.Tensor) -> tf.Tensor:
-        height, width = tf.shape(pictures)[1], tf.shape(pictures)[2]
-        padded = tf.gather(pictures, _mirrored(height), axis=1)
-        padded = tf.gather(padded, _mirrored(width), axis=2)
-        made = self.network.model({"photographs": padded, "strength": strength, "styles": styles})
-        made = tf.clip_by_value(made[:, :height, :width], 0.0, 1.0)
+        made = self.network.model(
+            {"photographs": with_margin(pictures), "strength": strength, "styles": styles}
+        )
+        made = without_margin(made, tf.shape(pictures)[1], tf.shape(pictures)[2])
+        made = tf.clip_by_value(made, 0.0, 1.0)
         made.set_shape(pictures.shape)
         return made
 
@@ -162,12 +162,3 @@ def _checked(picture: np.ndarray) -> np.ndarray:
     picture = np.float32(picture)
     check_pictures(picture)
     return picture
-
-
-def _mirrored(length: tf.Tensor) -> tf.Tensor:
-    """The places along an axis, and beyond its end up to a multiple of the stride, mirrored there.
-
-    Gathered, and not padded, pictures keep a number of channels that TensorFlow Lite can see.
-    """
-    places = tf.range(length + -length % STRIDE)
-    return tf.minimum(places, 2 * (length - 1) - places)

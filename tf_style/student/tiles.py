@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_style.student.margin import with_margin, without_margin
 from tf_style.student.network import Network, statistics_name
 from tf_style.student.shape import STRIDE
 
@@ -43,7 +44,7 @@ def render(
       float32 of its shape, 0..1.
     """
     height, width = picture.shape[:2]
-    padded = np.pad(picture, [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)], "reflect")
+    padded = with_margin(picture[np.newaxis]).numpy()[0]
     plan = list(cut(*padded.shape[:2], tile_px, network.shape.reach_px))
     statistics: dict[str, tf.Tensor] = {}
     for index in range(network.num_normalizations):
@@ -59,7 +60,7 @@ def render(
     for tile in plan:
         pixels = model(_inputs(padded, tile, conditions, statistics))
         made[tile.inner] = _own(pixels, tile)[0]
-    return np.clip(made[:height, :width], 0.0, 1.0)
+    return np.clip(without_margin(made[np.newaxis], height, width)[0], 0.0, 1.0)
 
 
 def cut(height: int, width: int, tile_px: int, reach_px: int) -> Iterator[Tile]:

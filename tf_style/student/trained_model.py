@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_style.embed.losses import PerceptualLoss
 from tf_style.keras_on_tensorflow import keras
 from tf_style.objective.presets import strength_factors
+from tf_style.student.margin import with_margin, without_margin
 
 # The parts of the loss, in the order in which `PerceptualLoss.parts` has them.
 PARTS = ("content", "style", "tv")
@@ -36,7 +37,8 @@ class TrainedModel(keras.Model):
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         weights = [variable.value for variable in self.trainable_variables]
         with tf.GradientTape() as tape:
-            parts = self._parts(inputs, self(inputs, training=True))
+            pictures = self._rendered(inputs)
+            parts = self._parts(inputs, pictures)
             loss = tf.reduce_sum(parts)
         gradients = tape.gradient(loss, weights)
         is_finite = tf.reduce_all(
@@ -50,6 +52,12 @@ class TrainedModel(keras.Model):
             metric.update_state(tf.where(is_finite, value, 0.0), sample_weight=count)
         self._counted.update_state(count)
         return {metric.name: metric.result() for metric in (*self._means, self._counted)}
+
+    def _rendered(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The pieces' pictures, as `Student` makes them but for what is out of 0..1."""
+        photographs = inputs["photographs"]
+        made = self({**inputs, "photographs": with_margin(photographs)}, training=True)
+        return without_margin(made, *photographs.shape[1:3])
 
     def _parts(self, inputs: Mapping[str, tf.Tensor], pictures: tf.Tensor) -> tf.Tensor:
         """The parts of the pieces' loss, at their strengths and in the style that all have: [3]."""
