@@ -15,7 +15,7 @@ class VideoOptions:
     """
 
     frame_iterations: int = setting(
-        30,
+        25,
         "of the optimiser for each frame but a shot's first, which has --iterations",
         rule=whole_number(1, 100_000),
         effect=effects.always,
