@@ -1,6 +1,7 @@
 """Videos against their frames made one by one: flicker, style, content, seconds a frame.
 
 python benchmarks/video.py [--side 192] [--frames 8] [--scenes pan,zoom] [--output FOLDER] [--write]
+python benchmarks/video.py --constant history.MOVING=1  # What the constants of tf_style.video do.
 
 The warping error is the mean square of a frame's difference from the last one, warped by the flow of
 the source, where that can be trusted, with colours in 0..1 (Lai et al., "Learning Blind Video Temporal
@@ -9,6 +10,7 @@ the photograph stand beside it.
 """
 
 import argparse
+import importlib
 import pathlib
 import sys
 import time
@@ -49,10 +51,19 @@ def main() -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}", default=getattr(VideoOptions(), name), type=kind
         )
+    parser.add_argument(
+        "--constant",
+        action="append",
+        default=[],
+        metavar="MODULE.NAME=NUMBER",
+        help="another value of a constant of tf_style.video, such as history.MOVING=1; repeatable",
+    )
     parser.add_argument("--output", type=pathlib.Path, help="strips of frames and of their differences")
     parser.add_argument("--write", action="store_true", help="into RESULTS.md")
     arguments = parser.parse_args()
     options = VideoOptions(**{name: getattr(arguments, name) for name in OPTION_NAMES})
+    for constant in arguments.constant:
+        set_constant(constant)
     if arguments.seconds is not None:
         lines = seconds_a_frame(arguments.content, arguments.style, arguments.seconds, options)
         results.report("video: seconds a frame", lines, write=arguments.write)
@@ -73,6 +84,14 @@ def main() -> None:
             print(*found, sep="\n", file=sys.stderr, flush=True)
             lines += found
     results.report("video", lines, write=arguments.write)
+
+
+def set_constant(text: str) -> None:
+    """Sets a constant to a value of the kind that it has, by `MODULE.NAME=NUMBER`."""
+    place, _, value = text.partition("=")
+    module_name, _, name = place.partition(".")
+    module = importlib.import_module(f"tf_style.video.{module_name}")
+    setattr(module, name, type(getattr(module, name))(value))
 
 
 def rows(

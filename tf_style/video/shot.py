@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from tf_style.errors import InputError
 
 # A difference of so many grey levels everywhere costs, with a weight of 1, what the loss of the shot's
-# first frame is at its end. Measured (benchmarks/video.py, a pan): with 10, what comes into view stayed
-# a sixth farther from the painting than in a frame of its own; with 30, a twelfth.
-UNIT_LEVELS = 30.0
+# first frame is at its end.
+UNIT_LEVELS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
