@@ -9,6 +9,7 @@ those of the kills by the optimiser.
 import argparse
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,14 +122,17 @@ def kills(folder: pathlib.Path) -> str:
     seconds, moments, count = time.monotonic() - began, random.Random(0), 0
     pattern = pattern_in(folder / "killed")
     command = [sys.executable, str(ROOT / "bin" / "stylize-video"), *flags, "--output", str(pattern)]
-    while not list(pattern.parent.glob("*.png")):
+    code = -signal.SIGKILL
+    while code == -signal.SIGKILL:
         process = subprocess.Popen(command)
         try:
-            process.wait(moments.uniform(0.4, 0.8) * seconds if count < KILLS else None)
+            code = process.wait(moments.uniform(0.4, 0.8) * seconds if count < KILLS else None)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             count += 1
+    if code:
+        sys.exit(f"stylize-video ended with exit code {code}")
     made = read(pattern.parent)
     same = sum(np.array_equal(*pair) for pair in zip(made, expected, strict=True))
     return f"Killed (SIGKILL) {count} times: {same} of {len(expected)} frames have the same bits."

@@ -147,9 +147,17 @@ def test_a_batch_is_as_each_alone():
         np.testing.assert_allclose(derivatives[index], derivative, atol=1e-10)
 
 
-# Of 3 directions, which leave 253 to be filled up, of all, and of more channels than directions.
+def in_variable(each):
+    shape = [each.shape[0], *(None for _ in each.shape[1:])]
+    return tf.Variable(each, shape=shape, trainable=False)
+
+
+# Of 3 directions, which leave 21 to be filled up, of all, and of more channels than directions.
 @pytest.mark.parametrize("targets", [1, 2])
-def test_a_gpu_compares_several_at_once_as_each_alone(monkeypatch, exact_float32, targets):
+@pytest.mark.parametrize("sizes_are_known", [True, False])
+def test_a_gpu_compares_several_at_once_as_each_alone(
+    monkeypatch, exact_float32, targets, sizes_are_known
+):
     monkeypatch.setattr(gaussian, "MAX_DIRECTIONS", 24)
     compared = []
     for channels, positions in ((12, 4), (24, 100), (40, 200)):
@@ -159,6 +167,10 @@ def test_a_gpu_compares_several_at_once_as_each_alone(monkeypatch, exact_float32
         stacked = (tf.constant(np.stack(each)) for each in zip(*of_targets, strict=True))
         compared.append((means, covariances, gaussian_target(*stacked, rank=positions - 1)))
     expected = [distance_and_derivative(*each) for each in compared]
+    if not sizes_are_known:  # As in an objective for any size.
+        compared = [
+            (*of_image, tf.nest.map_structure(in_variable, target)) for *of_image, target in compared
+        ]
     monkeypatch.setattr(gaussian, "used_device_type", lambda: "GPU")
     found = tf.function(lambda: gaussian.distances_and_derivatives(compared))()
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):

@@ -19,7 +19,9 @@ from tf_style.commands.jobs import make_jobs
 from tf_style.commands.pairs import Pair
 from tf_style.commands.request import Request
 from tf_style.images.picture import resize
-from tf_style.student import memory, stored, tiles
+from tf_style.student import margin, memory, stored, tiles
+from tf_style.student.shape import MARGIN_PX
+from tf_style.student.trained_model import TrainedModel
 from tf_style.transfer import checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -131,6 +133,23 @@ def test_more_pixels_take_tiles(student, monkeypatch):
     free = int((limit - memory.BASE_BYTES) / 0.9) + 2
     monkeypatch.setattr(host, "gpu_free", lambda device: free)
     assert choose(4000, Settings(), "/GPU:0") == 1024
+
+
+@pytest.mark.parametrize("sides", [(2, 5), (16, 33), (61, 64)])
+def test_the_margin_is_mirrored_as_often_as_it_takes(sides):
+    picture = np.random.default_rng(0).random((1, *sides, 3), np.float32)
+    beside = [(MARGIN_PX, MARGIN_PX + -side % 4) for side in sides]
+    found = margin.with_margin(tf.constant(picture))
+    np.testing.assert_array_equal(found, np.pad(picture, [(0, 0), *beside, (0, 0)], "reflect"))
+    np.testing.assert_array_equal(margin.without_margin(found, *sides), picture)
+
+
+def test_training_sees_what_a_student_renders(student):
+    model = TrainedModel(student.network.model, [])
+    photographs = tf.constant(PHOTO[np.newaxis, :96, :112])
+    conditions = student.conditions(1)
+    made = model._rendered({"photographs": photographs, **conditions})
+    np.testing.assert_allclose(np.clip(made, 0, 1), student(photographs), atol=1e-5)
 
 
 def test_a_picture_takes_no_more_memory_than_is_reckoned(tmp_path):

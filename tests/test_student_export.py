@@ -67,7 +67,7 @@ def test_pictures_do_not_depend_on_their_neighbours(model):
 
 
 def test_large_pictures_go_a_few_at_a_time(student, monkeypatch):
-    monkeypatch.setattr(student_signatures, "MAX_BATCH_PIXELS", 2 * 48 * 32)
+    monkeypatch.setattr(student_signatures, "MAX_BATCH_PIXELS", 2 * (48 + 64) * (32 + 64))
     signatures = student_signatures.StudentSignatures(student, 48)
     seen = []
 

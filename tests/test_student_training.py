@@ -17,10 +17,14 @@ from tf_style import InputError, PerceptualLoss, TransferError, train_student
 from tf_style.commands import stylize_train
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_picture
+from tf_style.keras_on_tensorflow import keras
 from tf_style.student import photographs, stored
+from tf_style.student.network import Network
 from tf_style.student.plan import Plan, read_plan
 from tf_style.student.prepare import prepare_training
 from tf_style.student.progress import has_stalled
+from tf_style.student.shape import Shape
+from tf_style.student.trained_model import TrainedModel
 from tf_style.student.training import Training
 from tf_style.transfer import checkpoint
 
@@ -173,7 +177,7 @@ def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
         loss = PerceptualLoss(style, size=32, style_layers=("conv1_1", "conv2_1"))
         made = student.render(photo, style_blend=np.eye(2)[index], strength=0.5)
         before, after = (float(loss(photo[np.newaxis], each[np.newaxis])) for each in (photo, made))
-        assert after < 0.9 * before, index  # Measured: 0.50 and 0.84.
+        assert after < 0.9 * before, index  # Measured: 0.50 and 0.80.
     assert np.abs(student.render(photo, strength=1.0) - made).max() > 0.01
     assert stored.load(tmp_path / "model").styles == ("style 0", "style 1")
 
@@ -240,6 +244,24 @@ def test_a_step_that_is_not_finite_does_no_harm(photos, tmp_path, monkeypatch):
         train_small(photos, tmp_path / "other", steps=20)
 
 
+def test_all_steps_count_alike(monkeypatch):
+    """Of a loss a thousand times as large, the gradient that the optimiser gets has norm 1 too."""
+    loss = PerceptualLoss(students.STYLE, size=32, content_weight=1e3, style_weight=1e6)
+    model = TrainedModel(Network(Shape(4, 1, 1)).model, [loss])
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    norms = []
+    monkeypatch.setattr(
+        model.optimizer,
+        "apply_gradients",
+        lambda pairs: norms.append(float(tf.linalg.global_norm([each for each, _ in pairs]))),
+    )
+    photographs = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    strength, styles = tf.constant([[0.5]]), tf.constant([[1.0]])
+    inputs = {"photographs": tf.constant(photographs), "strength": strength, "styles": styles}
+    model.train_step((inputs,))
+    assert norms == [pytest.approx(1, rel=1e-5)]
+
+
 def test_a_full_disk_ends_no_training(photos, tmp_path, monkeypatch):
     def save(*arguments):
         raise TransferError("No space left on device")
@@ -281,9 +303,9 @@ def test_bad_requests_are_one_line_and_leave_nothing(photos, tmp_path, monkeypat
         (["--style", "missing.jpg", "--photos", str(photos), "--output", "m"], "missing.jpg"),
         ([*style, "--photos", str(photos), "--output", "m", "--steps", "0"], "steps is"),
         (
-            [*style, "--photos", str(photos), "--output", "m", "--size", "2048", "--batch", "256"]
-            + ["--crop", "2048"],
-            "name a smaller --crop, --batch or --size",
+            [*style, "--photos", str(photos), "--output", "m", "--batch", "256"]
+            + ["--crop", "256", "--channels", "256"],
+            "name a smaller --crop, --batch, --channels or --size",
         ),
         (["--resume", "missing"], "missing"),
         (["--resume", "m", "--steps", "9"], "--steps would have no effect"),

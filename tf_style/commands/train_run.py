@@ -180,10 +180,18 @@ def _train(
         # Or a GPU would round the factors of float32 products to 10 bits.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
-        device = resolve_device(prepared.plan.device)
-        if arguments.memory_check:
-            precision = resolve_precision(prepared.plan.precision, device)
-            memory.check_training(prepared.plan.on(device), precision=precision, device=device)
+        pixels = prepared.photographs.pixels[0]
+        if request.preview is not None:
+            pixels = _preview(request.preview, request.plan.size)
+        if arguments.memory_check and earlier is None:
+            device = resolve_device(prepared.plan.device)
+            memory.check_training(
+                prepared.plan.on(device),
+                precision=resolve_precision(prepared.plan.precision, device),
+                preview_px=pixels.shape[0] * pixels.shape[1],
+                photographs=sum(each.nbytes for each in prepared.photographs.pixels),
+                device=device,
+            )
         training = Training(prepared, request.output, request=request.stored())
         if earlier is not None:
             training.restore(earlier)
@@ -192,9 +200,6 @@ def _train(
         raise InputError(f"The training in {shown(request.output)} has ended already.")
     if not arguments.quiet:
         _tell_start(training, len(prepared.photographs.pixels))
-    pixels = prepared.photographs.pixels[0]
-    if request.preview is not None:
-        pixels = _preview(request.preview, request.plan.size)
     photograph = pixels.astype("float32") / 255
     keeper = train_progress.Keeper(request.output, photograph, request.preview_every, training)
     with train_progress.display(quiet=arguments.quiet, as_json=arguments.json) as show:

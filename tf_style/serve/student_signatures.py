@@ -6,13 +6,14 @@ import tensorflow as tf
 
 from tf_style.embed.graph_pictures import lanczos
 from tf_style.serve import decode, requests
+from tf_style.student.shape import MARGIN_PX
 from tf_style.student.stored import MIN_SIDE_PX
 from tf_style.student.student import Student
 
 # Pictures of one size that the network sees at once, and their pixels in all but where one alone has
 # more: of more, memory would be short first.
 MAX_BATCH = 8
-MAX_BATCH_PIXELS = 8 * 512 * 512
+MAX_BATCH_PIXELS = 8 * 576 * 576
 # Pictures of the working size that `stylize_tensor` takes in one request.
 MAX_TENSOR_PICTURES = 16
 
@@ -77,11 +78,16 @@ class StudentSignatures:
         return self._of_files(image_bytes, strength, style_blend / total[:, tf.newaxis])
 
     def _stylize_tensor(self, images):
-        most = MAX_TENSOR_PICTURES * self._size * self._size
-        sides = tf.shape(images)[1:3]
+        most = MAX_TENSOR_PICTURES * (self._size + 2 * MARGIN_PX) ** 2
+        count, sides = tf.shape(images)[0], tf.shape(images)[1:3]
+        # Of many small ones, the margins are most of what takes memory.
+        pixels = tf.cast(count, tf.int64) * _with_margin(sides)
         checks = [
             requests.check(tf.size(images) > 0, "images hold no pixel"),
-            requests.check(tf.size(images) <= 3 * most, f"images hold more than {most} pixels in all"),
+            requests.check(
+                pixels <= most,
+                f"images hold more than {most} pixels in all, with {MARGIN_PX} around each of them",
+            ),
             requests.check(
                 sides >= MIN_SIDE_PX, f"images have {MIN_SIDE_PX} pixels or more in each direction"
             ),
@@ -124,7 +130,8 @@ class StudentSignatures:
             is_other = tf.reduce_any(sizes[start:] != sizes[start], axis=1)
             # The first of another size ends the batch.
             length = tf.argmax(tf.concat([is_other, [True]], 0), output_type=tf.int32)
-            most = tf.clip_by_value(MAX_BATCH_PIXELS // tf.reduce_prod(sizes[start]), 1, MAX_BATCH)
+            fitting = tf.cast(MAX_BATCH_PIXELS // _with_margin(sizes[start]), tf.int32)
+            most = tf.clip_by_value(fitting, 1, MAX_BATCH)
             places = tf.range(start, start + tf.minimum(length, most))
             images = tf.map_fn(
                 resized,
@@ -161,3 +168,8 @@ class StudentSignatures:
             ]
         )
         return decode.require(sides, (tf.reduce_min(sides) >= least, name, text))
+
+
+def _with_margin(sides: tf.Tensor) -> tf.Tensor:
+    """How many pixels the network sees of a picture with these sides, an int64 scalar."""
+    return tf.reduce_prod(tf.cast(sides, tf.int64) + 2 * MARGIN_PX)

@@ -84,36 +84,46 @@ def choose_tile(
     return choices[-1]
 
 
-def training_estimate(plan: Plan, precision: str) -> int:
+def training_estimate(plan: Plan, precision: str, *, preview_px: int = 0, photographs: int = 0) -> int:
     """The most memory, in bytes, that a process takes where it trains a student.
 
     Args:
       plan: With what was left open chosen, as from `Plan.on`.
       precision: Of both networks, "float32" or "bfloat16".
+      preview_px: How many pixels the previews have.
+      photographs: What the photographs take, in bytes.
     """
     batch, crop, channels = known(plan.batch), known(plan.crop), known(plan.channels)
     of_loss = LOSS_BYTES_PER_PIXEL[precision] * batch * crop**2
-    of_student = TRAINED_BYTES_PER_VALUE[precision] * channels * batch * (crop + 2 * MARGIN_PX) ** 2
+    # Of that, the blocks have a third where there are five of them.
+    of_student = TRAINED_BYTES_PER_VALUE[precision] * channels * (10 + plan.blocks) // 15
+    of_student *= batch * (crop + 2 * MARGIN_PX) ** 2
     of_style = STYLE_BYTES_PER_PIXEL[precision] * plan.size**2
-    return TRAINING_BASE_BYTES + max(of_style, of_loss + of_student)
+    of_preview = (BYTES_PER_VALUE[precision] * channels + BYTES_PER_PIXEL) * preview_px
+    return TRAINING_BASE_BYTES + photographs + max(of_style, of_loss + of_student, of_preview)
 
 
-def check_training(plan: Plan, *, precision: str, device: str) -> None:
+def check_training(
+    plan: Plan, *, precision: str, preview_px: int, photographs: int, device: str
+) -> None:
     """Refuses a training for which the memory does not suffice.
 
     Args:
       plan: As for `training_estimate`.
       precision: Likewise.
+      preview_px: Likewise.
+      photographs: Likewise. They are in the host's memory.
       device: As from `resolve_device`.
 
     Raises:
       InputError: If it does not.
     """
     limit, held = limit_and_held(Settings(), device)
-    needed = training_estimate(plan, precision)
+    of_photographs = 0 if device.startswith("/GPU") else photographs
+    needed = training_estimate(plan, precision, preview_px=preview_px, photographs=of_photographs)
     if limit is not None and needed - held > limit:
         raise InputError(
             f"Pieces of {plan.crop} pixels, {plan.batch} a step, and styles of {plan.size} need about "
             f"{needed / _GIB:.2f} GiB of memory in all, and {(limit + held) / _GIB:.2f} GiB can be "
-            "had: name a smaller --crop, --batch or --size, or --no-memory-check to go on"
+            "had: name a smaller --crop, --batch, --channels or --size, or --no-memory-check to go on"
         )
