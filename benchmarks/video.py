@@ -11,6 +11,7 @@ the photograph stand beside it.
 
 import argparse
 import importlib
+import itertools
 import pathlib
 import sys
 import time
@@ -32,8 +33,6 @@ from tf_style.video.options import OPTION_NAMES, VideoOptions
 from tf_style.video.reliability import reliability
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Of each scene the last frames are made one by one too.
-ONE_BY_ONE = 2
 
 
 def main() -> None:
@@ -107,17 +106,18 @@ def rows(
     stylizer = FrameStylizer(FrameInputs([painting], settings, options))
     frames = [stylizer.make(Picture(source / np.float32(255))) for source in sources]
     shots = [index for index, frame in enumerate(frames) if frame.begins_shot]
-    ours = [frame.pixels for frame in frames]
-    ends = sources[-ONE_BY_ONE:]
+    # Of the last shot, as all that is compared; its first frame is made alone in any case.
+    shot = slice(shots[-1], None)
+    ours, of_shot = [frame.pixels for frame in frames[shot]], sources[shot]
     single = FrameStylizer(FrameInputs([painting], settings, options))
     alone = []
-    for source in ends:
+    for source in of_shot[1:]:
         single._history.clear()
         alone.append(single.make(Picture(source / np.float32(255))).pixels)
     small = resize(
         painting.pixels, *working_size(painting.height, painting.width, settings.size, "area")
     )
-    theirs = error_of(ends, alone)
+    theirs = error_of(of_shot[1:], alone)
 
     def near(pictures: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> str:
         patch = np.mean([quality_metrics.patch_distance(each, 255 * small) for each in pictures])
@@ -130,33 +130,23 @@ def rows(
         change = np.mean(
             [
                 np.abs(here.astype(float) - before).mean()
-                for before, here in zip(pictures[shots[-1] :], pictures[shots[-1] + 1 :], strict=False)
+                for before, here in itertools.pairwise(pictures)
             ]
-            if len(pictures) > ONE_BY_ONE
-            else [np.abs(pictures[1].astype(float) - pictures[0]).mean()]
         )
         # What stands still is the same each time it is made alone.
         share = f"{error / theirs:.3f}" if theirs else ""
         return (
             f"| {name} | {settings.preset} | {what} | {error:.2e} | {share} | {far} "
-            f"| {near(pictures[-ONE_BY_ONE:], ends)} | {change:.2f} |"
+            f"| {near(pictures[-len(alone) :], of_shot[1:])} | {change:.2f} |"
         )
 
     if output is not None:
-        write_strips(output, f"{name}-{settings.preset}", sources, ours)
-    # Of the last shot, as all that is compared.
-    shot = slice(shots[-1], None)
-    first = near(ours[shot][:1], sources[shot][:1])
+        write_strips(output, f"{name}-{settings.preset}", of_shot, ours)
     found = [
-        line(
-            "ours",
-            ours,
-            error_of(sources[shot], ours[shot]),
-            f"{far_error(sources[shot], ours[shot]):.2e}",
-        ),
-        f"| {name} | {settings.preset} | its first frame | | | | {first} | |",
+        line("ours", ours, error_of(of_shot, ours), f"{far_error(of_shot, ours):.2e}"),
+        f"| {name} | {settings.preset} | its first frame | | | | {near(ours[:1], of_shot[:1])} | |",
         line("one by one", alone, theirs, ""),
-        line("source", list(sources), error_of(sources[shot], sources[shot]), ""),
+        line("source", of_shot, error_of(of_shot, of_shot), ""),
     ]
     if len(shots) > 1:
         found.append(f"| | | shots begin at frames {', '.join(map(str, shots))} | | | | | | |")
