@@ -9,9 +9,9 @@ STRIDE = 4
 # Convolutional Neural Networks", 2016), here with a deviation of about 10: this is three of them.
 MARGIN_PX = 8 * STRIDE
 # How far, in pixels, what is changed in a photograph can reach in the picture, but by way of the sums
-# of instance normalisation: the kernels' reach, each times its stride, and a whole stride for what the
-# smaller sizes round.
-KERNEL_REACH = 4 + 1 + 2 + 2 * 2 + 1 + 4
+# of instance normalisation: the kernels' reach, each times its stride, that of the two enlargements,
+# and a whole stride for what the smaller sizes round.
+KERNEL_REACH = 4 + 1 + 2 + 2 * 2 + 1 + 4 + 4 + 2
 REACH_OF_BLOCK = 2 * STRIDE
 # For each style, of which scales and shifts are sums: see `network.Condition`.
 CONDITIONS = 3
