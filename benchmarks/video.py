@@ -2,6 +2,7 @@
 
 python benchmarks/video.py [--side 192] [--frames 8] [--scenes pan,zoom] [--output FOLDER] [--write]
 python benchmarks/video.py --constant history.MOVING=1  # What the constants of tf_style.video do.
+python benchmarks/video.py --student FOLDER  # Of a student, whose style the painting is.
 
 The warping error is the mean square of a frame's difference from the last one, warped by the flow of
 the source, where that can be trusted, with colours in 0..1 (Lai et al., "Learning Blind Video Temporal
@@ -15,7 +16,7 @@ import itertools
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import quality_metrics
@@ -31,6 +32,7 @@ from tf_style.video.frame_inputs import FrameInputs
 from tf_style.video.frames import FrameStylizer
 from tf_style.video.options import OPTION_NAMES, VideoOptions
 from tf_style.video.reliability import reliability
+from tf_style.video.student_frames import StudentFrames
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -44,6 +46,9 @@ def main() -> None:
     parser.add_argument("--frames", default=8, type=int, help="of each scene")
     parser.add_argument("--scenes", help="some of them, separated by commas")
     parser.add_argument("--presets", default="painterly", help="separated by commas")
+    parser.add_argument(
+        "--student", type=pathlib.Path, help="makes the frames in place of the optimiser"
+    )
     parser.add_argument("--seconds", type=int, help="only seconds a frame, at this many pixels")
     for name in sorted(OPTION_NAMES):
         kind = type(getattr(VideoOptions(), name))
@@ -68,21 +73,30 @@ def main() -> None:
         results.report("video: seconds a frame", lines, write=arguments.write)
         return
     scenes = video_scenes.make(arguments.content, arguments.side, arguments.frames)
+    painting = tf_style.read_image(arguments.style)
+    student = None if arguments.student is None else tf_style.Student.load(arguments.student)
+    passes = "a student's" if student else f"{options.frame_iterations} iterations a frame"
     lines = [
         f"{arguments.frames} frames of {arguments.side} x {arguments.side * 3 // 4} pixels, "
-        f"{options.frame_iterations} iterations a frame, temporal weight {options.temporal_weight:g}.",
+        f"{passes}, temporal weight {options.temporal_weight:g}.",
         "",
         "| scene | preset | | warping error | of one by one | to the first frame | patch distance "
         "| edge correlation | change a frame, levels |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for preset in arguments.presets.split(","):
+    for preset in ["student"] if student else arguments.presets.split(","):
         for name in (arguments.scenes or ",".join(scenes)).split(","):
-            settings = Settings(size=arguments.side, preset=preset)
-            found = rows(name, scenes[name], arguments.style, settings, options, arguments.output)
+
+            def make_frames(preset: str = preset) -> FrameStylizer | StudentFrames:
+                if student:
+                    return StudentFrames(student, Settings(size=arguments.side), options)
+                settings = Settings(size=arguments.side, preset=preset)
+                return FrameStylizer(FrameInputs([painting], settings, options))
+
+            found = rows((name, preset), scenes[name], painting, make_frames, arguments.output)
             print(*found, sep="\n", file=sys.stderr, flush=True)
             lines += found
-    results.report("video", lines, write=arguments.write)
+    results.report("video: a student" if student else "video", lines, write=arguments.write)
 
 
 def set_constant(text: str) -> None:
@@ -94,29 +108,27 @@ def set_constant(text: str) -> None:
 
 
 def rows(
-    name: str,
+    named: tuple[str, str],
     sources: Sequence[np.ndarray],
-    style: pathlib.Path,
-    settings: Settings,
-    options: VideoOptions,
+    painting: Picture,
+    make_frames: Callable[[], FrameStylizer | StudentFrames],
     output: pathlib.Path | None,
 ) -> list[str]:
-    """A scene's lines of the table: ours, one by one, and the source."""
-    painting = tf_style.read_image(style)
-    stylizer = FrameStylizer(FrameInputs([painting], settings, options))
+    """A scene's lines of the table: ours, one by one, and the source; named by scene and preset."""
+    scene = " | ".join(named)
+    stylizer = make_frames()
     frames = [stylizer.make(Picture(source / np.float32(255))) for source in sources]
     shots = [index for index, frame in enumerate(frames) if frame.begins_shot]
     # Of the last shot, as all that is compared; its first frame is made alone in any case.
     shot = slice(shots[-1], None)
     ours, of_shot = [frame.pixels for frame in frames[shot]], sources[shot]
-    single = FrameStylizer(FrameInputs([painting], settings, options))
+    single = make_frames()
     alone = []
     for source in of_shot[1:]:
         single._history.clear()
         alone.append(single.make(Picture(source / np.float32(255))).pixels)
-    small = resize(
-        painting.pixels, *working_size(painting.height, painting.width, settings.size, "area")
-    )
+    side = max(sources[0].shape)
+    small = resize(painting.pixels, *working_size(painting.height, painting.width, side, "area"))
     theirs = error_of(of_shot[1:], alone)
 
     def near(pictures: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> str:
@@ -136,15 +148,15 @@ def rows(
         # What stands still is the same each time it is made alone.
         share = f"{error / theirs:.3f}" if theirs else ""
         return (
-            f"| {name} | {settings.preset} | {what} | {error:.2e} | {share} | {far} "
+            f"| {scene} | {what} | {error:.2e} | {share} | {far} "
             f"| {near(pictures[-len(alone) :], of_shot[1:])} | {change:.2f} |"
         )
 
     if output is not None:
-        write_strips(output, f"{name}-{settings.preset}", of_shot, ours)
+        write_strips(output, "-".join(named), of_shot, ours)
     found = [
         line("ours", ours, error_of(of_shot, ours), f"{far_error(of_shot, ours):.2e}"),
-        f"| {name} | {settings.preset} | its first frame | | | | {near(ours[:1], of_shot[:1])} | |",
+        f"| {scene} | its first frame | | | | {near(ours[:1], of_shot[:1])} | |",
         line("one by one", alone, theirs, ""),
         line("source", of_shot, error_of(of_shot, of_shot), ""),
     ]

@@ -193,6 +193,7 @@ def test_numpys_values_and_lists_are_pythons():
     assert settings.style_layers == ("conv1_1", "conv2_1")
     assert (settings.style_scale, settings.normalize, settings.size) == (0.5, True, 64)
     json.dumps(dataclasses.asdict(settings))
+    assert Settings(weights=pathlib.Path("vgg.h5")).weights == "vgg.h5"
     assert resolve(num_styles=2, style_blend=np.array([1, 2])).style_weight > 0
 
 

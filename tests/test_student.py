@@ -173,6 +173,8 @@ def test_a_picture_takes_no_more_memory_than_is_reckoned(tmp_path):
 
 
 def test_what_is_stored_is_read(tmp_path, student):
+    tmp_path = tmp_path / "starry.json"  # A folder all the same.
+    tmp_path.mkdir()
     stored.save(student.stored, tmp_path)
     found = stored.load(tmp_path / "student.json")
     assert {**vars(found), "arrays": 0} == {**vars(student.stored), "arrays": 0}

@@ -166,11 +166,18 @@ def test_the_story_at_a_desk(server, browser, tmp_path):
         page.click("#delete")
         page.wait_for_selector(".run:only-child")
         until(page, "#progress-text", "^Stopped")
-        # A student has its own paintings, and no iterations.
+        # A student has its own paintings and, without a dial, its own strength; and no iterations.
+        page.locator("#strength").fill("0.8")
+        page.select_option("#init", "")
         page.select_option("#student", "small")
         assert not page.locator("#styles-section").is_visible()
-        page.fill("#setting-iterations", "")
-        page.select_option("#init", "")
+        for name in ("strength", "setting-iterations", "preset", "deterministic"):
+            assert page.locator(f"#{name}").is_disabled()
+        assert page.locator("#strength-text").inner_text() == "0.50"
+        page.select_option("#student", "")
+        assert page.locator("#strength-text").inner_text() == "0.80"
+        assert page.locator("#setting-iterations").input_value() == "2"
+        page.select_option("#student", "small")
         page.click("#start")
         until(page, "#progress-text", "^Done$")
         page.wait_for_selector("#after[data-version='1']")

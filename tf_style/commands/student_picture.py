@@ -230,6 +230,7 @@ def as_start(request: Request, inputs: PreparedInputs) -> PreparedInputs:
     smooth = np.clip((batch - finest(batch))[0].numpy(), 0.0, 1.0)
     coarsest = inputs.levels[0].level
     initial = 255 * resize(smooth, coarsest.height, coarsest.width)
+    initial = kept_colours.of_photograph(settings.keep_colors, initial)
     return dataclasses.replace(inputs, initial=initial)
 
 

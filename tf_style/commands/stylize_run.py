@@ -284,7 +284,7 @@ def make_transfer(
             tf.config.experimental.enable_op_determinism()
         if request.check_memory and not request.dry_run:
             memory.check(inputs, has_checkpoint=request.checkpoint is not None)
-        if request.student is not None:
+        if request.student is not None and not request.dry_run:
             from tf_style.commands import student_picture
 
             inputs = student_picture.as_start(request, inputs)

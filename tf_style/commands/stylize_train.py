@@ -74,8 +74,8 @@ def _parser() -> runner.Parser:
     add_flag(
         *(files, "--resume", always),
         metavar="FOLDER",
-        help="go on with the training in it, to the same bits; --style and --photos say where they "
-        "have moved to",
+        help="go on with the training in it, to the same bits; --style, --photos, --preview and "
+        "--weights say where they have moved to",
     )
     add_flag(
         *(files, "--checkpoint-every", always),
@@ -85,7 +85,7 @@ def _parser() -> runner.Parser:
         help=f"how often the training is saved (default: {SAVE_EVERY_SECONDS:g})",
     )
     add_flag(
-        *(files, "--preview", _on_new),
+        *(files, "--preview", always),
         metavar="FILE",
         help="the photograph of the previews (default: the first of --photos)",
     )
@@ -99,6 +99,7 @@ def _parser() -> runner.Parser:
     for title, names in _GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:
-            flags.add_setting(group, name, effect=_on_new, settings=Plan)
+            effect = always if name == "weights" else _on_new  # Its file may have moved.
+            flags.add_setting(group, name, effect=effect, settings=Plan)
     runner.add_json(runner.add_messages(parser))
     return parser

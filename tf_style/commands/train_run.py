@@ -100,7 +100,6 @@ def _new(arguments: argparse.Namespace) -> TrainRequest:
     ):
         if not getattr(arguments, name):
             raise InputError(f"--{name} names {text}.")
-    given = {name: value for name, value in vars(arguments).items() if name in FIELD_NAMES}
     every = arguments.preview_every
     if every is not None and every < 1:
         raise InputError(f"--preview-every is 1 step or more. Received: {every}")
@@ -108,23 +107,39 @@ def _new(arguments: argparse.Namespace) -> TrainRequest:
         styles=tuple(arguments.style),
         photos=tuple(arguments.photos),
         output=arguments.output,
-        plan=Plan(**given),
+        plan=Plan(**_given(arguments)),
         preview=arguments.preview,
         preview_every=every,
     )
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `Plan` that were asked for."""
+    given = {name: value for name, value in vars(arguments).items() if name in FIELD_NAMES}
+    weights = given.get("weights")
+    if weights is not None and os.path.isfile(weights):  # To be found from another folder too.
+        given["weights"] = os.path.abspath(weights)
+    return given
 
 
 def _stored(arguments: argparse.Namespace, earlier: checkpoint.Checkpoint) -> TrainRequest:
     """The request of a training that goes on, whose files may have moved."""
     try:
         request = earlier.request["request"]
+        styles = arguments.style or request.get("styles")
+        photos = arguments.photos or request.get("photos")
+        if not (styles and photos):
+            raise InputError(
+                f"The training in {shown(arguments.resume)} was begun in Python: --style and --photos "
+                "name what it learns from."
+            )
         return TrainRequest(
-            styles=tuple(arguments.style or request["styles"]),
-            photos=tuple(arguments.photos or request["photos"]),
+            styles=tuple(styles),
+            photos=tuple(photos),
             output=arguments.resume,
-            plan=read_plan(earlier.request["plan"]),
-            preview=request["preview"],
-            preview_every=request["preview_every"],
+            plan=read_plan(earlier.request["plan"] | _given(arguments)),
+            preview=arguments.preview or request.get("preview"),
+            preview_every=request.get("preview_every"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -141,7 +156,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
             raise InputError(
                 "--output lies in --photos: its previews would be photographs. Name another."
             )
-    photographs = [path for folder in request.photos for path in find_photographs(folder)]
+    photographs = find_photographs(request.photos)
     reads = [("--photos", path) for path in photographs]
     reads += [("--style", path) for path in request.styles] + [("--preview", request.preview)]
     roles = FileRoles([*reads, *(("--flagfile", path) for path in flag_files)])
@@ -158,7 +173,7 @@ def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTrain
         request.styles,
         photographs,
         request.plan,
-        names=[pathlib.Path(path).name for path in request.styles],
+        names=[shown(pathlib.Path(path).name) for path in request.styles],
         read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
     )
 
@@ -183,7 +198,7 @@ def _train(
         pixels = prepared.photographs.pixels[0]
         if request.preview is not None:
             pixels = _preview(request.preview, request.plan.size)
-        if arguments.memory_check and earlier is None:
+        if arguments.memory_check:
             device = resolve_device(prepared.plan.device)
             memory.check_training(
                 prepared.plan.on(device),

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_style._version import __version__
+from tf_style.files import shown
 from tf_style.serve import decode, requests
 from tf_style.serve.serving_files import prediction_log
 from tf_style.student.stored import MIN_SIDE_PX
@@ -32,7 +33,7 @@ def write_all(folder: pathlib.Path, student: Student, size: int, *, name: str) -
     text = _README.format(
         name=name,
         version=__version__,
-        styles=", ".join(stored.styles),
+        styles=", ".join(map(shown, stored.styles)),
         strength=_STRENGTH if stored.dial else "",
         blend=_BLEND.format(count=len(stored.styles)) if len(stored.styles) > 1 else "",
         size=size,

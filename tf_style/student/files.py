@@ -35,7 +35,7 @@ def check_new(folder: str | os.PathLike) -> None:
     Raises:
       InputError: It says which.
     """
-    if stored.json_path(folder).exists() or checkpoint.is_in(checkpoints(folder)):
+    if (pathlib.Path(folder) / stored.NAME).exists() or checkpoint.is_in(checkpoints(folder)):
         raise InputError(
             f"{shown(folder)} holds a training already: go on with it by --resume, or name another "
             "folder."

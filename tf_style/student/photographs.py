@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tf_style import host
 from tf_style.errors import InputError
-from tf_style.files import shown
+from tf_style.files import reason_of, shown
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource
 
@@ -24,6 +25,8 @@ from tf_style.images.reading import ImageSource
 LEAST = 8
 # Of what is kept of them in memory. A few thousand photographs teach as much as any more.
 MAX_BYTES = 2**30
+# Free for each that is read at once: 100 megapixels take so much, decoded and once more to be resized.
+BYTES_TO_READ = 2 * 2**30
 # Of its sides: the shorter one is enlarged to the training's size, and memory is finite.
 MAX_ASPECT = 8
 # Sides of a piece, as multiples of a crop, before it is resized: photographs come at many scales.
@@ -124,7 +127,7 @@ def read_photographs(
     kept: dict[int, NDArray[np.uint8]] = {}
     unread: list[InputError] = []
     held = 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_readers()) as pool:
         waiting = [(index, pool.submit(attempt, sources[index])) for index in order]
         try:
             for index, future in waiting:
@@ -154,18 +157,44 @@ def read_photographs(
     return Photographs(tuple(kept[index] for index in sorted(kept)))
 
 
-def find_photographs(folder: str) -> list[str]:
-    """The files of a folder and of those in it, but for hidden ones, sorted.
+def _readers() -> int:
+    """How many photographs are read at once: on many cores memory would be short."""
+    free = host.available()
+    cores = os.cpu_count() or 1
+    return cores if free is None else max(1, min(cores, free // BYTES_TO_READ))
+
+
+def find_photographs(folders: Sequence[str]) -> list[str]:
+    """The files of folders and of those in them, linked ones too, but for hidden ones; each once.
 
     Raises:
-      InputError: If it is no folder, or holds none.
+      InputError: If one is no folder, cannot be read, or holds none.
     """
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found: dict[str, str] = {}
+    for folder in folders:
+        inside = _inside(folder)
+        if not inside:
+            raise InputError(f"{shown(folder)} is no folder with photographs.")
+        for path in inside:
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _inside(folder: str) -> list[str]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{shown(error.filename)} cannot be read: {reason_of(error)}.")
+
+    found: list[str] = []
+    seen: set[str] = set()
+    is_there = os.path.isdir(folder)
+    for place, inner, names in os.walk(folder, onerror=refuse if is_there else None, followlinks=True):
+        # A link may lead to a folder around it.
+        if (real := os.path.realpath(place)) in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [name for name in inner if not name.startswith(".")]
         found += [os.path.join(place, name) for name in names if not name.startswith(".")]
-    if not found:
-        raise InputError(f"{shown(folder)} is no folder with photographs.")
     return sorted(found)
 
 

@@ -92,7 +92,7 @@ class Plan:
     )
     strength: float | None = setting(
         None,
-        "the one to learn, from 0, the photograph, to 1, the style alone",
+        "the one to learn, above 0, the photograph, to 1, the style alone",
         rule=Settings.__dataclass_fields__["strength"].metadata["rule"],
         unset="0.5",
         metavar="S",
@@ -145,6 +145,8 @@ class Plan:
             raise InputError("strength would have no effect: the dial learns every one.")
         if self.crop is not None and self.crop > self.size:
             raise InputError(f"crop is at most size, {self.size}. Received: {self.crop}")
+        if self.one_strength == 0:
+            raise InputError("A student learns a strength above 0, which is the photograph itself.")
         self.objective()  # Refuses what contradicts itself.
 
     @property

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-# A training no longer improves where the mean loss over a share of all rounds has not fallen by this
-# part below that of the share before, nor that of the one before that. The pieces' losses differ by
-# far more than a training gains in so long: of shorter spans, or of the least of many, chance decides.
+# A training no longer improves where the mean loss over a share of all rounds is by this part below
+# that of neither of the two shares before. The pieces' losses differ by far more than a training gains
+# in so long: of shorter spans, or of the lesser of the two, chance decides.
 LEAST_GAIN = 1e-3
 SPAN, LEAST_SPAN = 1 / 5, 10
 
@@ -52,4 +52,4 @@ def has_stalled(losses: Sequence[float], rounds: int) -> bool:
     if len(losses) < 3 * span:
         return False
     *before, last = np.mean(np.reshape(losses[-3 * span :], (3, span)), axis=1)
-    return bool(last > (1.0 - LEAST_GAIN) * min(before))
+    return bool(last > (1.0 - LEAST_GAIN) * max(before))

@@ -110,7 +110,7 @@ def check_picture(height: int, width: int) -> None:
 def json_path(path: str | os.PathLike) -> pathlib.Path:
     """The JSON file of a student, by its folder or by that file itself."""
     found = pathlib.Path(path)
-    return found / NAME if found.suffix != ".json" else found
+    return found if found.suffix == ".json" and not found.is_dir() else found / NAME
 
 
 def files(path: str | os.PathLike | None) -> list[str]:

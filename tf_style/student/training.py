@@ -41,6 +41,7 @@ def train_student(
     photographs: Sequence[ImageSource],
     output: str | os.PathLike,
     *,
+    resume: bool = False,
     callback: Callable[[TrainingProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     **plan: Any,
@@ -51,8 +52,10 @@ def train_student(
       styles: As for `stylize`.
       photographs: Eight images or more; those that cannot be read are left out with a warning.
       output: A new folder, for the student and its training.
+      resume: Go on with the training in `output`, which was begun with the same arguments and was cut
+        off, to the same bits.
       callback: Called after every few steps.
-      should_stop: Asked as often; when true the training ends there, and `Training.resume` goes on.
+      should_stop: Asked as often; when true the training ends there.
       **plan: The fields of `Plan`.
 
     Returns:
@@ -62,10 +65,17 @@ def train_student(
       InputError: If the request cannot be carried out as it stands.
       TransferError: If the loss is no longer finite, or the student cannot be written.
     """
-    files.check_new(output)
-    prepared = prepare_training(as_sources(styles), list(photographs), Plan(**plan))
+    asked = Plan(**plan)
+    check_float32(asked.precision, resolve_device(asked.device))  # Before all is read.
+    earlier = checkpoint.load(files.checkpoints(output)) if resume else None
+    if earlier is None:
+        files.check_new(output)
+    prepared = prepare_training(as_sources(styles), list(photographs), asked)
     with files.held(output):
-        return Training(prepared, output).run(callback=callback, should_stop=should_stop)
+        training = Training(prepared, output)
+        if earlier is not None:
+            training.restore(earlier)
+        return training.run(callback=callback, should_stop=should_stop)
 
 
 class Training:
@@ -164,9 +174,12 @@ class Training:
         Raises:
           InputError: If it is of another training, or of another kind of machine.
         """
-        for name, text in (("plan", "training"), ("inputs", "styles or photographs")):
-            if _through_json(self._record[name]) != found.request.get(name):
-                raise InputError(f"The training that was saved is of other {text}.")
+        plan = _through_json(self._record["plan"])
+        # A file of weights may have moved: what it holds is among the inputs.
+        if {**found.request.get("plan", {}), "weights": plan["weights"]} != plan:
+            raise InputError("The training that was saved is of other settings.")
+        if found.request.get("inputs") != self._record["inputs"]:
+            raise InputError("The training that was saved is of other styles, photographs or weights.")
         before = found.request.get("run_on", {})
         for name, value in self._record["run_on"].items():
             if before.get(name) != value:
@@ -219,15 +232,20 @@ class Training:
         rounds = _Rounds(self, callback, should_stop, save_every)
         with tf.device(self.device):
             if not self.has_ended:
-                self._model.fit(
-                    self._pieces(self.rounds_done * self.round_steps),
-                    initial_epoch=self.rounds_done,
-                    epochs=self.rounds,
-                    steps_per_epoch=self.round_steps,
-                    verbose=0,
-                    shuffle=False,
-                    callbacks=[rounds],
-                )
+                try:
+                    self._model.fit(
+                        self._pieces(self.rounds_done * self.round_steps),
+                        initial_epoch=self.rounds_done,
+                        epochs=self.rounds,
+                        steps_per_epoch=self.round_steps,
+                        verbose=0,
+                        shuffle=False,
+                        callbacks=[rounds],
+                    )
+                except TransferError:
+                    if self.history:  # What was learnt before is a student all the same.
+                        stored.save(self.student().stored, self._output)
+                    raise
         student = self.student()
         try:
             stored.save(student.stored, self._output)
@@ -318,6 +336,7 @@ class _Rounds(keras.callbacks.Callback):
         self._save_every = save_every
         self._start = self._saved = time.monotonic()
         self._first: tuple[int, float] | None = None
+        self._lost = 0  # Steps in a row that were not finite.
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Looks."""
@@ -325,11 +344,14 @@ class _Rounds(keras.callbacks.Callback):
         told = logs or {}
         losses = tuple(float(told[name]) for name in ("loss", *PARTS))
         counted = int(told[COUNTED])
-        if not counted:
+        self._lost = 0 if counted else self._lost + training.round_steps
+        if self._lost >= MAX_ROUND or not (counted or training.history):
             raise TransferError(
-                "The training's loss is no longer finite; what was saved before is in its folder. A "
-                "lower learning rate may do"
+                "The training's loss is no longer finite; the student of the steps before is in its "
+                "folder. A lower learning rate may do"
             )
+        if not counted:  # The means of nothing are 0.
+            losses = training.history[-1]
         if counted < training.round_steps:
             warnings.warn(
                 f"{training.round_steps - counted} of {training.round_steps} steps are left out: their "

@@ -192,7 +192,7 @@ def prepare(
     elif preset.init == "student":
         if start is None or levels[-1].content is None:
             raise InputError("init is 'student', but there is none to start from.")
-        made = start(levels[-1].content)
+        made = kept_colours.of_photograph(keep, start(levels[-1].content))
         initial = _levels(made / np.float32(255), coarsest.height, coarsest.width)
     else:
         source = preset.init if is_file_name(preset.init) else style_pictures[0]

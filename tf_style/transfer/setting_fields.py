@@ -90,7 +90,7 @@ WEIGHT = Rule("a finite number, 0 or more", _is_weight)
 WEIGHTS = Rule("a tuple of finite numbers, 0 or more and not all 0", _are_weights)
 TRUE_OR_FALSE = Rule("True or False", lambda value: isinstance(value, bool))
 TEXT = Rule("a string", lambda value: isinstance(value, str))
-PATH = Rule("a word or the path of a file", lambda value: isinstance(value, str | os.PathLike))
+PATH = Rule("a word or the path of a file", lambda value: isinstance(value, str))
 LAYERS = Rule("a tuple of one or more layer names, each named once", _are_layers)
 
 
@@ -171,7 +171,9 @@ def check(settings: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and tuples in place of NumPy's scalars and arrays, and of lists."""
+    """Numbers, tuples and text in place of NumPy's scalars and arrays, of lists and of paths."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value

@@ -10,6 +10,7 @@ from tf_style.commands.flags import flag
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
 from tf_style.objective.presets import PRESETS
+from tf_style.student import effects
 from tf_style.transfer.setting_fields import allowed
 from tf_style.transfer.settings import Settings, is_file_name
 from tf_style.web.store import Store
@@ -182,7 +183,7 @@ def _word(value: Any) -> str:
 
 
 def settings_for_page(*, has_students: bool) -> list[dict[str, Any]]:
-    """What can be chosen: each setting's name, help, default, kind and choices."""
+    """Of each setting its name, help, default, kind and choices, and whether a student heeds it."""
     return [_for_page(name, has_students) for name in SETTINGS]
 
 
@@ -207,6 +208,7 @@ def _for_page(name: str, has_students: bool) -> dict[str, Any]:
         "default": metadata["default"],
         "kind": next((word for kind, word in _KINDS.items() if kind in kinds), "word"),
         "choices": list(choices),
+        "of_students": name in effects.OF_STUDENTS,
     }
 
 

@@ -41,10 +41,13 @@ def read(folders: Sequence[str | os.PathLike]) -> dict[str, Student]:
     for folder in folders:
         known = stored.load(folder)
         path = stored.json_path(folder).resolve().parent
-        if path.name in found:
+        # A page's text is UTF-8, which not every file's name is.
+        name = shown(path.name)
+        if name in found:
             raise InputError(
-                f"Two students are called {path.name}: rename a folder. Received: "
-                f"{shown(found[path.name].path)}, {shown(path)}"
+                f"Two students are called {name}: rename a folder. Received: "
+                f"{shown(found[name].path)}, {shown(path)}"
             )
-        found[path.name] = Student(str(path), known.styles, known.dial, float(known.strength))
+        styles = tuple(map(shown, known.styles))
+        found[name] = Student(str(path), styles, known.dial, float(known.strength))
     return found

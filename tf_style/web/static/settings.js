@@ -5,8 +5,13 @@ import { $, make } from "./dom.js";
 const SHOWN = ["strength", "size", "keep_colors", "init", "seed", "preset"];
 const PAINTED = ["style_blend"];
 let fields = [];
+let known = {};
+// The settings that a student has no use for.
+let ofOptimiser = [];
 
 export function setUp(settings, presets, students) {
+  known = students;
+  ofOptimiser = settings.filter((each) => !each.of_students).map((each) => each.name);
   fields = settings.filter((each) => !SHOWN.includes(each.name) && !PAINTED.includes(each.name));
   $("preset").replaceChildren(
     ...Object.entries(presets).map(([name, source]) => make("option", { value: name, title: source }, name)),
@@ -29,8 +34,28 @@ function showStrength() {
 export const isByStudent = () => $("student").value !== "" && $("init").value !== "student";
 
 function showWhatCounts() {
-  $("styles-section").hidden = isByStudent();
+  const byStudent = isByStudent();
+  $("styles-section").hidden = byStudent;
+  for (const name of ofOptimiser) {
+    const input = $(name) ?? $(`setting-${name}`);
+    // A start may be the student's picture after all, and the seed has its own rule.
+    if (input && name !== "init" && name !== "seed") input.disabled = byStudent;
+  }
+  $("deterministic").disabled = byStudent;
+  const { dial = true, strength } = byStudent ? known[$("student").value] : {};
+  fixStrength(dial ? null : strength);
   showSeed();
+}
+
+// Without a dial a student has one strength; then the one that was chosen comes back.
+let chosenStrength = null;
+
+function fixStrength(fixed) {
+  const input = $("strength");
+  if (!input.disabled) chosenStrength = input.value;
+  input.disabled = fixed !== null;
+  input.value = fixed ?? chosenStrength;
+  showStrength();
 }
 
 // With one picture alone a run starts from noise by itself.
@@ -38,7 +63,7 @@ let startsFromNoise = false;
 
 export function showSeed(hasOne = startsFromNoise) {
   startsFromNoise = hasOne;
-  $("seed").disabled = $("init").value !== "noise" && !(hasOne && !$("init").value);
+  $("seed").disabled = isByStudent() || $("init").value !== "noise" && !(hasOne && !$("init").value);
 }
 
 function field({ name, help, default: usual, kind, choices }) {
@@ -87,24 +112,27 @@ const ALWAYS_LISTS = ["style_layer_weights"];
 
 export function asked() {
   const settings = {};
-  if (Number($("strength").value) !== 0.5) settings.strength = Number($("strength").value);
+  if (!$("strength").disabled && Number($("strength").value) !== 0.5) settings.strength = Number($("strength").value);
   if (Number($("size").value) !== 512) settings.size = Number($("size").value);
-  for (const name of ["keep_colors", "init"]) if ($(name).value) settings[name] = $(name).value;
-  if ($("preset").value !== "painterly") settings.preset = $("preset").value;
+  if ($("keep_colors").value) settings.keep_colors = $("keep_colors").value;
+  if (!isByStudent() && $("init").value) settings.init = $("init").value;
+  if (!$("preset").disabled && $("preset").value !== "painterly") settings.preset = $("preset").value;
   if (!$("seed").disabled && $("seed").value) settings.seed = Number($("seed").value);
   for (const { name, kind, choices } of fields) {
-    const text = $(`setting-${name}`).value.trim();
-    if (!text) continue;
+    const input = $(`setting-${name}`);
+    const text = input.value.trim();
+    if (!text || input.disabled) continue;
     const value = choices.includes(text) ? text : (READERS[kind] ?? String)(text);
     settings[name] = ALWAYS_LISTS.includes(name) && !Array.isArray(value) ? [value] : value;
   }
   const others = $("student").value ? { student: $("student").value } : {};
   if ($("bit_depth").value !== "8") others.bit_depth = Number($("bit_depth").value);
-  if ($("deterministic").checked) others.deterministic = true;
+  if ($("deterministic").checked && !$("deterministic").disabled) others.deterministic = true;
   return { settings, ...others };
 }
 
 export function fill({ settings = {}, student = "", bit_depth = 8, deterministic = false }) {
+  $("strength").disabled = false;
   $("strength").value = settings.strength ?? 0.5;
   $("size").value = settings.size ?? 512;
   $("keep_colors").value = settings.keep_colors ?? "";
