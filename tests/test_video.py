@@ -242,7 +242,8 @@ def test_a_student_is_smoothed_over_time(scene):
     )
     np.testing.assert_array_equal(smooth[0], plain[0])
     np.testing.assert_allclose(plain[1], 255 * student.render(sources[1] / 255), atol=0.51)
-    assert warping_error(sources, smooth) < warping_error(sources, plain)
+    # Measured: 0.19 of it.
+    assert warping_error(sources, smooth) < warping_error(sources, plain) / 2
 
 
 def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):

@@ -57,13 +57,14 @@ class Outlook:
 class History:
     """The last frames of a shot, as they were and as they were made."""
 
-    def __init__(self, offsets: Sequence[int] = OFFSETS):
+    def __init__(self, offsets: Sequence[int] = OFFSETS, *, holds_motion: bool = False):
         """No frame yet.
 
         Args:
           offsets: How many frames back to look, ascending.
+          holds_motion: Whether what moves is held as firmly as what stands still.
         """
-        self._offsets = tuple(offsets)
+        self._offsets, self._holds_motion = tuple(offsets), holds_motion
         self._frames: collections.deque = collections.deque(maxlen=max(self._offsets))
 
     def add(self, source: NDArray[Any], made: NDArray[np.uint8], places: Places = ()) -> None:
@@ -124,7 +125,7 @@ class History:
             if offset == offsets[0]:
                 light = _spread(levels - warp(earlier, to_earlier), np.asarray(visible, np.float32))
                 change = np.abs(light).max(axis=-1) / STILL_LEVELS
-                motion = np.sum(np.square(to_earlier / STILL_PX), axis=-1)
+                motion = 0 if self._holds_motion else np.sum(np.square(to_earlier / STILL_PX), axis=-1)
                 still = np.exp(-motion - np.square(change))
             shown += visible / len(offsets)
         target /= np.maximum(known, 1e-6)[..., np.newaxis]
