@@ -28,6 +28,7 @@ def write(
     rotation=0,
     sound=None,
     seconds=None,
+    gap=0.0,
     layout="mono",
     language=None,
     matrix=None,
@@ -35,7 +36,10 @@ def write(
     aspect=None,
     options=None,
 ):
-    """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`."""
+    """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`.
+
+    After half of the sound there is a `gap` in its times, in seconds.
+    """
     time_base = time_base or Fraction(1, rate)
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
@@ -56,7 +60,7 @@ def write(
             track.layout = layout
             if language is not None:
                 track.metadata["language"] = language
-            for packet in _beeps(track, seconds or len(frames) / rate):
+            for packet in _beeps(track, seconds or len(frames) / rate, gap):
                 container.mux(packet)
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
@@ -69,7 +73,7 @@ def write(
     return str(path)
 
 
-def _beeps(track, seconds):
+def _beeps(track, seconds, gap=0.0):
     """A tone that is there in every other tenth of a second."""
     places = np.arange(round(48_000 * seconds))
     tone = 0.3 * np.sin(2 * np.pi * 440 * places / 48_000) * (places // 4800 % 2 == 0)
@@ -77,9 +81,10 @@ def _beeps(track, seconds):
         count = track.layout.nb_channels
         piece = np.repeat(tone[np.newaxis, start : start + 1024].astype(np.float32), count, 0)
         frame = av.AudioFrame.from_ndarray(piece, "fltp", track.layout.name)
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+        late = round(48_000 * gap) if 2 * start > len(tone) else 0
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, start + late, Fraction(1, 48_000)
         if track.codec_context.name.startswith("pcm"):
-            frame = av.AudioResampler("s16", "mono", 48_000).resample(frame)[0]
+            frame = av.AudioResampler("s16", track.layout.name, 48_000).resample(frame)[0]
         yield from track.encode(frame)
     yield from track.encode(None)
 

@@ -117,6 +117,22 @@ def test_labels_say_which_style_goes_where():
     assert [region.name for region in alone] == ["the region #000000", "the region #008000"]
 
 
+def test_regions_that_move_are_the_same_whoever_is_there():
+    own = [label_image([[RED]]), None]
+    shapes = []
+    for row in ([RED, GREEN], [RED, RED], [GREEN, GREEN], [BLACK, BLACK]):
+        found = masks.regions([label_image([row])], own, [True, True], may_be_empty=True)
+        assert [each.name for each in found] == ["the region #ff0000", "the rest"]
+        shapes.append([each.content.tolist() for each in found])
+    assert shapes[0] == [[[1, 0]], [[0, 1]]]
+    assert shapes[1] == [[[1, 1]], [[0, 0]]]
+    assert shapes[2] == shapes[3] == [[[0, 0]], [[1, 1]]]
+    # With one style alone, and of one grey for a moment.
+    own = [label_image([[RED, BLACK]])]
+    black, red = masks.regions([label_image([[BLACK]])], own, [True], may_be_empty=True)
+    assert (black.content.all(), red.content.any()) == (True, False)
+
+
 def test_greys_are_labels_beside_several_styles():
     content, own = grey([[0, 1, 2]]), grey([[1, 2]])
     found = masks.regions([content], [own, None], [True, True])

@@ -10,6 +10,7 @@ import sys
 import time
 from fractions import Fraction
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from tf_style.video.options import VideoOptions
 from tf_style.video.reading import VideoReader
 from tf_style.video.reliability import reliability
 from tf_style.video.shot import MadeFrame, Shot
+from tf_style.video.student_frames import StudentFrames
 from tf_style.video.work import WorkFolder
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -250,6 +252,8 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
     work = WorkFolder(tmp_path / "work")
     work.check({"size": 1})
     work.folder.mkdir()
+    (work.folder / ".video.json.7.tmp").touch()
+    work.check({"size": 1})
     work.begin({"size": 1})
     pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3)).astype(np.uint8)
     frame = MadeFrame(pixels, True, Shot(loss=1.2345678901234567, content_unit=float(np.float32(0.1))))
@@ -276,6 +280,8 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(work.folder, target_is_directory=True)
     (work.folder / "frame-notes.png").write_text("somebody's")
+    for name in (".frame-000002.png.12.tmp", ".video.json.7.tmp"):  # Of a run that was killed.
+        (work.folder / name).touch()
     WorkFolder(link).remove()
     assert os.listdir(link) == ["frame-notes.png"]
     (link / "frame-notes.png").unlink()
@@ -517,3 +523,39 @@ def test_sound_and_the_last_frame_last_as_long_as_theirs(tmp_path, by_student):
         for name in ("in.mkv", "out.mkv")
     ]
     assert durations[0][-1] == durations[1][-1] == 40
+    clips.write(tmp_path / "ten.mp4", clips.moving(10))
+    for name in ("five.mp4", "five.mkv"):
+        assert by_student(tmp_path / "ten.mp4", tmp_path / name, "--every", "5") == 0
+        with av.open(str(tmp_path / name)) as container:
+            assert container.duration / av.time_base == pytest.approx(0.4, abs=0.002)
+
+
+def test_sound_that_cannot_be_written_costs_no_frames(files, tmp_path, by_student, monkeypatch, capfd):
+    """Nor is what was made lost."""
+
+    def fail(self, seconds):
+        raise av.error.InvalidDataError(0, "no such time")
+        yield
+
+    out = tmp_path / "out.mkv"
+    monkeypatch.setattr("tf_style.video.writing.check_sound", lambda *arguments: None)
+    monkeypatch.setattr("tf_style.video.sound.Sound.take_until", fail)
+    assert by_student(files / "clip.mp4", out) == 1
+    assert "out.mkv holds all frames, without sound: " in capfd.readouterr().err
+    assert len(list(VideoReader(out).frames())) == 6
+
+
+def test_a_mask_that_goes_wrong_ends_the_frames_and_keeps_those_before(
+    files, tmp_path, by_student, monkeypatch, capfd
+):
+    def make(self, source, masks=None):
+        if self._history._frames:
+            raise InputError("no colour of the content mask.")
+        return original(self, source, masks)
+
+    original = StudentFrames.make
+    monkeypatch.setattr(StudentFrames, "make", make)
+    out = tmp_path / "out.mkv"
+    assert by_student(files / "clip.mp4", out) == 1
+    assert "At 0.040 s: no colour of the content mask. " in capfd.readouterr().err
+    assert len(list(VideoReader(out).frames())) == 1

@@ -189,6 +189,41 @@ def test_a_part_begins_at_its_time_where_seeking_leads_elsewhere(tmp_path, exten
     assert [frame.ticks for frame in reader.frames(Span(start=start))] == whole[10:]
 
 
+def test_sound_keeps_its_gaps(tmp_path):
+    """Encoded anew too: after its half it is silent for a second."""
+    path = clips.write(tmp_path / "in.mkv", clips.moving(50), sound="aac", seconds=1, gap=1)
+    copied(path, tmp_path / "out.webm")
+    found, codec = clips.loudness(tmp_path / "out.webm")
+    assert codec == "opus"
+    assert found[12:29].max() < 0.01
+    assert found[31:39].max() > 0.1
+
+
+def test_channels_without_places_are_written_where_each_has_one(tmp_path):
+    path = clips.write(tmp_path / "in.avi", clips.moving(5), sound="pcm_s16le", layout="stereo")
+    with av.open(path) as container:
+        assert container.streams.audio[0].layout.name == "2 channels"
+    check_sound("out.mp4", VideoReader(path).clip, (48, 64), path)
+    copied(path, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].layout.name == "stereo"
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_a_clock_that_starts_anew_goes_on(tmp_path, extension):
+    """As of files that were joined."""
+    options = {"g": "5", "bf": "0"}
+    path = clips.write(tmp_path / "in.ts", clips.moving(30), sound="mp2", options=options)
+    data = pathlib.Path(path).read_bytes()
+    (tmp_path / "twice.ts").write_bytes(data + data)
+    with warnings.catch_warnings(action="ignore"):
+        reader = copied(tmp_path / "twice.ts", tmp_path / f"out.{extension}")
+    times = seconds(reader)
+    assert len(times) == 60
+    np.testing.assert_allclose(np.diff(times), 0.04, atol=2e-3)
+    assert len(clips.loudness(tmp_path / f"out.{extension}")[0]) >= 44
+
+
 def test_damaged_sound_is_left_out(tmp_path):
     path = pathlib.Path(clips.write(tmp_path / "in.mkv", clips.moving(40), sound="libmp3lame"))
     data = bytearray(path.read_bytes())
@@ -275,6 +310,31 @@ def test_damage_is_told_with_its_time(bad_files):
     assert len(frames) > 30
 
 
+def test_what_follows_a_damaged_packet_is_read(tmp_path):
+    path = clips.write(tmp_path / "in.mp4", clips.moving(40), options={"g": "10", "bf": "0"})
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place, size = packets[15].pos, packets[15].size
+    data = bytearray(pathlib.Path(path).read_bytes())
+    data[place : place + size] = bytes(size)
+    (tmp_path / "bad.mp4").write_bytes(data)
+    reader = VideoReader(tmp_path / "bad.mp4")
+    with pytest.warns(UserWarning, match=r"bad.mp4 is damaged at 0\.[56]\d+ s"):
+        frames = list(reader.frames())
+    assert frames[-1].ticks * reader.clip.time_base == Fraction(39, 25)
+    assert len(frames) >= 30
+    assert reader.damage is not None
+
+
+def test_palettes_have_colours():
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:2] = (255, 200, 0, 0), (255, 0, 90, 250)  # Transparency first.
+    places = np.uint8([[0, 1] * 8] * 16)
+    frame = av.VideoFrame.from_ndarray((places, palette), "pal8")
+    pixels = 255 * colour.to_rgb(frame, Colours(1))
+    np.testing.assert_allclose(pixels[0, :2], [(200, 0, 0), (0, 90, 250)], atol=0.6)
+
+
 def test_the_decoder_has_no_threads_that_could_wait_for_the_one_that_closes_it(tmp_path):
     """Their deadlock is too rare on some machines for a test to wait for it."""
     reader = VideoReader(clips.write(tmp_path / "in.mp4", clips.moving(3)))
@@ -297,6 +357,7 @@ def test_pictures_are_a_video(tmp_path):
         open_clip(str(tmp_path), Fraction(10))
     with pytest.raises(InputError, match="no pictures"):
         sequence.find(str(tmp_path / "q%d.png"))
+    assert not sequence.is_pattern("my%20dance.mp4")
 
 
 def test_what_only_the_pixels_tell_of_a_picture_ends_the_frames(tmp_path):
@@ -334,5 +395,13 @@ def test_masks_are_of_square_pixels_and_animations_move(tmp_path):
             pixels = frames.at(Fraction(index, 25)).pixels
             assert pixels.shape == (48, 85, 3)
             np.testing.assert_allclose(pixels, index, atol=0.02)
+    # Times of 33 and 67 ms are those of frames of a thirtieth of a second.
+    mask_values = [clips.flat((index % 2 * 255,) * 3) for index in range(8)]
+    how = {"codec": "ffv1", "pixel_format": "gray", "rate": 30}
+    moving = clips.write(tmp_path / "moving.mkv", mask_values, **how)
+    clip = VideoReader(clips.write(tmp_path / "thirty.mp4", clips.moving(8), rate=30)).clip
+    frames = MaskFrames(moving, clip, reading.read_mask)
+    found = [round(frames.at(Fraction(index, 30)).pixels.mean()) for index in range(8)]
+    assert found == [0, 1] * 4
     images[0].save(tmp_path / "still.gif")
     assert not is_moving(str(tmp_path / "still.gif"))

@@ -12,7 +12,7 @@ from tf_style.commands.file_roles import Family
 from tf_style.commands.messages import emit
 from tf_style.commands.request import Request
 from tf_style.errors import TransferError
-from tf_style.files import shown
+from tf_style.files import reason_of, shown
 from tf_style.video import sequence
 from tf_style.video.clip import Clip, Span
 from tf_style.video.reading import VideoReader
@@ -112,17 +112,31 @@ class VideoOutput:
         last = frames[-1]
         ends = [*(each.ticks for each in frames[1:]), last.ticks + self._duration(last)]
         is_to_the_end = is_whole and self.span.end is None
-        with writing(
-            output,
-            clip,
-            self.size,
-            sound_from=self.reader.path if isinstance(self.reader, VideoReader) else None,
-            start=_time(clip, first),
-            end=None if is_to_the_end else _time(clip, ends[-1]),
-            description=description,
-        ) as video:
-            for index, (frame, end) in enumerate(zip(frames, ends, strict=True)):
-                video.write(self._pixels(index), frame.ticks - first, end - frame.ticks)
+
+        def write(sound_from: str | None) -> None:
+            with writing(
+                output,
+                clip,
+                self.size,
+                sound_from=sound_from,
+                start=_time(clip, first),
+                end=None if is_to_the_end else _time(clip, ends[-1]),
+                description=description,
+            ) as video:
+                for index, (frame, end) in enumerate(zip(frames, ends, strict=True)):
+                    video.write(self._pixels(index), frame.ticks - first, end - frame.ticks)
+
+        if not isinstance(self.reader, VideoReader):
+            write(None)
+            return
+        try:
+            write(self.reader.path)
+        except TransferError as error:
+            write(None)  # It may have been the sound.
+            reason = reason_of(error.__cause__ or error)
+            raise TransferError(
+                f"{shown(output)} holds all frames, without sound: {reason}."
+            ) from error
 
     def _duration(self, frame: Shown) -> int:
         if frame.duration is not None and self.span.every == 1:

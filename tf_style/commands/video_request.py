@@ -23,7 +23,7 @@ from tf_style.video.options import OPTION_NAMES, VideoOptions
 
 DEFAULT_RATE = Fraction(25)
 # Raised when a change makes the same request end in other frames.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)

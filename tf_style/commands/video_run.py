@@ -14,7 +14,7 @@ from tf_style.commands.stylize_run import Display
 from tf_style.commands.video_output import Shown, VideoOutput
 from tf_style.commands.video_request import VideoRequest
 from tf_style.errors import InputError, TransferError
-from tf_style.files import shown
+from tf_style.files import reason_of, shown
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.student import stored
 from tf_style.transfer import checkpoint_lock
@@ -119,7 +119,8 @@ class _Job:
             stored.check_picture(*self.size)
             return
         _, picture, masks = first
-        inputs = self.inputs.first(picture, masks, may_be_empty=False)
+        moves = MaskReader(request.masks, self.reader.clip, sandbox.read_mask).moves
+        inputs = self.inputs.first(picture, masks, may_be_empty=moves)
         request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
 
     @property
@@ -164,7 +165,14 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
             if made is not None:
                 maker.take_over(picture, made, masks)
             else:
-                made = None if stop() else maker.make(picture, masks)
+                try:
+                    made = None if stop() else maker.make(picture, masks)
+                except InputError as error:  # Masks that move may go wrong at any time.
+                    if not shown_at:
+                        raise
+                    at = f"{float(frame.ticks * job.reader.clip.time_base):.3f} s"
+                    damage = TransferError(f"At {at}: {reason_of(error)}.")
+                    break
                 if made is None:
                     is_stopped = True
                     break

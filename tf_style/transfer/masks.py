@@ -78,7 +78,7 @@ def regions(
       content: The content's masks.
       styles: One for each style, or none at all.
       is_style: Of each style whether there is one; without it its region keeps the photograph.
-      may_be_empty: Whether a grey mask may be black everywhere, as one that moves.
+      may_be_empty: Whether a region may have no place in the picture, as that of a mask that moves.
 
     Returns:
       Those that have a style.
@@ -87,14 +87,16 @@ def regions(
       InputError: If they do not fit together, or one would have no effect.
     """
     styles = _one_each(styles, is_style)
-    is_labelled = len(content) == 1 and (len(is_style) > 1 or _has_colours(content[0]))
+    # A label image that moves may be of one grey for a moment.
+    coloured = [*content, *(mask for mask in styles if mask is not None and may_be_empty)]
+    is_labelled = len(content) == 1 and (len(is_style) > 1 or any(map(_has_colours, coloured)))
     if not is_labelled and len(content) != len(is_style):
         raise InputError(
             "There is one content mask for each style, or one label image for all. "
             f"Received: {len(content)} masks for {len(is_style)} styles"
         )
     if is_labelled:
-        return _with_one(_labelled(content, styles, is_style))
+        return _with_one(_labelled(content, styles, is_style, may_be_empty=may_be_empty))
     greys = [
         grey(mask, f"content mask {index}", may_be_empty=may_be_empty)
         for index, mask in enumerate(content, start=1)
@@ -169,13 +171,20 @@ def _soft(
 
 
 def _labelled(
-    content: Sequence[Picture], styles: Sequence[Picture | None], is_style: Sequence[bool]
+    content: Sequence[Picture],
+    styles: Sequence[Picture | None],
+    is_style: Sequence[bool],
+    *,
+    may_be_empty: bool,
 ) -> list[RegionMasks]:
     labels, where = _labels(content[0], "the content mask")
     own = [
         None if mask is None else _labels(mask, f"style mask {index + 1}")
         for index, mask in enumerate(styles)
     ]
+    place = {label: number for number, label in enumerate(labels)}
+    if may_be_empty:  # With the regions that are nowhere now, in an order that is always the same.
+        labels = sorted({*labels, *(label for each in own if each is not None for label in each[0])})
     others = {index for index, each in enumerate(own) if each is None}
     for index, each in enumerate(own):
         if each is not None and not set(each[0]) & set(labels):
@@ -196,13 +205,13 @@ def _labelled(
         )
     found = []
     rest = []
-    for number, label in enumerate(labels):
+    for label in labels:
         by_label = {
             index: np.float32(each[1] == each[0].index(label))
             for index, each in enumerate(own)
             if each is not None and label in each[0]
         }
-        here = where == number
+        here = where == place.get(label, -1)
         if not by_label:
             rest.append((label, here))
             continue
@@ -215,14 +224,14 @@ def _labelled(
             f"No style mask has {_listed([label for label, _ in rest])} of the content mask: a style "
             "without a mask goes there, or 'none' keeps the photograph there."
         )
-    if others and not rest:
+    if others and not rest and not may_be_empty:
         raise InputError(
             f"Style {min(others) + 1} would have no effect: it has no mask, and others have every "
             "colour of the content mask."
         )
     whole = {index: None for index in sorted(others) if is_style[index]}
     if whole:
-        union = np.logical_or.reduce([here for _, here in rest])
+        union = np.logical_or.reduce([here for _, here in rest] or [np.zeros(where.shape, bool)])
         found.append(RegionMasks("the rest", np.float32(union), whole, is_soft=False))
     return found
 

@@ -35,6 +35,11 @@ _READABLE = re.compile(r"(?:yuvj?444p|gray)(?:(\d+)le)?")
 LIMITED, FULL = 1, 2
 
 
+def is_rgb(frame: av.VideoFrame) -> bool:
+    """Whether a frame's numbers are red, green and blue, or of a palette of such."""
+    return frame.format.is_rgb or frame.format.name == "pal8"
+
+
 def to_rgb(frame: av.VideoFrame, colours: Colours) -> NDArray[np.float32]:
     """A decoded frame in red, green and blue.
 
@@ -45,7 +50,9 @@ def to_rgb(frame: av.VideoFrame, colours: Colours) -> NDArray[np.float32]:
     Returns:
       float32 [height, width, 3], 0..1.
     """
-    if frame.format.is_rgb:
+    if frame.format.name == "pal8":  # Its colours have 8 bits, which FFmpeg's way to 16 rounds down.
+        return frame.to_ndarray(format="rgb24").astype(np.float32) / np.float32(255)
+    if is_rgb(frame):
         planes = frame.reformat(format="rgb48le", dst_color_range=FULL, **_EXACT).to_ndarray()
         return planes.astype(np.float32) / np.float32(65535)
     if len(frame.format.components) < 3:

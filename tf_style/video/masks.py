@@ -36,6 +36,8 @@ class MaskFrames:
         if is_moving(path):
             reader = open_clip(path, clip.rate)
             self._base = reader.clip.time_base
+            # A time may be rounded in either file: to milliseconds, in Matroska.
+            self._slack = (self._base + clip.time_base) / 2
             self._size = reader.clip.width, reader.clip.height
             self._frames: Iterator[Frame] = iter(reader.frames())
             self._next = next(self._frames, None)
@@ -47,7 +49,7 @@ class MaskFrames:
         if self._still is not None:
             return self._still
         while self._next is not None and (
-            self._last is None or self._next.ticks * self._base <= seconds
+            self._last is None or self._next.ticks * self._base <= seconds + self._slack
         ):
             self._last, self._next = self._next, next(self._frames, None)
         if self._last is None:
@@ -89,6 +91,11 @@ class MaskReader:
         self._frames = {
             path: MaskFrames(path, clip, read_still) for path in paths if isinstance(path, str)
         }
+
+    @property
+    def moves(self) -> bool:
+        """Whether any of them moves: a region may then be nowhere in the first frame."""
+        return any(map(is_moving, self._frames))
 
     def at(self, seconds: Fraction) -> Masks | None:
         """Those of a time, which never goes back."""

@@ -21,6 +21,8 @@ from tf_style.video.clip import WHOLE, Clip, Colours, Frame, Span
 _HDR = {16: "PQ", 18: "HLG"}
 # The end of a file may be so much before the one that its header says.
 _SLACK_FRAMES, _SLACK_SECONDS = 2, Fraction(1, 10)
+# A clock that goes back by more starts anew; by less, frames are out of order, as after a seek.
+_RESTART_SECONDS = 1
 
 
 class VideoReader:
@@ -108,16 +110,21 @@ class VideoReader:
                     if packet.pts is not None:
                         until = (packet.pts + (packet.duration or 0)) * packet.time_base
                         end = max(end, until)
-                    frames = packet.decode() if packet.stream is stream else []
+                    try:
+                        frames = packet.decode() if packet.stream is stream else []
+                    except av.error.InvalidDataError as error:  # The next ones may be whole.
+                        frames = []
+                        if self.damage is None:
+                            self._tell_damage(ticks or 0, _reason(error))
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
+                    # Where the clock starts anew, as between two files that were joined, time goes on.
+                    if last is not None and (last - ticks) * base > _RESTART_SECONDS:
+                        origin -= last + step - ticks
+                        ticks = last + step
                     if self.damage is None and (complaints or frame.is_corrupt):
-                        what = reason_of(ValueError(complaints[0][2])) if complaints else "a frame"
-                        self.damage = (
-                            f"{shown(self.path)} is damaged at {_seconds(ticks * base)}: {what}"
-                        )
-                        warnings.warn(self.damage, UserWarning, stacklevel=2)
+                        self._tell_damage(ticks, complaints[0][2] if complaints else "a frame")
                     yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
@@ -130,6 +137,11 @@ class VideoReader:
             raise TransferError(
                 f"{shown(self.path)} breaks off after {_seconds(end - start)} of {_seconds(whole)}."
             )
+
+    def _tell_damage(self, ticks: int, what: str) -> None:
+        at = _seconds(ticks * self.clip.time_base)
+        self.damage = f"{shown(self.path)} is damaged at {at}: {reason_of(ValueError(what))}"
+        warnings.warn(self.damage, UserWarning, stacklevel=3)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -155,7 +167,7 @@ class VideoReader:
             int(first.color_trc),
             first.height,
         )
-        if colours.matrix not in colour.KNOWN_MATRICES and not first.format.is_rgb:
+        if colours.matrix not in colour.KNOWN_MATRICES and not colour.is_rgb(first):
             raise InputError(
                 f"{shown(self.path)} has a colour matrix that is not known (number {colours.matrix}). "
                 "Convert it to BT.709 first"

@@ -14,7 +14,8 @@ from tf_style.files import reason_of, shown
 from tf_style.images import reading, writing
 from tf_style.video.clip import BT601, BT709, HD_ROWS, WHOLE, Clip, Colours, Frame, Span
 
-_NUMBER = re.compile(r"%0?(\d*)d")
+# A width without a 0 is none: names that were URLs have spaces as %20.
+_NUMBER = re.compile(r"%(?:0\d+)?d")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
 
 

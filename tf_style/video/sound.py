@@ -7,9 +7,13 @@ from typing import Any
 
 import av
 import av.error
+import numpy as np
 
 # Before the first picture sound may begin a little: AAC's first packet is there to warm up.
 _LEAD_SECONDS = Fraction(1, 10)
+# What is missing of sound for longer than so is left as silence, in 48000ths of a second; times are
+# rounded to milliseconds in some files.
+_GAP_TICKS = 2400
 
 
 class Sound:
@@ -29,7 +33,9 @@ class Sound:
         self._tracks: dict[int, _Copied | _Encoded] = {}
         for stream in self._input.streams.audio:
             is_taken = stream.codec_context.name in output.supported_codecs
-            track = (_Copied if is_taken else _Encoded)(stream, output, start)
+            # MP4 says where each channel belongs, which "2 channels", as of a capture, does not.
+            has_places = not stream.layout.name.endswith("channels")
+            track = (_Copied if is_taken and has_places else _Encoded)(stream, output, start)
             if stream.language is not None:
                 track.stream.metadata["language"] = stream.language
             self._tracks[stream.index] = track
@@ -71,12 +77,17 @@ class Sound:
 class _Copied:
     def __init__(self, stream: Any, output: Any, start: Fraction):
         self._shift = int(start / stream.time_base)
+        self._end: int | None = None
         self.stream = output.add_stream_from_template(stream)
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
+        # Where the clock starts anew, as between two files that were joined, time goes on.
+        if self._end is not None and packet.dts - self._shift < self._end - (packet.duration or 0):  # pyright: ignore[reportOptionalOperand]
+            self._shift = packet.dts - self._end  # pyright: ignore[reportOptionalOperand]
         packet.pts -= self._shift  # pyright: ignore[reportOperatorIssue]  Those without are left out.
         packet.dts -= self._shift  # pyright: ignore[reportOperatorIssue]
         packet.stream = self.stream
+        self._end = packet.dts + max(1, packet.duration or 0)  # pyright: ignore[reportOptionalOperand]
         yield packet
 
     def end(self) -> Iterator[av.Packet]:
@@ -89,7 +100,7 @@ class _Encoded:
         # The one rate that all of them take.
         self.stream = output.add_stream(codec, rate=48_000)
         is_stereo = stream.layout.nb_channels <= 2
-        self.stream.layout = stream.layout.name if is_stereo else "stereo"
+        self.stream.layout = "mono" if stream.layout.nb_channels == 1 else "stereo"
         if not is_stereo:
             warnings.warn(
                 f"The sound's {stream.layout.nb_channels} channels become two: {output.format.name} "
@@ -99,6 +110,7 @@ class _Encoded:
             )
         self._resampler: Any = None
         self._start, self._ticks = start, None
+        self._taken = 0  # The end of what was decoded, in the source's time and in ticks too.
         self._has_ended = self._is_damage_told = False
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -115,15 +127,22 @@ class _Encoded:
                 )
             return
         for frame in frames:
-            if self._ticks is None:
-                self._ticks = max(0, round((frame.time - float(self._start)) * 48_000))
-            yield from self._encoded(frame)
+            yield from self._encoded_at(frame, round((frame.time - float(self._start)) * 48_000))
 
     def end(self) -> Iterator[av.Packet]:
         if not self._has_ended and self._resampler is not None:
             self._has_ended = True
             yield from self._encoded(None)
             yield from self.stream.encode(None)
+
+    def _encoded_at(self, frame: Any, ticks: int) -> Iterator[av.Packet]:
+        if self._ticks is None:
+            self._ticks = max(0, ticks)
+        # How much was taken so far is counted by samples; what is missing between is silence.
+        elif ticks - self._taken > _GAP_TICKS:
+            yield from self._encoded(_silence_like(frame, (ticks - self._taken) / 48_000))
+        self._taken = ticks + round(frame.samples * 48_000 / frame.sample_rate)
+        yield from self._encoded(frame)
 
     def _encoded(self, frame: Any) -> Iterator[av.Packet]:
         context = self.stream.codec_context
@@ -136,6 +155,20 @@ class _Encoded:
             piece.pts, piece.time_base = self._ticks, Fraction(1, 48_000)
             self._ticks += piece.samples
             yield from self.stream.encode(piece)
+
+
+def _silence_like(frame: Any, seconds: float) -> Any:
+    count = round(seconds * frame.sample_rate)
+    channels = frame.layout.nb_channels
+    shape = (channels, count) if frame.format.is_planar else (1, count * channels)
+    kind = frame.to_ndarray().dtype
+    # Samples without a sign are silent at their middle.
+    level = 128 if kind == np.uint8 else 0
+    silence = av.AudioFrame.from_ndarray(
+        np.full(shape, level, kind), frame.format.name, frame.layout.name
+    )
+    silence.sample_rate = frame.sample_rate
+    return silence
 
 
 def _time(packet: av.Packet) -> Fraction:

@@ -28,6 +28,8 @@ from tf_style.video.shot import MadeFrame, Shot
 # What the frames are of, on what they are made, and a video of them that is not whole.
 _RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
 _FRAME = re.compile(r"(frame|painting)-\d{6,}\.png")
+# What a run that was killed meanwhile leaves of a file; see `files.open_atomically`.
+_UNFINISHED = re.compile(rf"\.({_FRAME.pattern}|{_RECORD}|{_RUN_ON}|{_PARTIAL})\.\d+\.tmp")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
 
 
@@ -54,6 +56,7 @@ class WorkFolder:
         files.check_folder(self.folder)
         try:
             names = set(os.listdir(self.folder)) - {checkpoint_lock.NAME}
+            names = {each for each in names if not _UNFINISHED.fullmatch(each)}
         except FileNotFoundError:
             return
         path = self.folder / _RECORD
@@ -159,7 +162,8 @@ class WorkFolder:
         What says whose they are goes last: a run that is killed meanwhile leaves a folder that the next
         one knows.
         """
-        frames = [each for each in os.listdir(self.folder) if _FRAME.fullmatch(each)]
+        names = os.listdir(self.folder)
+        frames = [each for each in names if _FRAME.fullmatch(each) or _UNFINISHED.fullmatch(each)]
         for name in (*frames, _RUN_ON, _PARTIAL, _RECORD, checkpoint_lock.NAME):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # A link, or it has files of somebody's.

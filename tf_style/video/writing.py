@@ -28,6 +28,10 @@ _FORMATS = {
     ".webm": ("webm", "libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"}),
 }
 EXTENSIONS = tuple(_FORMATS)
+_TRIAL_SECONDS = Fraction(1, 10)
+# FFmpeg's AV_CODEC_FLAG_FRAME_DURATION: without it encoders forget how long a frame is shown, and the
+# last one has nothing after it that would tell.
+_FRAME_DURATION = 1 << 8
 
 
 def check_name(path: str) -> None:
@@ -97,6 +101,9 @@ def check_sound(path: str, clip: Clip, size: tuple[int, int], sound_from: str) -
             sound = Sound(sound_from, container, start=clip.origin, end=None)
             stack.callback(sound.close)
             container.start_encoding()
+            # Some containers say only as they are closed what they do not take.
+            for packet in sound.take_until(_TRIAL_SECONDS):
+                container.mux(packet)
     except (av.error.FFmpegError, ValueError) as error:
         raise InputError(
             f"The sound of {shown(sound_from)} cannot be written to {shown(path)}: {reason_of(error)}. "
@@ -112,6 +119,7 @@ def _add_stream(
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.time_base = clip.time_base
+    context.flags |= _FRAME_DURATION
     context.colorspace, context.color_primaries = clip.colours.matrix, clip.colours.primaries
     context.color_trc = clip.colours.transfer
     context.color_range = colour.FULL if clip.colours.is_full_range else colour.LIMITED
