@@ -29,6 +29,7 @@ def write(
     sound=None,
     seconds=None,
     gap=0.0,
+    jitter=0.0,
     layout="mono",
     language=None,
     matrix=None,
@@ -38,7 +39,8 @@ def write(
 ):
     """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`.
 
-    After half of the sound there is a `gap` in its times, in seconds.
+    After half of the sound there is a `gap` in its times, in seconds, and each fifth packet is late by
+    the `jitter`, and those after it catch up.
     """
     time_base = time_base or Fraction(1, rate)
     height, width = frames[0].shape[:2]
@@ -60,7 +62,7 @@ def write(
             track.layout = layout
             if language is not None:
                 track.metadata["language"] = language
-            for packet in _beeps(track, seconds or len(frames) / rate, gap):
+            for packet in _beeps(track, seconds or len(frames) / rate, gap, jitter):
                 container.mux(packet)
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
@@ -73,7 +75,7 @@ def write(
     return str(path)
 
 
-def _beeps(track, seconds, gap=0.0):
+def _beeps(track, seconds, gap=0.0, jitter=0.0):
     """A tone that is there in every other tenth of a second."""
     places = np.arange(round(48_000 * seconds))
     tone = 0.3 * np.sin(2 * np.pi * 440 * places / 48_000) * (places // 4800 % 2 == 0)
@@ -81,8 +83,8 @@ def _beeps(track, seconds, gap=0.0):
         count = track.layout.nb_channels
         piece = np.repeat(tone[np.newaxis, start : start + 1024].astype(np.float32), count, 0)
         frame = av.AudioFrame.from_ndarray(piece, "fltp", track.layout.name)
-        late = round(48_000 * gap) if 2 * start > len(tone) else 0
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, start + late, Fraction(1, 48_000)
+        late = 48_000 * (gap * (2 * start > len(tone)) + jitter * (1 - start // 1024 % 5 / 4))
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, start + round(late), Fraction(1, 48_000)
         if track.codec_context.name.startswith("pcm"):
             frame = av.AudioResampler("s16", track.layout.name, 48_000).resample(frame)[0]
         yield from track.encode(frame)

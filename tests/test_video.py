@@ -541,7 +541,7 @@ def test_sound_that_cannot_be_written_costs_no_frames(files, tmp_path, by_studen
     monkeypatch.setattr("tf_style.video.writing.check_sound", lambda *arguments: None)
     monkeypatch.setattr("tf_style.video.sound.Sound.take_until", fail)
     assert by_student(files / "clip.mp4", out) == 1
-    assert "out.mkv holds all frames, without sound: " in capfd.readouterr().err
+    assert "out.mkv holds the 6 frames, without sound: " in capfd.readouterr().err
     assert len(list(VideoReader(out).frames())) == 6
 
 

@@ -146,7 +146,12 @@ def test_pixels_that_are_not_square(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "codec", "target", "kept"),
-    [("mp4", "aac", "mp4", "aac"), ("mkv", "libopus", "webm", "opus"), ("mp4", "aac", "webm", "opus")],
+    [
+        ("mp4", "aac", "mp4", "aac"),
+        ("mkv", "libopus", "webm", "opus"),
+        ("mp4", "aac", "webm", "opus"),
+        ("mkv", "pcm_s16le", "mkv", "pcm_s16le"),
+    ],
 )
 def test_sound_is_kept(tmp_path, source, codec, target, kept):
     path = clips.write(tmp_path / f"in.{source}", clips.moving(20), sound=codec)
@@ -197,6 +202,11 @@ def test_sound_keeps_its_gaps(tmp_path):
     assert codec == "opus"
     assert found[12:29].max() < 0.01
     assert found[31:39].max() > 0.1
+    # What only comes late for a moment makes one gap at most, of 60 ms.
+    how = {"sound": "aac", "seconds": 2, "jitter": 0.06}
+    path = clips.write(tmp_path / "late.mkv", clips.moving(50), **how)
+    copied(path, tmp_path / "out.webm")
+    assert 39 <= len(clips.loudness(tmp_path / "out.webm")[0]) <= 42
 
 
 def test_channels_without_places_are_written_where_each_has_one(tmp_path):
@@ -222,6 +232,13 @@ def test_a_clock_that_starts_anew_goes_on(tmp_path, extension):
     assert len(times) == 60
     np.testing.assert_allclose(np.diff(times), 0.04, atol=2e-3)
     assert len(clips.loudness(tmp_path / f"out.{extension}")[0]) >= 44
+    # The sound is of the same part as the pictures.
+    reader = copied(tmp_path / "twice.ts", tmp_path / f"part.{extension}", Span.of(0.4, 1.6, 1))
+    assert len(seconds(reader)) == 30
+    whole, _ = clips.loudness(tmp_path / f"out.{extension}")
+    part, _ = clips.loudness(tmp_path / f"part.{extension}")
+    assert 23 <= len(part) <= 25
+    assert (part[1:22] > 0.1).tolist() == (whole[9:30] > 0.1).tolist()
 
 
 def test_damaged_sound_is_left_out(tmp_path):
@@ -324,6 +341,10 @@ def test_what_follows_a_damaged_packet_is_read(tmp_path):
     assert frames[-1].ticks * reader.clip.time_base == Fraction(39, 25)
     assert len(frames) >= 30
     assert reader.damage is not None
+    # Of a mask nobody knows what it was.
+    mask = MaskFrames(str(tmp_path / "bad.mp4"), reader.clip, reading.read_mask)
+    with warnings.catch_warnings(action="ignore"), pytest.raises(TransferError, match="is damaged"):
+        mask.at(Fraction(39, 25))
 
 
 def test_palettes_have_colours():
@@ -403,5 +424,14 @@ def test_masks_are_of_square_pixels_and_animations_move(tmp_path):
     frames = MaskFrames(moving, clip, reading.read_mask)
     found = [round(frames.at(Fraction(index, 30)).pixels.mean()) for index in range(8)]
     assert found == [0, 1] * 4
+    # Nor have pictures times that are rounded.
+    for name in ("content", "masks"):
+        (tmp_path / name).mkdir()
+    for index, pixels in enumerate(mask_values):
+        Image.fromarray(pixels).save(tmp_path / "masks" / f"{index}.png")
+        Image.fromarray(pixels).save(tmp_path / "content" / f"{index}.png")
+    clip = open_clip(str(tmp_path / "content"), Fraction(30)).clip
+    frames = MaskFrames(str(tmp_path / "masks"), clip, reading.read_mask)
+    assert [round(frames.at(Fraction(i, 30)).pixels.mean()) for i in range(8)] == [0, 1] * 4
     images[0].save(tmp_path / "still.gif")
     assert not is_moving(str(tmp_path / "still.gif"))

@@ -150,13 +150,14 @@ def _stored(arguments: argparse.Namespace, earlier: checkpoint.Checkpoint) -> Tr
 def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
     """Refuses what would be written over or learnt from by mistake; returns the photographs' paths."""
     output = os.path.realpath(request.output)
-    for folder in request.photos:
+    photographs = find_photographs(request.photos)
+    # Those that links lead to, too.
+    for folder in {*request.photos, *map(os.path.dirname, photographs)}:
         inside = os.path.realpath(folder)
         if os.path.commonpath([inside, output]) == inside:
             raise InputError(
                 "--output lies in --photos: its previews would be photographs. Name another."
             )
-    photographs = find_photographs(request.photos)
     reads = [("--photos", path) for path in photographs]
     reads += [("--style", path) for path in request.styles] + [("--preview", request.preview)]
     roles = FileRoles([*reads, *(("--flagfile", path) for path in flag_files)])

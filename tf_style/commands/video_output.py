@@ -121,6 +121,7 @@ class VideoOutput:
                 sound_from=sound_from,
                 start=_time(clip, first),
                 end=None if is_to_the_end else _time(clip, ends[-1]),
+                restarts=self.reader.restarts if isinstance(self.reader, VideoReader) else (),
                 description=description,
             ) as video:
                 for index, (frame, end) in enumerate(zip(frames, ends, strict=True)):
@@ -135,7 +136,7 @@ class VideoOutput:
             write(None)  # It may have been the sound.
             reason = reason_of(error.__cause__ or error)
             raise TransferError(
-                f"{shown(output)} holds all frames, without sound: {reason}."
+                f"{shown(output)} holds the {len(frames)} frames, without sound: {reason}."
             ) from error
 
     def _duration(self, frame: Shown) -> int:

@@ -119,8 +119,7 @@ class _Job:
             stored.check_picture(*self.size)
             return
         _, picture, masks = first
-        moves = MaskReader(request.masks, self.reader.clip, sandbox.read_mask).moves
-        inputs = self.inputs.first(picture, masks, may_be_empty=moves)
+        inputs = self.inputs.first(picture, masks, may_be_empty=False)
         request.settings.check_size_effects(inputs.preset, inputs.height, inputs.width)
 
     @property

@@ -194,6 +194,8 @@ def _inside(folder: str) -> list[str]:
             continue
         seen.add(real)
         inner[:] = [name for name in inner if not name.startswith(".")]
+        # Folders before links to them, and always in one order: it is part of what a training is.
+        inner.sort(key=lambda name: (os.path.islink(os.path.join(place, name)), name))
         found += [os.path.join(place, name) for name in names if not name.startswith(".")]
     return sorted(found)
 

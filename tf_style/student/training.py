@@ -346,9 +346,9 @@ class _Rounds(keras.callbacks.Callback):
         counted = int(told[COUNTED])
         self._lost = 0 if counted else self._lost + training.round_steps
         if self._lost >= MAX_ROUND or not (counted or training.history):
+            where = "; the student of the steps before is in its folder" if training.history else ""
             raise TransferError(
-                "The training's loss is no longer finite; the student of the steps before is in its "
-                "folder. A lower learning rate may do"
+                f"The training's loss is no longer finite{where}. A lower learning rate may do"
             )
         if not counted:  # The means of nothing are 0.
             losses = training.history[-1]

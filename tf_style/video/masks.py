@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tf_style.errors import TransferError
 from tf_style.images.picture import Picture
 from tf_style.images.reading import as_mask
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
 from tf_style.video.clip import Clip, Frame
 from tf_style.video.opening import is_sequence, open_clip
+from tf_style.video.reading import VideoReader
+from tf_style.video.sequence import SequenceReader
 
 
 class MaskFrames:
@@ -37,9 +40,10 @@ class MaskFrames:
             reader = open_clip(path, clip.rate)
             self._base = reader.clip.time_base
             # A time may be rounded in either file: to milliseconds, in Matroska.
-            self._slack = (self._base + clip.time_base) / 2
+            slack = (self._base + clip.time_base) / 2
+            self._slack = min(slack, 1 / (4 * max(clip.rate, reader.clip.rate)))
             self._size = reader.clip.width, reader.clip.height
-            self._frames: Iterator[Frame] = iter(reader.frames())
+            self._frames = _undamaged(reader)
             self._next = next(self._frames, None)
         else:
             self._still = read_still(path)
@@ -58,6 +62,16 @@ class MaskFrames:
         if pixels.shape[1::-1] != self._size:  # Its pixels are not square; labels stay as they are.
             pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_NEAREST)
         return Picture(np.asarray(pixels, np.float32))
+
+
+def _undamaged(reader: VideoReader | SequenceReader) -> Iterator[Frame]:
+    """Its frames; of what is damaged nobody knows what it was a mask of."""
+    for frame in reader.frames():
+        if reader.damage is not None:
+            raise TransferError(reader.damage)
+        yield frame
+    if reader.damage is not None:
+        raise TransferError(reader.damage)
 
 
 def is_moving(path: str) -> bool:
@@ -91,11 +105,6 @@ class MaskReader:
         self._frames = {
             path: MaskFrames(path, clip, read_still) for path in paths if isinstance(path, str)
         }
-
-    @property
-    def moves(self) -> bool:
-        """Whether any of them moves: a region may then be nowhere in the first frame."""
-        return any(map(is_moving, self._frames))
 
     def at(self, seconds: Fraction) -> Masks | None:
         """Those of a time, which never goes back."""

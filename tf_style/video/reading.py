@@ -16,13 +16,12 @@ from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown
 from tf_style.video import colour
 from tf_style.video.clip import WHOLE, Clip, Colours, Frame, Span
+from tf_style.video.sound import RESTART_SECONDS
 
 # Transfer functions of high dynamic range, whose brightness is not sRGB's: PQ and HLG.
 _HDR = {16: "PQ", 18: "HLG"}
 # The end of a file may be so much before the one that its header says.
 _SLACK_FRAMES, _SLACK_SECONDS = 2, Fraction(1, 10)
-# A clock that goes back by more starts anew; by less, frames are out of order, as after a seek.
-_RESTART_SECONDS = 1
 
 
 class VideoReader:
@@ -32,6 +31,8 @@ class VideoReader:
       clip: What it is.
       path: Its file.
       damage: What was damaged among the frames that were read last, on one line, or None.
+      restarts: Each time that the clock started anew among these, as in files that were joined: how
+        many seconds are added to its times from there on.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -45,6 +46,7 @@ class VideoReader:
         """
         self.path = os.fspath(path)
         self.damage: str | None = None
+        self.restarts: list[Fraction] = []
         with _as_input_error(self.path), self._open() as (container, stream):
             first = next(container.decode(stream), None)
             if first is None:
@@ -97,7 +99,7 @@ class VideoReader:
         """Each frame, with its time from the first one's on."""
         base = self.clip.time_base
         origin, ticks = stream.start_time or 0, None
-        self.damage = None
+        self.damage, self.restarts = None, []
         step = max(1, round(1 / (self.clip.rate * base)))
         end = Fraction(0)
         packets = container.demux()  # Of the sound too: it says how far the file goes.
@@ -120,9 +122,10 @@ class VideoReader:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
                     # Where the clock starts anew, as between two files that were joined, time goes on.
-                    if last is not None and (last - ticks) * base > _RESTART_SECONDS:
+                    if last is not None and (last - ticks) * base > RESTART_SECONDS:
                         origin -= last + step - ticks
                         ticks = last + step
+                        self.restarts.append((stream.start_time or 0) * base - origin * base)
                     if self.damage is None and (complaints or frame.is_corrupt):
                         self._tell_damage(ticks, complaints[0][2] if complaints else "a frame")
                     yield ticks, frame

@@ -1,7 +1,7 @@
 """A video's sound, taken over into another: as it is where its form fits there, else encoded anew."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,12 +14,22 @@ _LEAD_SECONDS = Fraction(1, 10)
 # What is missing of sound for longer than so is left as silence, in 48000ths of a second; times are
 # rounded to milliseconds in some files.
 _GAP_TICKS = 2400
+# A clock that goes back by more starts anew; by less, what is read is out of order, as after a seek.
+RESTART_SECONDS = 1
 
 
 class Sound:
     """The sound of a file, on its way into a container that is written."""
 
-    def __init__(self, path: str, output: Any, *, start: Fraction, end: Fraction | None):
+    def __init__(
+        self,
+        path: str,
+        output: Any,
+        *,
+        start: Fraction,
+        end: Fraction | None,
+        restarts: Sequence[Fraction] = (),
+    ):
         """Adds a stream to the output for each that the file has.
 
         Args:
@@ -27,15 +37,16 @@ class Sound:
           output: The container, before anything is written to it.
           start: The time in the file that is to be 0, in seconds.
           end: From when on nothing is taken; None for the end.
+          restarts: As of `VideoReader`.
         """
         self._input = av.open(path)
-        self._start, self._end = start, end
+        self._start, self._end, self._restarts = start, end, restarts
         self._tracks: dict[int, _Copied | _Encoded] = {}
         for stream in self._input.streams.audio:
             is_taken = stream.codec_context.name in output.supported_codecs
-            # MP4 says where each channel belongs, which "2 channels", as of a capture, does not.
-            has_places = not stream.layout.name.endswith("channels")
-            track = (_Copied if is_taken and has_places else _Encoded)(stream, output, start)
+            # MP4 says where each of several channels belongs, which "2 channels", as of PCM, does not.
+            lacks_places = output.format.name == "mp4" and stream.layout.name.endswith(" channels")
+            track = (_Copied if is_taken and not lacks_places else _Encoded)(stream, output, start)
             if stream.language is not None:
                 track.stream.metadata["language"] = stream.language
             self._tracks[stream.index] = track
@@ -66,28 +77,48 @@ class Sound:
         streams = self._input.streams.audio
         # From the beginning: where seeking leads differs from format to format.
         first = self._start - (_LEAD_SECONDS if self._start <= 0 else 0)
+        clocks = {stream.index: _Clock(self._restarts) for stream in streams}
         for packet in self._input.demux(*streams):
             # The last one of a stream is empty, and has no time.
-            if packet.dts is None or packet.pts is None or _time(packet) < first:
+            if packet.dts is None or packet.pts is None:
+                continue
+            clocks[packet.stream_index].go_on(packet)
+            if _time(packet) < first:
                 continue
             if self._end is None or _time(packet) < self._end:
                 yield packet
 
 
+class _Clock:
+    """Has the times of a track go on where its clock starts anew, as between files that were joined."""
+
+    def __init__(self, restarts: Sequence[Fraction]):
+        self._restarts = iter(restarts)
+        self._last = self._added = Fraction(0)
+
+    def go_on(self, packet: av.Packet) -> None:
+        time = _time(packet)
+        if self._last - time > RESTART_SECONDS:
+            self._added = next(self._restarts, self._added + self._last - time)
+        self._last = time
+        added = round(self._added / packet.time_base)
+        packet.pts, packet.dts = (packet.pts or 0) + added, (packet.dts or 0) + added
+
+
 class _Copied:
     def __init__(self, stream: Any, output: Any, start: Fraction):
         self._shift = int(start / stream.time_base)
-        self._end: int | None = None
+        self._last: int | None = None
         self.stream = output.add_stream_from_template(stream)
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
-        # Where the clock starts anew, as between two files that were joined, time goes on.
-        if self._end is not None and packet.dts - self._shift < self._end - (packet.duration or 0):  # pyright: ignore[reportOptionalOperand]
-            self._shift = packet.dts - self._end  # pyright: ignore[reportOptionalOperand]
         packet.pts -= self._shift  # pyright: ignore[reportOperatorIssue]  Those without are left out.
         packet.dts -= self._shift  # pyright: ignore[reportOperatorIssue]
+        # Of two files that were joined the first one's sound may be longer than its pictures.
+        if self._last is not None and packet.dts <= self._last:
+            return
+        self._last = packet.dts
         packet.stream = self.stream
-        self._end = packet.dts + max(1, packet.duration or 0)  # pyright: ignore[reportOptionalOperand]
         yield packet
 
     def end(self) -> Iterator[av.Packet]:
@@ -110,7 +141,8 @@ class _Encoded:
             )
         self._resampler: Any = None
         self._start, self._ticks = start, None
-        self._taken = 0  # The end of what was decoded, in the source's time and in ticks too.
+        # Where what was taken so far ends, in ticks, by its samples.
+        self._end = 0
         self._has_ended = self._is_damage_told = False
 
     def take(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -127,7 +159,10 @@ class _Encoded:
                 )
             return
         for frame in frames:
-            yield from self._encoded_at(frame, round((frame.time - float(self._start)) * 48_000))
+            # Of several frames in a packet the first alone may have a time.
+            time = _time(packet) if frame.time is None and self._ticks is None else frame.time
+            ticks = self._end if time is None else round(float(time - self._start) * 48_000)
+            yield from self._encoded_at(frame, ticks)
 
     def end(self) -> Iterator[av.Packet]:
         if not self._has_ended and self._resampler is not None:
@@ -137,11 +172,15 @@ class _Encoded:
 
     def _encoded_at(self, frame: Any, ticks: int) -> Iterator[av.Packet]:
         if self._ticks is None:
-            self._ticks = max(0, ticks)
-        # How much was taken so far is counted by samples; what is missing between is silence.
-        elif ticks - self._taken > _GAP_TICKS:
-            yield from self._encoded(_silence_like(frame, (ticks - self._taken) / 48_000))
-        self._taken = ticks + round(frame.samples * 48_000 / frame.sample_rate)
+            self._ticks = self._end = max(0, ticks)
+        # What is missing between is silence. Times that come late and catch up make none.
+        while (gap := ticks - self._end) > _GAP_TICKS:
+            silence = _silence_like(frame, min(gap, 48_000) / 48_000)
+            yield from self._fed(silence)
+        yield from self._fed(frame)
+
+    def _fed(self, frame: Any) -> Iterator[av.Packet]:
+        self._end += round(frame.samples * 48_000 / frame.sample_rate)
         yield from self._encoded(frame)
 
     def _encoded(self, frame: Any) -> Iterator[av.Packet]:

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -135,6 +135,7 @@ def writing(
     sound_from: str | None = None,
     start: Fraction = Fraction(0),
     end: Fraction | None = None,
+    restarts: Sequence[Fraction] = (),
     description: str = "",
 ) -> Iterator[VideoWriter]:
     """Writes a video, so that the file is complete or untouched.
@@ -146,6 +147,7 @@ def writing(
       sound_from: The file whose sound comes along; None for none.
       start: The time in that file which is the first frame's, in seconds.
       end: When the last frame ends, likewise; None for the end of the file.
+      restarts: As of the `VideoReader` of that file.
       description: What to say of it in the file.
 
     Raises:
@@ -160,7 +162,7 @@ def writing(
                 container.metadata["comment"] = description
             sound = None
             if sound_from is not None:
-                sound = Sound(sound_from, container, start=start, end=end)
+                sound = Sound(sound_from, container, start=start, end=end, restarts=restarts)
                 stack.callback(sound.close)
             writer = VideoWriter(container, stream, sound, clip)
             yield writer

@@ -115,7 +115,7 @@ export function asked() {
   if (!$("strength").disabled && Number($("strength").value) !== 0.5) settings.strength = Number($("strength").value);
   if (Number($("size").value) !== 512) settings.size = Number($("size").value);
   if ($("keep_colors").value) settings.keep_colors = $("keep_colors").value;
-  if (!isByStudent() && $("init").value) settings.init = $("init").value;
+  if ($("init").value) settings.init = $("init").value;
   if (!$("preset").disabled && $("preset").value !== "painterly") settings.preset = $("preset").value;
   if (!$("seed").disabled && $("seed").value) settings.seed = Number($("seed").value);
   for (const { name, kind, choices } of fields) {
