@@ -149,7 +149,9 @@ def train_all(
     presets = {peer.preset for peer in peers.PEERS if peer.name in arguments.peers}
     wanted += [("style", preset) for preset in sorted(presets)]
     lines = [
-        "| student | photographs | steps | minutes | s a step | loss, first steps | last |",
+        "Losses are means of the first and of the last tenth of the steps.",
+        "",
+        "| student | photographs | steps | minutes | s a step | loss, first | last |",
         f"|{'---|' * 7}",
     ]
     for name, preset in wanted:
@@ -158,10 +160,14 @@ def train_all(
         if not record.exists():
             train(styles[name], preset, target, record, folder, arguments)
         made = json.loads(record.read_text())
-        first, last = made["progress"][0], made["progress"][-1]
+        told = made["progress"]
+        tenth, last = max(1, len(told) // 10), told[-1]
+        before, after = (
+            np.mean([each["loss"] for each in part]) for part in (told[:tenth], told[-tenth:])
+        )
         lines.append(
             f"| {target.name} | {made['photographs']} | {last['step']} | {made['seconds'] / 60:.1f} "
-            f"| {last['seconds_per_step'] or 0:.2f} | {first['loss']:.4g} | {last['loss']:.4g} |"
+            f"| {last['seconds_per_step'] or 0:.2f} | {before:.4g} | {after:.4g} |"
         )
     return lines
 
