@@ -19,13 +19,13 @@ from tf_style.commands import stylize_train
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_picture
 from tf_style.keras_on_tensorflow import keras
-from tf_style.student import photographs, stored
+from tf_style.student import photographs, stored, trained_model
 from tf_style.student.network import Network
 from tf_style.student.plan import Plan, read_plan
 from tf_style.student.prepare import prepare_training
 from tf_style.student.progress import has_stalled
 from tf_style.student.shape import Shape
-from tf_style.student.trained_model import TrainedModel
+from tf_style.student.trained_model import TrainedModel, grid_pattern
 from tf_style.student.training import Training
 from tf_style.transfer import checkpoint
 
@@ -309,6 +309,31 @@ def test_few_photographs_are_read_at_once_where_memory_is_short(monkeypatch):
     assert photographs._readers() == 2
     monkeypatch.setattr(photographs.host, "available", lambda: 2**20)
     assert photographs._readers() == 1
+
+
+def test_what_is_locked_to_the_networks_grid_is_minimised_too(monkeypatch):
+    x = np.arange(112)
+    locked = np.broadcast_to(0.1 * np.cos(np.pi / 2 * x)[:, np.newaxis], (1, 112, 112, 3))
+    # In one part, and turned round in the next.
+    turned = np.where((x < 48)[:, np.newaxis, np.newaxis], 1, -1) * locked
+    for pattern in (locked, turned):
+        assert float(grid_pattern(tf.constant(0.5 + pattern))) == pytest.approx(0.1**2 / 2, rel=0.02)
+    ramp = np.broadcast_to(x[:, np.newaxis] / 112, (1, 112, 112, 3))
+    assert float(grid_pattern(tf.constant(ramp))) < 1e-6
+    # The mean of 144 places.
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 112, 112, 3))
+    assert float(grid_pattern(tf.constant(noise))) == pytest.approx(0.01 / 144, rel=0.2)
+    model = TrainedModel(
+        Network(Shape(4, 1, 1)).model,
+        [PerceptualLoss(students.STYLE, size=32, style_layers=("conv1_1",))],
+    )
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    inputs = {"photographs": tf.constant(np.float32(pictures(1, side=32)[0][np.newaxis, :32, :32]))}
+    inputs |= {"strength": tf.constant([[0.5]]), "styles": tf.constant([[1.0]])}
+    monkeypatch.setattr(
+        trained_model, "grid_pattern", lambda pictures: np.nan * tf.reduce_sum(pictures)
+    )
+    assert not float(model.train_step((inputs,))["counted"])
 
 
 def test_a_full_disk_ends_no_training(photos, tmp_path, monkeypatch):
