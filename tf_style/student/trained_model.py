@@ -15,32 +15,33 @@ from tf_style.student.shape import STRIDE
 PARTS = ("content", "style", "tv")
 # What `fit` tells beside the losses: how many steps they are of.
 COUNTED = "counted"
-
-
-# Of the pattern's mean square, relative to the loss. Measured on the Starry Night after 3600 steps
-# without it, and after 300 more with it: at 1/4 cycle a pixel the power was 17 to 23 times that around
-# it, and then 1.3 to 1.8 times (the peaks of benchmarks/student.py), at the same loss.
+# Of the pattern's mean square, relative to the loss. Measured on the Starry Night after 3600 steps, by
+# the peaks of benchmarks/student.py: without it the power at 1/4 cycle a pixel was 17 to 23 times that
+# around it; with a period of 4 pixels, 0.8 to 1.6 times, at a loss 2 percent lower, but 2 to 6 times at
+# 1/8 cycle, which 300 more steps with a period of 8 took down to 2 to 4.
 GRID_WEIGHT = 500.0
 # Side in pixels of the parts in which a pattern is looked for; it may be another in the next.
-GRID_PART_PX = 48
+GRID_PART_PX = 96
+# Of a texture as fine as the network's deepest layers hold, and of what ReLUs make of that.
+PERIOD_PX = 2 * STRIDE
 
 
 def grid_pattern(pictures: tf.Tensor) -> tf.Tensor:
     """The mean square of what is locked to the network's grid in pictures; in what is painted, none is.
 
-    A texture almost as fine as the network's stride has one of two places on its grid, and the ReLUs
-    make of it a pattern of the stride's period: dots, which no style loss minds.
+    A texture almost as fine as the network's deepest layers hold has one of two places on their grid,
+    and the ReLUs make of it what repeats twice as often: dots, which no style loss minds.
 
     Args:
-      pictures: [batch, side, side, 3] in 0..1, the side a multiple of the stride and of 16.
+      pictures: [batch, side, side, 3] in 0..1, the side a multiple of 16.
     """
-    # All that has not the stride's period is taken away: what is left repeats, or is a mean of nothing.
-    fine = pictures - tf.nn.avg_pool2d(pictures, STRIDE, 1, "SAME")
+    # What has not that period is taken away: what is left repeats, or is a mean of nothing.
+    fine = pictures - tf.nn.avg_pool2d(pictures, PERIOD_PX, 1, "SAME")
     batch, side, _, channels = fine.shape
     part = min(GRID_PART_PX, side)
     count = side // part
     fine = fine[:, : count * part, : count * part]
-    split = [count, part // STRIDE, STRIDE]
+    split = [count, part // PERIOD_PX, PERIOD_PX]
     places = tf.reduce_mean(tf.reshape(fine, [batch, *split, *split, channels]), axis=[2, 5])
     places -= tf.reduce_mean(places, axis=[2, 4], keepdims=True)
     return tf.reduce_mean(tf.square(places))
