@@ -37,6 +37,7 @@ def copied(path, target, span=WHOLE):
         sound_from=str(path),
         start=clip.origin + times[0] * clip.time_base,
         end=clip.origin + ends[-1] * clip.time_base,
+        restarts=reader.restarts,
         description="how",
     ) as video:
         for frame, end in zip(frames, ends, strict=True):
@@ -223,9 +224,15 @@ def test_channels_without_places_are_written_where_each_has_one(tmp_path):
 def test_a_clock_that_starts_anew_goes_on(tmp_path, extension):
     """As of files that were joined."""
     options = {"g": "5", "bf": "0"}
-    path = clips.write(tmp_path / "in.ts", clips.moving(30), sound="mp2", options=options)
-    data = pathlib.Path(path).read_bytes()
-    (tmp_path / "twice.ts").write_bytes(data + data)
+    how = {"sound": "mp2", "options": options}
+    moving = clips.moving(30)
+    first = clips.write(tmp_path / "a.ts", moving, **how)
+    second = clips.write(tmp_path / "b.ts", [255 - each for each in moving], **how)
+    data = b"".join(pathlib.Path(path).read_bytes() for path in (first, second))
+    (tmp_path / "twice.ts").write_bytes(data)
+    frames = VideoReader(tmp_path / "twice.ts").frames(Span.of(0.4, 0.5, 1))
+    # The codec's error: measured, 14, and 34 or more to any other frame.
+    assert np.abs(255 * next(frames).pixels - moving[10]).mean() < 20
     with warnings.catch_warnings(action="ignore"):
         reader = copied(tmp_path / "twice.ts", tmp_path / f"out.{extension}")
     times = seconds(reader)
@@ -239,6 +246,22 @@ def test_a_clock_that_starts_anew_goes_on(tmp_path, extension):
     part, _ = clips.loudness(tmp_path / f"part.{extension}")
     assert 23 <= len(part) <= 25
     assert (part[1:22] > 0.1).tolist() == (whole[9:30] > 0.1).tolist()
+
+
+def test_sound_shorter_than_its_pictures_starts_anew_with_them(tmp_path):
+    data = b""
+    for seconds_of_sound in (0.4, 1.2):
+        path = clips.write(
+            *(tmp_path / "in.ts", clips.moving(30)),
+            **{"sound": "mp2", "seconds": seconds_of_sound, "options": {"g": "5", "bf": "0"}},
+        )
+        data += pathlib.Path(path).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(data)
+    with warnings.catch_warnings(action="ignore"):
+        copied(tmp_path / "joined.ts", tmp_path / "out.webm")
+    found, _ = clips.loudness(tmp_path / "out.webm")
+    assert found[10:23].max() < 0.02
+    assert found[25:].max() > 0.1
 
 
 def test_damaged_sound_is_left_out(tmp_path):

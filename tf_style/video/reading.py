@@ -22,6 +22,8 @@ from tf_style.video.sound import RESTART_SECONDS
 _HDR = {16: "PQ", 18: "HLG"}
 # The end of a file may be so much before the one that its header says.
 _SLACK_FRAMES, _SLACK_SECONDS = 2, Fraction(1, 10)
+# FFmpeg's AVFMT_TS_DISCONT.
+_TS_DISCONT = 0x200
 
 
 class VideoReader:
@@ -52,6 +54,8 @@ class VideoReader:
             if first is None:
                 raise InputError(f"{shown(self.path)} has no frame that can be read.")
             self.clip = self._clip(container, stream, first)
+            # In files whose clock may start anew a time does not say where it is.
+            self._may_restart = bool(container.format.flags & _TS_DISCONT)
 
     def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
         """The frames in order; may be called again.
@@ -79,7 +83,7 @@ class VideoReader:
     def _decoded_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
         """As `_decoded`, from a frame on that is not later than a time."""
         base = self.clip.time_base
-        if start:
+        if start and not self._may_restart:
             with self._open() as (container, stream):
                 decoded = self._decoded(container, stream)
                 try:

@@ -16,6 +16,7 @@ _LEAD_SECONDS = Fraction(1, 10)
 _GAP_TICKS = 2400
 # A clock that goes back by more starts anew; by less, what is read is out of order, as after a seek.
 RESTART_SECONDS = 1
+_LEAST_STEP_BACK = Fraction(1, 10)
 
 
 class Sound:
@@ -46,7 +47,9 @@ class Sound:
             is_taken = stream.codec_context.name in output.supported_codecs
             # MP4 says where each of several channels belongs, which "2 channels", as of PCM, does not.
             lacks_places = output.format.name == "mp4" and stream.layout.name.endswith(" channels")
-            track = (_Copied if is_taken and not lacks_places else _Encoded)(stream, output, start)
+            # Nor is what FFmpeg has not found out copied: it may be when it is decoded.
+            is_copied = is_taken and stream.layout.nb_channels and not lacks_places
+            track = (_Copied if is_copied else _Encoded)(stream, output, start)
             if stream.language is not None:
                 track.stream.metadata["language"] = stream.language
             self._tracks[stream.index] = track
@@ -93,13 +96,16 @@ class _Clock:
     """Has the times of a track go on where its clock starts anew, as between files that were joined."""
 
     def __init__(self, restarts: Sequence[Fraction]):
-        self._restarts = iter(restarts)
-        self._last = self._added = Fraction(0)
+        self._restarts = list(restarts)
+        self._last: Fraction | None = None
+        self._added = Fraction(0)
 
     def go_on(self, packet: av.Packet) -> None:
         time = _time(packet)
-        if self._last - time > RESTART_SECONDS:
-            self._added = next(self._restarts, self._added + self._last - time)
+        back = Fraction(0) if self._last is None else self._last - time
+        # Sound that is shorter than its pictures goes back by less than they do.
+        if back > (_LEAST_STEP_BACK if self._restarts else RESTART_SECONDS):
+            self._added = self._restarts.pop(0) if self._restarts else self._added + back
         self._last = time
         added = round(self._added / packet.time_base)
         packet.pts, packet.dts = (packet.pts or 0) + added, (packet.dts or 0) + added
@@ -108,6 +114,8 @@ class _Clock:
 class _Copied:
     def __init__(self, stream: Any, output: Any, start: Fraction):
         self._shift = int(start / stream.time_base)
+        # Matroska, whose times are milliseconds, has several packets at one; MP4 takes none such.
+        self._least_step = 1 if output.format.name in ("mp4", "mov") else 0
         self._last: int | None = None
         self.stream = output.add_stream_from_template(stream)
 
@@ -115,7 +123,7 @@ class _Copied:
         packet.pts -= self._shift  # pyright: ignore[reportOperatorIssue]  Those without are left out.
         packet.dts -= self._shift  # pyright: ignore[reportOperatorIssue]
         # Of two files that were joined the first one's sound may be longer than its pictures.
-        if self._last is not None and packet.dts <= self._last:
+        if self._last is not None and packet.dts < self._last + self._least_step:
             return
         self._last = packet.dts
         packet.stream = self.stream
