@@ -58,8 +58,9 @@ def flow(here: GreyArray, there: GreyArray) -> FloatArray:
 def warp(picture: NDArray[Any], flow: FloatArray) -> FloatArray:
     """An earlier frame as it is seen now.
 
-    Departure: read by Lanczos's kernel of eight samples. Bilinear reading, as Ruder et al. do it, would
-    blur a moving picture more from frame to frame.
+    Read bicubically: bilinear reading, as Ruder et al. do it, would blur a moving picture more from
+    frame to frame. Lanczos's kernel of eight samples brings a pan a little nearer to the painting, and
+    takes a zoom away from it.
 
     Args:
       picture: The earlier frame, [height, width] or [height, width, 3].
@@ -69,7 +70,7 @@ def warp(picture: NDArray[Any], flow: FloatArray) -> FloatArray:
       float32 of the picture's shape; beyond its border, the border.
     """
     x, y = _places(flow)
-    return _read(np.asarray(picture, np.float32), x, y, cv2.INTER_LANCZOS4)
+    return _read(np.asarray(picture, np.float32), x, y, cv2.INTER_CUBIC)
 
 
 def read_at(other: FloatArray, flow: FloatArray) -> FloatArray:
