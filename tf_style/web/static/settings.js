@@ -114,8 +114,7 @@ export function asked() {
   const settings = {};
   if (!$("strength").disabled && Number($("strength").value) !== 0.5) settings.strength = Number($("strength").value);
   if (Number($("size").value) !== 512) settings.size = Number($("size").value);
-  if ($("keep_colors").value) settings.keep_colors = $("keep_colors").value;
-  if ($("init").value) settings.init = $("init").value;
+  for (const name of ["keep_colors", "init"]) if ($(name).value) settings[name] = $(name).value;
   if (!$("preset").disabled && $("preset").value !== "painterly") settings.preset = $("preset").value;
   if (!$("seed").disabled && $("seed").value) settings.seed = Number($("seed").value);
   for (const { name, kind, choices } of fields) {
