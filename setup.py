@@ -103,6 +103,7 @@ setup(
         "web": WEB,
         "test": [
             "pytest==9.2.0",
+            "psutil",
             "pytest-xdist==3.8.0",
             "scipy",
             "kserve==0.21.0",

@@ -314,15 +314,13 @@ def test_tensorflows_own_program_runs_it(folder, content, tmp_path, expected):
 def test_versions_are_numbers_and_never_written_over(tmp_path, folder):
     output = tmp_path / "stylize"
     options = {"size": 32, "iterations": 1}
-    first = output / "1"
-    shutil.copytree(folder, first)
-    second = export_saved_model(STYLE, output, version=7, **options)
-    third = export_saved_model(STYLE, output, **options)
-    assert [path.name for path in (second, third)] == ["7", "8"]
-    before = (first / "saved_model.pb").read_bytes()
+    for name in ("1", "7"):
+        shutil.copytree(folder, output / name)
+    assert export_saved_model(STYLE, output, **options).name == "8"
+    before = (output / "1" / "saved_model.pb").read_bytes()
     with pytest.raises(InputError, match="has a version 1 already"):
         export_saved_model(STYLE, output, version=1, **options)
-    assert (first / "saved_model.pb").read_bytes() == before
+    assert (output / "1" / "saved_model.pb").read_bytes() == before
     assert {path.name for path in output.iterdir()} == {"1", "7", "8"}
 
 
@@ -353,13 +351,14 @@ def test_wrong_requests_leave_nothing(tmp_path, options, message):
 def test_at_a_shell(tmp_path):
     command = [sys.executable, str(ROOT / "bin" / "stylize-export"), "--style", STYLE]
     command += ["--output", str(tmp_path / "m"), "--size", "32", "--iterations", "1"]
+    command += ["--version", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("stylize-export: wrote ")
-    text = (tmp_path / "m" / "1" / "README.md").read_text()
+    text = (tmp_path / "m" / "3" / "README.md").read_text()
     assert "docker run" in text
     assert '{"instances": [{"b64": ' in text.replace("\\", "")
-    done = subprocess.run([*command, "--version", "1"], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "version 1" in done.stderr
+    assert "version 3" in done.stderr
