@@ -191,7 +191,9 @@ def train(
     steps = arguments.steps or CALIBRATION_STEPS
     if not (arguments.toy or arguments.steps):
         with tempfile.TemporaryDirectory() as trial:
+            # Previews come every twentieth of the steps, and so much oftener than they will.
             flags = ["--output", f"{trial}/student", "--steps", str(CALIBRATION_STEPS)]
+            flags += ["--preview-every", str(CALIBRATION_STEPS)]
             told = progress_of([*command, *flags])
         left = 60 * arguments.minutes - told[0]["seconds"]
         steps = max(10, int(left / told[-1]["seconds_per_step"] / 10) * 10)
@@ -286,7 +288,7 @@ def resume(folder: pathlib.Path, runs: int, steps: int) -> list[str]:
     start = [*command, "--style", str(ROOT / "examples" / "style.jpg")]
     start += ["--photos", str(toy_photographs(folder)), *TOY, "--steps", str(steps)]
     moments = random.Random(0)
-    same = kills = 0
+    same = kills = resumed = 0
     with tempfile.TemporaryDirectory() as temporary:
         straight = pathlib.Path(temporary) / "straight"
         began = time.monotonic()
@@ -294,23 +296,27 @@ def resume(folder: pathlib.Path, runs: int, steps: int) -> list[str]:
         seconds = time.monotonic() - began
         for index in range(runs):
             target = pathlib.Path(temporary) / f"killed-{index}"
-            while not (target / "student.json").exists():
-                is_begun = any((target / "training").glob("checkpoint-*.json"))
+            is_resumed = False
+            while True:
                 going = [*start, "--output", str(target)]
-                if is_begun:
-                    going = [*command, "--resume", str(target)]
+                if any((target / "training").glob("checkpoint-*.json")):
+                    is_resumed, going = True, [*command, "--resume", str(target)]
                 process = subprocess.Popen(going)
                 try:
-                    process.wait(moments.uniform(0.3, 1.5) * seconds)
+                    process.wait(moments.uniform(0.3, 1.0) * seconds)
+                    break
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
                     kills += 1
-            same += all(
+            if process.returncode:
+                sys.exit(f"{target} was not resumed: exit code {process.returncode}")
+            resumed += is_resumed
+            same += is_resumed and all(
                 np.array_equal(array, of_straight)
                 for array, of_straight in zip(arrays(target), arrays(straight), strict=True)
             )
-    ended = f"{same} of {runs} trainings, killed {kills} times in all,"
+    ended = f"{same} of {resumed} trainings that were killed ({kills} times in all) and resumed"
     return [f"{ended} ended with the bits of the straight one."]
 
 

@@ -185,9 +185,11 @@ def test_a_checkpoint_of_format_1_goes_on_to_its_versions_picture(tmp_path, monk
 
 def as_here():
     from tf_style import StyleTransfer, prepare
+    from tf_style.transfer.devices import run_on
 
     settings = Settings(size=16, size_of="short", precision="float32", iterations=1)
-    return provenance.run_on(StyleTransfer(prepare(CONTENT, [STYLE], settings)))
+    transfer = StyleTransfer(prepare(CONTENT, [STYLE], settings))
+    return run_on(transfer.device, transfer.precision)
 
 
 @pytest.mark.parametrize(

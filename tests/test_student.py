@@ -19,6 +19,7 @@ from tf_style.commands.jobs import make_jobs
 from tf_style.commands.pairs import Pair
 from tf_style.commands.request import Request
 from tf_style.images.picture import resize
+from tf_style.keras_on_tensorflow import keras
 from tf_style.student import margin, memory, stored, tiles
 from tf_style.student.shape import MARGIN_PX
 from tf_style.student.trained_model import TrainedModel
@@ -236,6 +237,18 @@ def test_a_student_stays_where_another_cannot_be_written(tmp_path, monkeypatch):
         "student.json",
         "student.npz",
     ]
+
+
+def test_a_student_may_be_built_within_a_name_scope(folder, student):
+    with keras.name_scope("somewhere"):
+        other = Student.load(folder, precision="float32")
+    assert other.network.arrays().keys() == student.stored.arrays.keys()
+    with pytest.raises(InputError, match="precision is auto, float32 or bfloat16"):
+        Student.load(folder, precision="float16")
+
+
+def test_parts_of_the_network_are_traced_once(student):
+    assert student.network.up_to(3) is student.network.up_to(3)
 
 
 def test_another_networks_weights_are_refused(student):

@@ -80,6 +80,11 @@ def test_large_pictures_go_a_few_at_a_time(student, monkeypatch):
     made = tf.function(signatures._stylize_bytes, input_signature=[strings], autograph=False)
     assert made(tf.constant([png(48, 32)] * 5))["stylized_bytes"].shape == (5,)
     assert seen == [2, 2, 1]
+    images = tf.constant(np.random.default_rng(0).random((5, 48, 32, 3), np.float32))
+    spec = tf.TensorSpec([None, None, None, 3])
+    made = tf.function(signatures._stylize_tensor, input_signature=[spec], autograph=False)
+    np.testing.assert_array_equal(made(images)["stylized"], images)
+    assert seen == [2, 2, 1] * 2
 
 
 def test_the_dial_and_the_blend(model, student):

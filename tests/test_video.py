@@ -23,6 +23,7 @@ from tf_style import InputError
 from tf_style.commands import stylize_video
 from tf_style.images.picture import Picture
 from tf_style.objective.temporal import TemporalLoss
+from tf_style.student import tiles
 from tf_style.transfer.settings import Settings
 from tf_style.video.flow import flow, grey, warp
 from tf_style.video.frame_inputs import FrameInputs
@@ -315,6 +316,11 @@ BAD = {
     "no folder": (asked(output="none/a.mp4"), "none/a.mp4"),
     "over itself": (asked(output="clip.mp4"), "same file"),
     "over its frames": (asked(content="frames", output="frames/%03d.png"), "same file"),
+    "over its masks": (
+        asked("--content-mask", "frames/%03d.png", output="frames/%03d.png"),
+        "same file",
+    ),
+    "among its frames": (asked(content="frames", output="frames/new%03d.png"), "among those of"),
     "two numbers": (asked(content="frames", output="%d-%d.png"), "one number"),
     "work in place": (asked("--work", "."), "--work"),
     "work is used": (asked("--work", "frames"), "other files"),
@@ -494,18 +500,50 @@ def test_damage_in_the_middle_is_a_failure_in_the_end(tmp_path, by_student, capf
     assert not (tmp_path / "out.mkv.work").exists()
 
 
-def test_what_follows_a_frame_that_is_gone_is_made_again(files, tmp_path, by_student, monkeypatch):
+def test_what_follows_a_frame_that_is_gone_is_made_again(
+    files, tmp_path, by_student, monkeypatch, capfd
+):
     monkeypatch.setattr(WorkFolder, "remove", lambda self: None)
     out, work = tmp_path / "out.mkv", tmp_path / "out.mkv.work"
     assert by_student(files / "clip.mp4", out) == 0
     first = {path.name: path.stat().st_mtime_ns for path in work.glob("frame-*")}
-    assert (work / "run_on.json").exists()
+    # The side of the tiles is not chosen anew, whatever memory is free by now.
+    made_on = json.loads((work / "run_on.json").read_text())
+    assert made_on["tile"] is None
+    (work / "run_on.json").write_text(json.dumps({**made_on, "tile": 48}))
+    render, sides = tiles.render, []
+    monkeypatch.setattr(tiles, "render", lambda *a: sides.append(a[-1]) or render(*a))
     (work / "frame-000003.png").unlink()
     assert by_student(files / "clip.mp4", out) == 0
     again = {path.name: path.stat().st_mtime_ns for path in work.glob("frame-*")}
     assert sorted(name for name in first if first[name] != again[name]) == [
         f"frame-{index:06d}.png" for index in (3, 4, 5)
     ]
+    assert sides == [48] * 3
+    # Another machine is told before anything is written.
+    (work / "run_on.json").write_text(json.dumps({**made_on, "tensorflow": "2.0.0"}))
+    written = out.stat().st_mtime_ns
+    assert by_student(files / "clip.mp4", out) == 2
+    assert "(tensorflow is another)" in capfd.readouterr().err
+    assert out.stat().st_mtime_ns == written
+
+
+def test_a_part_may_begin_in_the_second_of_two_files_that_were_joined(tmp_path, by_student):
+    ts = pathlib.Path(clips.write(tmp_path / "in.ts", clips.moving(30), options={"bf": "0"}))
+    ts.write_bytes(2 * ts.read_bytes())
+    assert by_student(ts, tmp_path / "out.mkv", "--start", "2") == 0
+    assert len(list(VideoReader(tmp_path / "out.mkv").frames())) == 10
+
+
+@pytest.mark.filterwarnings("default:.*is left out")
+def test_sound_in_a_form_that_is_not_read_is_left_out(tmp_path, by_student, capfd):
+    path = pathlib.Path(clips.write(tmp_path / "in.mp4", clips.moving(3), sound="aac"))
+    data = path.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"none")
+    path.write_bytes(data)
+    assert by_student(path, tmp_path / "out.mp4") == 0
+    assert "track 1 is in a form that FFmpeg does not read, and is left out" in capfd.readouterr().err
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
 
 
 def test_sound_and_the_last_frame_last_as_long_as_theirs(tmp_path, by_student):

@@ -350,6 +350,22 @@ def test_damage_is_told_with_its_time(bad_files):
     assert len(frames) > 30
 
 
+@pytest.mark.filterwarnings("ignore:.*damaged")
+def test_what_follows_a_damaged_packet_is_read_where_it_is_the_first(tmp_path, monkeypatch):
+    path = clips.write(tmp_path / "in.mp4", clips.moving(20), options={"g": "10", "bf": "0"})
+    with av.open(path) as container:
+        packet = next(container.demux(video=0))
+        place, size = packet.pos, packet.size
+    data = bytearray(pathlib.Path(path).read_bytes())
+    data[place : place + size] = bytes(size)
+    # Nor is what is before a colon a protocol.
+    (tmp_path / "at 12:30.mp4").write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    reader = VideoReader("at 12:30.mp4")
+    assert seconds(reader)[-10:] == pytest.approx([index / 25 for index in range(10, 20)])
+    assert reader.damage is not None
+
+
 def test_what_follows_a_damaged_packet_is_read(tmp_path):
     path = clips.write(tmp_path / "in.mp4", clips.moving(40), options={"g": "10", "bf": "0"})
     with av.open(path) as container:
@@ -396,6 +412,12 @@ def test_pictures_are_a_video(tmp_path):
     assert seconds(reader, Span(every=2)) == [0, 0.2]
     with pytest.raises(InputError, match="p3.png is missing"):
         sequence.find(str(tmp_path / "p%d.png"))
+    for name in ("t1.png", "t20240501123000000.png"):  # As times are.
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="t2.png is missing"):
+        sequence.find(str(tmp_path / "t%d.png"))
+    for name in ("t1.png", "t20240501123000000.png"):
+        (tmp_path / name).unlink()
     Image.new("RGB", (20, 17)).save(tmp_path / "p11.png")
     with pytest.raises(InputError, match="one size, 20 x 16 pixels. Received: 20 x 17 in .*p11.png"):
         open_clip(str(tmp_path), Fraction(10))

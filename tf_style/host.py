@@ -23,6 +23,11 @@ OPENCV_ADDRESS_BYTES = 330 * 2**20
 _GIB = 2**30
 
 
+def device_kind(device: str) -> str:
+    """CPU or GPU, of a name such as "/GPU:0"."""
+    return device.removeprefix("/").partition(":")[0]
+
+
 def check_import() -> None:
     """Refuses to import TensorFlow where the address space is limited to less than that takes.
 

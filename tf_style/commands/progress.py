@@ -9,10 +9,11 @@ import rich.progress
 
 from tf_style import files
 from tf_style._version import __version__
-from tf_style.commands import messages, provenance
+from tf_style.commands import messages
 from tf_style.commands.messages import emit
 from tf_style.commands.provenance import losses
 from tf_style.transfer import memory
+from tf_style.transfer.devices import run_on
 from tf_style.transfer.pyramid import Level
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.transfer import StyleTransfer
@@ -119,7 +120,7 @@ def print_start(transfer: StyleTransfer, *, verbose: bool) -> None:
     """Says where and how the run will go, to those who asked."""
     text = f"{_sizes(transfer)} pixels on {transfer.device} in {transfer.precision}"
     if messages.json_output():
-        on = {**provenance.run_on(transfer), "device": transfer.device}
+        on = {**run_on(transfer.device, transfer.precision), "device": transfer.device}
         emit(text, "start", version=__version__, **on)
     if not verbose:
         return

@@ -11,8 +11,8 @@ import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tf_style import files
-from tf_style._version import NUMERICS, __version__
+from tf_style import files, host
+from tf_style._version import __version__
 from tf_style.commands.records import LISTS, as_dict, read_request
 from tf_style.commands.request import Request
 from tf_style.errors import InputError
@@ -23,7 +23,6 @@ from tf_style.transfer.prepare import PreparedInputs
 from tf_style.transfer.settings import fields_with_files, is_file_name
 
 if TYPE_CHECKING:
-    from tf_style.student.student import Student
     from tf_style.transfer.result import Evaluation, StylizeResult
     from tf_style.transfer.transfer import StyleTransfer
 
@@ -38,7 +37,7 @@ class Record:
     Attributes:
       request: As from `as_dict`, with absolute paths.
       inputs: As from `fingerprint`.
-      run_on: As from `run_on`.
+      run_on: As from `devices.run_on`.
       started: When the process started, or the first one of a resumed run, in seconds since the epoch.
     """
 
@@ -58,7 +57,7 @@ class Earlier:
       request: What it was asked for.
       inputs: The fingerprint of its inputs, as it was stored.
       arrays: The state to go on from; None to begin anew.
-      run_on: With a state, as from `run_on`, and as it was stored.
+      run_on: With a state, as from `devices.run_on`, and as it was stored.
       started: With a state, when the run started.
     """
 
@@ -161,7 +160,7 @@ def read_checkpoint(folder: str) -> Earlier:
         # In format 1 a request was called arguments.
         key = "request" if "request" in found.request else "arguments"
         before = dict(found.request["run_on"])
-        before["device"] = _device_kind(before["device"])
+        before["device"] = host.device_kind(before["device"])
         return Earlier(
             path=folder,
             source=source,
@@ -175,25 +174,6 @@ def read_checkpoint(folder: str) -> Earlier:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source} holds no request that this version knows.") from error
-
-
-def run_on(transfer: "StyleTransfer | Student") -> dict[str, str]:
-    """What the bits of a run, or of a student's, depend on beside its request and its inputs."""
-    import tensorflow as tf
-
-    from tf_style.ops.library import kernel_info
-
-    with tf.device(transfer.device):
-        kernel = kernel_info()
-    return {
-        "device": _device_kind(transfer.device),
-        "precision": transfer.precision,
-        "kernel": kernel.kernel,
-        "instruction_set": kernel.instruction_set or "",
-        "tensorflow": tf.__version__,
-        "machine": platform.machine(),
-        "numerics": str(NUMERICS),
-    }
 
 
 def write_trace(
@@ -256,8 +236,3 @@ def losses(evaluation: "Evaluation") -> dict[str, float | None]:
     """The loss and its parts; None stands for infinity and NaN, which JSON cannot represent."""
     values = {name: getattr(evaluation, name) for name in ("loss", "content", "style", "tv")}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def _device_kind(device: str) -> str:
-    """CPU or GPU, of a name such as "/GPU:0"."""
-    return device.removeprefix("/").partition(":")[0]

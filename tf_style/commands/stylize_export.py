@@ -63,8 +63,8 @@ def _export_student(arguments: argparse.Namespace) -> int:
             return 0
     size = pathlib.Path(arguments.output).stat().st_size
     emit(
-        f"wrote {arguments.output}, {size / 1e6:.1f} MB; at most {levels:.1f} levels of 255 from the "
-        "Keras model's picture",
+        f"wrote {arguments.output}, {size / 1e6:.1f} MB; on a random picture at most {levels:.1f} "
+        "levels of 255 from the Keras model",
         largest_difference=levels,
     )
     return 0

@@ -142,10 +142,12 @@ def carry_out(
             _show_plan(request, transfer)
             return stop.exit_code
         request = request.with_settings(**chosen(transfer))
+        from tf_style.transfer.devices import run_on
+
         record = Record(
             request=records.absolute_paths(records.as_dict(request)),
             inputs=fingerprint,
-            run_on=provenance.run_on(transfer),
+            run_on=run_on(transfer.device, transfer.precision),
             started=START,
         )
         if earlier is not None and earlier.arrays is not None:
@@ -270,6 +272,26 @@ def make_transfer(
     Raises:
       InputError: If it would not fit in memory, or asks for what is not here.
     """
+    import_tensorflow(request, verbose=verbose)
+    with contextlib.nullcontext() if verbose else runner.startup_noise_hidden():
+        if request.check_memory and not request.dry_run:
+            memory.check(inputs, has_checkpoint=request.checkpoint is not None)
+        if request.student is not None and not request.dry_run:
+            from tf_style.commands import student_picture
+
+            inputs = student_picture.as_start(request, inputs)
+        # Only now, for what it imports takes memory too.
+        from tf_style.transfer.transfer import StyleTransfer
+
+        return StyleTransfer(inputs, **options)
+
+
+def import_tensorflow(request: Request, *, verbose: bool = False) -> None:
+    """Imports TensorFlow, and sets it up as a request asks for it.
+
+    Raises:
+      InputError: If there is no memory for it.
+    """
     if request.check_memory:
         host.check_import()  # Again, for the pictures have taken their part.
     with contextlib.nullcontext() if verbose else runner.startup_noise_hidden():
@@ -282,16 +304,6 @@ def make_transfer(
         tf.config.experimental.enable_tensor_float_32_execution(False)
         if request.deterministic:
             tf.config.experimental.enable_op_determinism()
-        if request.check_memory and not request.dry_run:
-            memory.check(inputs, has_checkpoint=request.checkpoint is not None)
-        if request.student is not None and not request.dry_run:
-            from tf_style.commands import student_picture
-
-            inputs = student_picture.as_start(request, inputs)
-        # Only now, for what it imports takes memory too.
-        from tf_style.transfer.transfer import StyleTransfer
-
-        return StyleTransfer(inputs, **options)
 
 
 def _show_plan(request: Request, transfer: "StyleTransfer") -> None:

@@ -17,6 +17,7 @@ from tf_style.files import shown
 from tf_style.video.shot import MadeFrame
 
 if TYPE_CHECKING:
+    from tf_style.student.student import Student
     from tf_style.transfer.transfer import StyleTransfer
 
 # Of a painted frame as PNG, of 3 that it has; measured on the README's pairs: 2.1 to 2.6.
@@ -105,6 +106,14 @@ def _left(seconds: float | None) -> str:
     return f", {seconds:.0f} s left" if seconds < 120 else f", {seconds / 60:.0f} min left"
 
 
+def student_plan(student: "Student", size: tuple[int, int], tile: int | None) -> list[str]:
+    """What a student's frame takes, in lines; tile is the side of its tiles, if there are any."""
+    from tf_style.student import memory
+
+    needed = memory.estimate(student.stored, *size, tile, student.precision)
+    return [_memory_line(needed, student.device, student.precision)]
+
+
 def transfer_plan(transfer: "StyleTransfer") -> list[str]:
     """What a shot's first frame takes, in lines."""
     from tf_style.transfer import memory
@@ -115,8 +124,12 @@ def transfer_plan(transfer: "StyleTransfer") -> list[str]:
     sizes = ", ".join(f"{each.level.width} x {each.level.height}" for each in transfer.inputs.levels)
     return [
         f"a shot's first frame: {sizes}",
-        f"memory: about {needed / 2**30:.1f} GiB, on {transfer.device} in {transfer.precision}",
+        _memory_line(needed, transfer.device, transfer.precision),
     ]
+
+
+def _memory_line(needed: float, device: str, precision: str) -> str:
+    return f"memory: about {needed / 2**30:.1f} GiB, on {device} in {precision}"
 
 
 def seconds_of_frames(transfer: "StyleTransfer", frame_iterations: int) -> tuple[float, float]:

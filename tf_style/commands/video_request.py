@@ -22,6 +22,8 @@ from tf_style.video.opening import is_sequence
 from tf_style.video.options import OPTION_NAMES, VideoOptions
 
 DEFAULT_RATE = Fraction(25)
+# What may be a folder or a pattern of pictures.
+_MOVING = {"--content", "--content-mask", "--style-blend", "--strength-mask"}
 # Raised when a change makes the same request end in other frames.
 FORMAT = 3
 
@@ -97,14 +99,25 @@ class VideoRequest:
           InputError: It says which.
         """
         output, content = self.frame.output, self.frame.content
-        reads = [(role, path) for role, path in inputs(self.frame) if role != "--content"]
-        reads += [("--content", path) for path in self.content_files()]
+        reads = [
+            (role, each)
+            for role, path in inputs(self.frame)
+            for each in (_files_of(path) if path is not None and role in _MOVING else [path])
+        ]
         reads += [("--flagfile", path) for path in flag_files]
         roles = FileRoles(reads)
         if sequence.is_pattern(output):
             sequence.check_pattern(output)
             for path in (output, video_output.partial(output)):
                 roles.write_family("a picture of --output", video_output.family(path))
+            folder = os.path.realpath(os.path.dirname(output))
+            for role, path in inputs(self.frame):
+                # A run that goes on would take what it has written for more of what it reads.
+                if path is not None and role in _MOVING and os.path.realpath(path) == folder:
+                    raise InputError(
+                        f"--output's pictures would be among those of {role}, which is their folder: "
+                        f"name another one. Received: {output}"
+                    )
         else:
             from tf_style.video import writing
 
@@ -122,11 +135,6 @@ class VideoRequest:
                     f"--work is a folder of its own, for it is removed. Received: {self.work}"
                 )
 
-    def content_files(self) -> list[str]:
-        """The files that the content is."""
-        content = self.frame.content or ""
-        return sequence.find(content) if is_sequence(content) else [content]
-
     def record(self) -> dict[str, Any]:
         """All that the frames depend on but the machine: files by what is in them, not by their names.
 
@@ -136,7 +144,7 @@ class VideoRequest:
         what = records.as_dict(self.frame)
         for name in ("output", "trace", "save_every", "bit_depth"):
             del what[name]
-        what["content"] = _digest(self.content_files())
+        what["content"] = _digest(_files_of(self.frame.content or ""))
         for name in records.LISTS:
             what[name] = [None if path is None else _digest(_files_of(path)) for path in what[name]]
         if self.frame.strength_mask is not None:
@@ -156,6 +164,7 @@ class VideoRequest:
 
 
 def _files_of(path: str) -> list[str]:
+    """The files that a video, a picture, a folder or a pattern is."""
     return sequence.find(path) if is_sequence(path) else [path]
 
 

@@ -3,12 +3,16 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import av
+import cv2
 
 from tf_style import host
-from tf_style.commands import provenance, runner, sandbox, stylize_run
+from tf_style.commands import runner, sandbox, stylize_run
 from tf_style.commands.messages import emit
 from tf_style.commands.stylize_run import Display
 from tf_style.commands.video_output import Shown, VideoOutput
@@ -17,7 +21,7 @@ from tf_style.errors import InputError, TransferError
 from tf_style.files import reason_of, shown
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.student import stored
-from tf_style.transfer import checkpoint_lock
+from tf_style.transfer import checkpoint_lock, memory
 from tf_style.transfer.masks import Masks
 from tf_style.video import sequence
 from tf_style.video.clip import Frame
@@ -30,7 +34,6 @@ from tf_style.video.work import WorkFolder
 
 if TYPE_CHECKING:
     from tf_style.student.student import Student
-    from tf_style.transfer.transfer import StyleTransfer
     from tf_style.video.frames import FrameMaker
 
 
@@ -86,7 +89,9 @@ class _Job:
         reader = open_clip(frame.content or "", request.rate)
         clip, settings = reader.clip, frame.settings
         start = float(request.span.start)
-        if clip.seconds is not None and start >= clip.seconds:
+        # Of files that were joined it is the first one's.
+        is_sure = isinstance(reader, SequenceReader) or not reader.may_restart
+        if is_sure and clip.seconds is not None and start >= clip.seconds:
             raise InputError(f"--start is before the end, {clip.seconds:.3f} s. Received: {start:g}")
         height, width = working_size(clip.height, clip.width, settings.size, settings.size_of)
         if not sequence.is_pattern(frame.output):
@@ -204,32 +209,74 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
 
 def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
     """What makes the frames; it imports TensorFlow."""
-    request = job.request
-    if request.frame.is_by_student:
-        student, maker = _student(job, display)
-        job.work.begin_on(provenance.run_on(student))
-        return maker
-
-    def make_transfer(inputs: Any, **options: Any) -> "StyleTransfer":
-        transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose, **options)
-        # Only the same machine goes on to the same frames.
-        job.work.begin_on(provenance.run_on(transfer))
-        return transfer
-
+    request = job.request.frame
+    if request.is_by_student:
+        student, tile = _student(job, display)
+        tile = _begin_on(job, student.device, student.precision, tile)
+        return _student_frames(job, student, tile)
+    stylize_run.import_tensorflow(request, verbose=display.verbose)
+    _, picture, masks = next(job.frames())
+    first = job.inputs.first(picture, masks)
     with contextlib.nullcontext() if display.verbose else runner.startup_noise_hidden():
+        from tf_style.transfer.devices import resolve_device, resolve_precision
+
+        device = resolve_device(first.settings.device)
+        precision = resolve_precision(first.settings.precision, device)
+        tile = memory.choose_tile(first, precision, device)
+        tile = _begin_on(job, device, precision, tile)
+        if request.check_memory:
+            memory.check_fits(first, precision, device)
         from tf_style.video.frames import FrameStylizer
-    return FrameStylizer(job.inputs, make_transfer=make_transfer, should_stop=stop)
+    settings = dataclasses.replace(job.inputs.settings, tile=tile or "off")
+    return FrameStylizer(
+        dataclasses.replace(job.inputs, settings=settings),
+        make_transfer=functools.partial(stylize_run.make_transfer, request, verbose=display.verbose),
+        should_stop=stop,
+    )
 
 
-def _student(job: _Job, display: Display) -> "tuple[Student, FrameMaker]":
+def _begin_on(job: _Job, device: str, precision: str, tile: int | None) -> int | None:
+    """Writes down, or compares, what the bits of the frames depend on beside the request.
+
+    Args:
+      job: Whose.
+      device: As from `resolve_device`.
+      precision: Of the network.
+      tile: The side that would be chosen now, when another memory may be free than at the beginning.
+
+    Returns:
+      The side that was chosen then.
+
+    Raises:
+      InputError: If it was another machine.
+    """
+    from tf_style.transfer.devices import run_on
+
+    tile = job.work.made_on().get("tile", tile)
+    libraries = {"opencv": cv2.__version__}
+    if isinstance(job.reader, VideoReader):
+        libraries["pyav"] = av.__version__
+    job.work.begin_on({**run_on(device, precision), **libraries, "tile": tile})
+    return tile
+
+
+def _student(job: _Job, display: Display) -> "tuple[Student, int | None]":
+    """Who makes the frames, and by tiles of which side it would do so now."""
     from tf_style.commands import student_picture
 
-    request, settings = job.request.frame, job.request.frame.settings
+    request = job.request.frame
     student = student_picture.load(request, verbose=display.verbose)
-    tile = student_picture.choose_tile(student, *job.size, settings, checks=request.check_memory)
+    tile = student_picture.choose_tile(
+        student, *job.size, request.settings, checks=request.check_memory
+    )
+    return student, tile
+
+
+def _student_frames(job: _Job, student: "Student", tile: int | None) -> "FrameMaker":
     from tf_style.video.student_frames import StudentFrames
 
-    return student, StudentFrames(student, settings, job.request.options, tile_px=tile)
+    request = job.request
+    return StudentFrames(student, request.frame.settings, request.options, tile_px=tile)
 
 
 def _dry_run(job: _Job, display: Display) -> int:
@@ -242,7 +289,9 @@ def _dry_run(job: _Job, display: Display) -> int:
         + ("frames unknown" if job.num_frames is None else f"about {job.num_frames} frames")
     ]
     if request.frame.is_by_student:
-        _, maker = _student(job, display)
+        student, tile = _student(job, display)
+        lines += video_progress.student_plan(student, job.size, tile)
+        maker = _student_frames(job, student, tile)
         maker.make(picture, masks)
         start = time.perf_counter()
         maker.make(picture, masks)

@@ -96,7 +96,19 @@ class StudentSignatures:
         ]
         with tf.control_dependencies(checks):
             images = tf.identity(images)
-        return {"stylized": self._render(images, *self._defaults(tf.shape(images)[0]))}
+        at_once = _at_once(sides)
+
+        def make_some(start: tf.Tensor, made: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            some = images[start : start + at_once]
+            pictures = self._render(some, *self._defaults(tf.shape(some)[0]))
+            return start + at_once, made.write(start // at_once, pictures)
+
+        shape = [None, None, None, 3]
+        parts = tf.TensorArray(tf.float32, -(-count // at_once), infer_shape=False, element_shape=shape)
+        _, parts = tf.while_loop(
+            lambda start, _: start < count, make_some, (0, parts), parallel_iterations=1
+        )
+        return {"stylized": tf.reshape(parts.concat(), tf.shape(images))}
 
     def _defaults(self, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         stored = self._student.stored
@@ -130,9 +142,7 @@ class StudentSignatures:
             is_other = tf.reduce_any(sizes[start:] != sizes[start], axis=1)
             # The first of another size ends the batch.
             length = tf.argmax(tf.concat([is_other, [True]], 0), output_type=tf.int32)
-            fitting = tf.cast(MAX_BATCH_PIXELS // _with_margin(sizes[start]), tf.int32)
-            most = tf.clip_by_value(fitting, 1, MAX_BATCH)
-            places = tf.range(start, start + tf.minimum(length, most))
+            places = tf.range(start, start + tf.minimum(length, _at_once(sizes[start])))
             images = tf.map_fn(
                 resized,
                 places,
@@ -168,6 +178,12 @@ class StudentSignatures:
             ]
         )
         return decode.require(sides, (tf.reduce_min(sides) >= least, name, text))
+
+
+def _at_once(sides: tf.Tensor) -> tf.Tensor:
+    """How many pictures with these sides the network sees at once, an int32 scalar."""
+    fitting = tf.cast(MAX_BATCH_PIXELS // _with_margin(sides), tf.int32)
+    return tf.clip_by_value(fitting, 1, MAX_BATCH)
 
 
 def _with_margin(sides: tf.Tensor) -> tf.Tensor:

@@ -190,6 +190,7 @@ class Network:
             for index, dtype in enumerate(["float32"] + [policy] * count)
         ]
         self.model = self._make_model()
+        self._parts: dict[int, Callable[[dict[str, tf.Tensor]], tf.Tensor]] = {}
 
     @property
     def num_normalizations(self) -> int:
@@ -198,7 +199,7 @@ class Network:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights by name, float32."""
-        return {variable.path: variable.numpy() for variable in self.model.weights}
+        return {name: variable.numpy() for name, variable in self._variables().items()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Takes over what `arrays` returned.
@@ -206,25 +207,41 @@ class Network:
         Raises:
           ValueError: If they are another network's.
         """
-        own = {variable.path: variable for variable in self.model.weights}
+        own = self._variables()
         if own.keys() != arrays.keys():
             raise ValueError(f"expected {len(own)} arrays of known names. Received: {len(arrays)}")
-        for path, variable in own.items():
-            if variable.shape != arrays[path].shape:
-                raise ValueError(f"{path} is of shape {variable.shape}. Received: {arrays[path].shape}")
-            variable.assign(arrays[path])
+        for name, variable in own.items():
+            if variable.shape != arrays[name].shape:
+                raise ValueError(f"{name} is of shape {variable.shape}. Received: {arrays[name].shape}")
+            variable.assign(arrays[name])
 
-    def up_to(self, index: int) -> keras.Model:
-        """A model of a part of a picture, up to what one of the normalisations takes.
+    def _variables(self) -> dict[str, keras.Variable]:
+        """By their paths from the layer on; before it is the name scope that this was built in."""
+        return {
+            layer.name + variable.path.partition(layer.name)[2]: variable
+            for layer in self.model.layers
+            for variable in layer.weights
+        }
+
+    def up_to(self, index: int) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+        """The network on a part of a picture, up to what one of the normalisations takes.
 
         Args:
           index: Which; `num_normalizations` for the picture itself.
 
         Returns:
-          A model from the inputs of `model`, and for each normalisation before, by
-          `statistics_name`, its mean and variance, float32 [batch, 2, channels], to activations.
+          From the inputs of `model` for one picture, and for each normalisation before, by
+          `statistics_name`, its mean and variance, float32 [1, 2, channels], to activations. Traced
+          once, for parts of all sizes: the layers keep what was made of them for good.
         """
-        return self._make_model(index)
+        if index not in self._parts:
+            model = self._make_model(index)
+            specs = {
+                name: tf.TensorSpec([1, *each.shape[1:]], tf.float32, name)
+                for name, each in model.input.items()
+            }
+            self._parts[index] = tf.function(model, input_signature=[specs], autograph=False)
+        return self._parts[index]
 
     def _make_model(self, index: int | None = None) -> keras.Model:
         photographs = keras.Input((None, None, 3), name="photographs", dtype="float32")

@@ -6,7 +6,7 @@ for each normalisation, up to its input, of which the means and variances are me
 picture. The time is about eight times the whole's; nothing but the picture is kept in between.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -48,14 +48,14 @@ def render(
     plan = list(cut(*padded.shape[:2], tile_px, network.shape.reach_px))
     statistics: dict[str, tf.Tensor] = {}
     for index in range(network.num_normalizations):
-        model = _traced_once(network, index)
+        model = network.up_to(index)
         merged = _Moments()
         for tile in plan:
             activations = model(_inputs(padded, tile, conditions, statistics))
             own = _own(activations, tile)
             merged.add(own)
         statistics[statistics_name(index)] = tf.constant(merged.mean_and_variance()[np.newaxis])
-    model = _traced_once(network, network.num_normalizations)
+    model = network.up_to(network.num_normalizations)
     made = np.empty_like(padded)
     for tile in plan:
         pixels = model(_inputs(padded, tile, conditions, statistics))
@@ -75,16 +75,6 @@ def cut(height: int, width: int, tile_px: int, reach_px: int) -> Iterator[Tile]:
     for row_outer, row in parts(height):
         for column_outer, column in parts(width):
             yield Tile((row_outer, column_outer), (row, column))
-
-
-def _traced_once(network: Network, index: int) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """`Network.up_to` in a graph for tiles of all shapes."""
-    model = network.up_to(index)
-    specs = {
-        name: tf.TensorSpec([1, *each.shape[1:]], tf.float32, name)
-        for name, each in model.input.items()
-    }
-    return tf.function(model, input_signature=[specs], autograph=False)
 
 
 def _inputs(

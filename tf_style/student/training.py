@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import platform
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_style._version import NUMERICS
 from tf_style.embed.losses import PerceptualLoss
 from tf_style.errors import InputError, TransferError
 from tf_style.files import going_on_without
 from tf_style.images.reading import ImageSource, as_sources
 from tf_style.keras_on_tensorflow import keras
-from tf_style.ops.library import kernel_info
 from tf_style.student import files, stored
 from tf_style.student.network import Network
 from tf_style.student.plan import SAVE_EVERY_SECONDS, Plan, known
@@ -29,7 +26,7 @@ from tf_style.student.stored import StoredStudent
 from tf_style.student.student import Student
 from tf_style.student.trained_model import COUNTED, PARTS, TrainedModel
 from tf_style.transfer import checkpoint
-from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision
+from tf_style.transfer.devices import check_float32, resolve_device, resolve_precision, run_on
 
 # Steps between two looks at a training, which can end, be saved and be seen there alone.
 MAX_ROUND = 10
@@ -146,7 +143,7 @@ class Training:
             "plan": dataclasses.asdict(plan),
             "request": dict(request or {}),
             "inputs": prepared.fingerprint(),
-            "run_on": self._run_on(),
+            "run_on": run_on(self.device, self.precision),
         }
 
     @property
@@ -307,18 +304,6 @@ class Training:
     def _optimizer_variables(self) -> dict[str, Any]:
         variables = self._model.optimizer.variables
         return {f"optimizer/{index:03d}": variable for index, variable in enumerate(variables)}
-
-    def _run_on(self) -> dict[str, str]:
-        kernel = kernel_info()
-        return {
-            "device": self.device.removeprefix("/").partition(":")[0],
-            "precision": self.precision,
-            "kernel": kernel.kernel,
-            "instruction_set": kernel.instruction_set or "",
-            "tensorflow": tf.__version__,
-            "machine": platform.machine(),
-            "numerics": str(NUMERICS),
-        }
 
 
 class _Rounds(keras.callbacks.Callback):

@@ -1,10 +1,14 @@
 """Where the network runs, and in which precision it is fast there."""
 
 import pathlib
+import platform
 
 import tensorflow as tf
 
+from tf_style import host
+from tf_style._version import NUMERICS
 from tf_style.errors import InputError
+from tf_style.ops.library import kernel_info
 
 
 def resolve_device(name: str | None) -> str:
@@ -47,10 +51,35 @@ def resolve_precision(precision: str, device: str) -> str:
 
     Returns:
       "float32" or "bfloat16".
+
+    Raises:
+      InputError: If it is another word.
     """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision is auto, float32 or bfloat16. Received: {precision!r}")
     if precision != "auto":
         return precision
     return "bfloat16" if _has_fast_bfloat16(device) else "float32"
+
+
+def run_on(device: str, precision: str) -> dict[str, str]:
+    """What the bits of a run depend on beside its request and its inputs.
+
+    Args:
+      device: As from `resolve_device`.
+      precision: Of the network.
+    """
+    with tf.device(device):
+        kernel = kernel_info()
+    return {
+        "device": host.device_kind(device),
+        "precision": precision,
+        "kernel": kernel.kernel,
+        "instruction_set": kernel.instruction_set or "",
+        "tensorflow": tf.__version__,
+        "machine": platform.machine(),
+        "numerics": str(NUMERICS),
+    }
 
 
 def check_float32(precision: str, device: str) -> None:

@@ -35,6 +35,8 @@ class VideoReader:
       damage: What was damaged among the frames that were read last, on one line, or None.
       restarts: Each time that the clock started anew among these, as in files that were joined: how
         many seconds are added to its times from there on.
+      may_restart: Whether it is of a kind whose clock may: a time does not say where it is then, and
+        `clip.seconds` may be those of a first part.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -50,12 +52,11 @@ class VideoReader:
         self.damage: str | None = None
         self.restarts: list[Fraction] = []
         with _as_input_error(self.path), self._open() as (container, stream):
-            first = next(container.decode(stream), None)
+            first = _first_frame(container, stream)
             if first is None:
                 raise InputError(f"{shown(self.path)} has no frame that can be read.")
             self.clip = self._clip(container, stream, first)
-            # In files whose clock may start anew a time does not say where it is.
-            self._may_restart = bool(container.format.flags & _TS_DISCONT)
+            self.may_restart = bool(container.format.flags & _TS_DISCONT)
 
     def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
         """The frames in order; may be called again.
@@ -83,7 +84,7 @@ class VideoReader:
     def _decoded_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
         """As `_decoded`, from a frame on that is not later than a time."""
         base = self.clip.time_base
-        if start and not self._may_restart:
+        if start and not self.may_restart:
             with self._open() as (container, stream):
                 decoded = self._decoded(container, stream)
                 try:
@@ -152,7 +153,8 @@ class VideoReader:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
-        with av.open(self.path) as container:
+        # Of a relative name FFmpeg would take what is before a colon for a protocol.
+        with av.open(os.path.abspath(self.path)) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 raise InputError(f"{shown(self.path)} has no pictures. Expected a video")
@@ -199,6 +201,15 @@ class VideoReader:
         pixels = colour.to_rgb(frame, self.clip.colours)
         # Degrees against the clock, as those of NumPy.
         return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def _first_frame(container: Any, stream: Any) -> av.VideoFrame | None:
+    """The first one that can be decoded: what is damaged before it is left out, as later on."""
+    for packet in container.demux(stream):
+        with contextlib.suppress(av.error.InvalidDataError):
+            for frame in packet.decode():
+                return frame
+    return None
 
 
 @contextlib.contextmanager

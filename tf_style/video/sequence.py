@@ -1,5 +1,6 @@
 """Pictures that are the frames of a video: read by a folder or a pattern, and written."""
 
+import itertools
 import os
 import re
 import warnings
@@ -66,10 +67,12 @@ def _numbered(path: str, pattern: str, names: Sequence[str]) -> list[str]:
     found = {
         int(match[1]): match[0] for match in matches if match and pattern % int(match[1]) == match[0]
     }
-    if found and (gaps := sorted(set(range(min(found), max(found))) - found.keys())):
-        missing = shown(os.path.join(os.path.dirname(path), pattern % gaps[0]))
-        raise InputError(f"{missing} is missing. Expected all from {min(found)} to {max(found)}")
-    return [found[number] for number in sorted(found)]
+    numbers = sorted(found)
+    for number, following in itertools.pairwise(numbers):
+        if following != number + 1:
+            missing = shown(os.path.join(os.path.dirname(path), pattern % (number + 1)))
+            raise InputError(f"{missing} is missing. Expected all from {numbers[0]} to {numbers[-1]}")
+    return [found[number] for number in numbers]
 
 
 class SequenceReader:

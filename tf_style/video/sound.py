@@ -1,5 +1,6 @@
 """A video's sound, taken over into another: as it is where its form fits there, else encoded anew."""
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -40,10 +41,18 @@ class Sound:
           end: From when on nothing is taken; None for the end.
           restarts: As of `VideoReader`.
         """
-        self._input = av.open(path)
+        self._input = av.open(os.path.abspath(path))  # As in `VideoReader`.
         self._start, self._end, self._restarts = start, end, restarts
         self._tracks: dict[int, _Copied | _Encoded] = {}
         for stream in self._input.streams.audio:
+            if stream.codec_context is None:
+                warnings.warn(
+                    f"The sound of track {stream.index} is in a form that FFmpeg does not read, and is "
+                    "left out",
+                    UserWarning,
+                    stacklevel=3,
+                )
+                continue
             is_taken = stream.codec_context.name in output.supported_codecs
             # MP4 says where each of several channels belongs, which "2 channels", as of PCM, does not.
             lacks_places = output.format.name == "mp4" and stream.layout.name.endswith(" channels")
@@ -77,7 +86,7 @@ class Sound:
     def _in_order(self) -> Iterator[av.Packet]:
         if not self._tracks:
             return
-        streams = self._input.streams.audio
+        streams = [self._input.streams[index] for index in self._tracks]
         # From the beginning: where seeking leads differs from format to format.
         first = self._start - (_LEAD_SECONDS if self._start <= 0 else 0)
         clocks = {stream.index: _Clock(self._restarts) for stream in streams}

@@ -81,6 +81,16 @@ class WorkFolder:
         """
         self._write_or_compare(_RECORD, record)
 
+    def made_on(self) -> Mapping[str, Any]:
+        """What `begin_on` has written down, if anything.
+
+        Raises:
+          InputError: If it cannot be read.
+        """
+        path = self.folder / _RUN_ON
+        stored = self._stored(path) if path.exists() else {}
+        return stored if isinstance(stored, dict) else {}
+
     def begin_on(self, record: Mapping[str, Any]) -> None:
         """Writes down what the frames are made on, or compares it; as `begin`."""
         self._write_or_compare(_RUN_ON, record)
@@ -146,15 +156,17 @@ class WorkFolder:
             ) from error
 
     def _require_same(self, path: pathlib.Path, record: Mapping[str, Any]) -> None:
-        try:
-            stored = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error
-        if differs := _difference(stored, json.loads(json.dumps(record))):
+        if differs := _difference(self._stored(path), json.loads(json.dumps(record))):
             raise InputError(
                 f"{shown(self.folder)} holds the frames of another run ({differs} is another): go on "
                 "as it was begun, remove the folder, or name another by --work"
             )
+
+    def _stored(self, path: pathlib.Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error
 
     def remove(self) -> None:
         """Removes the files that it made, and the folder where nothing else is in it.
