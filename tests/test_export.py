@@ -316,7 +316,12 @@ def test_versions_are_numbers_and_never_written_over(tmp_path, folder):
     options = {"size": 32, "iterations": 1}
     for name in ("1", "7"):
         shutil.copytree(folder, output / name)
-    assert export_saved_model(STYLE, output, **options).name == "8"
+    made = export_saved_model(STYLE, output, content_weight=1e7, **options)
+    assert made.name == "8"
+    # How much of the photograph stays is said already.
+    assert "stylize_strength" in (folder / "README.md").read_text()
+    assert "stylize_strength" not in (made / "README.md").read_text()
+    assert "stylize_strength" not in tf.saved_model.load(str(made)).signatures
     before = (output / "1" / "saved_model.pb").read_bytes()
     with pytest.raises(InputError, match="has a version 1 already"):
         export_saved_model(STYLE, output, version=1, **options)

@@ -299,9 +299,3 @@ def test_an_export_with_sizes_has_stock_ops_only(folder):
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert len(nodes) > 1000
     assert not [node.op for node in nodes if ">" in node.op or "TfStyle" in node.op]
-
-
-def test_an_export_whose_content_weight_is_given_takes_no_strength(tmp_path):
-    folder = export_saved_model(STYLE, tmp_path / "m", size=32, iterations=1, content_weight=1e7)
-    assert "stylize_strength" not in tf.saved_model.load(str(folder)).signatures
-    assert "stylize_strength" not in (folder / "README.md").read_text()

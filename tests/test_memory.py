@@ -1,5 +1,6 @@
 """What there is, and what is refused."""
 
+import math
 import os
 import pathlib
 import resource
@@ -140,6 +141,14 @@ def test_what_there_is_is_the_least_of_all_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(host, "_lines", lines)
     # 3000 less the 2000 used, of which 400 can be given up.
     assert host.available() == 1400
+    # A third of it is this process's own, beside the 500 that it has; by now it has 100 more.
+    for name in ("_sharers", "_share"):
+        monkeypatch.setattr(host, name, getattr(host, name))
+    monkeypatch.setattr(host, "resident", lambda: 500)
+    host.share_among(3)
+    monkeypatch.setattr(host, "resident", lambda: 600)
+    assert host.available() == 1400 // 3 - 100
+    host._share = math.inf
     files["/proc/meminfo"][1] = "MemAvailable: 1 kB"
     assert host.available() == 1024
     monkeypatch.setattr(host, "RESERVED_BYTES", 30)

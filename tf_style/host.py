@@ -22,6 +22,20 @@ TENSORFLOW_ADDRESS_BYTES = 1500 * 2**20
 OPENCV_ADDRESS_BYTES = 330 * 2**20
 _GIB = 2**30
 
+# How many processes like this one work beside each other, and what this one may hold of the memory.
+_sharers, _share = 1, math.inf
+
+
+def share_among(count: int) -> None:
+    """Keeps this process, from its beginning on, to its part of what it and others like it can take.
+
+    Args:
+      count: How many they are. Each would else take all that is free as it begins for its own.
+    """
+    global _sharers, _share
+    left = available()
+    _sharers, _share = count, math.inf if left is None else resident() + left // count
+
 
 def device_kind(device: str) -> str:
     """CPU or GPU, of a name such as "/GPU:0"."""
@@ -54,10 +68,12 @@ def available() -> int | None:
     """Memory that this process can still take.
 
     Returns:
-      Bytes: the least that the machine, the control groups and the process's own limit leave; None
-      where none of them can be read.
+      Bytes: the least that the machine, the control groups, the process's own limit and its share
+      leave; None where none of them can be read.
     """
     found = [*_machine_available(), *_group_available(), *_own_available()]
+    if _share < math.inf:
+        found.append(int(_share) - resident())
     return max(0, min(found)) if found else None
 
 
@@ -123,7 +139,7 @@ def gpu_free(device: str) -> int | None:
     try:
         number = visible.split(",")[int(index)] if visible else index
         done = subprocess.run([*command, "-i", number], capture_output=True, text=True, check=True)
-        return int(done.stdout) * 2**20
+        return int(done.stdout) * 2**20 // _sharers
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
         return None
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from tf_style import files
+from tf_style import files, host
 from tf_style.commands import records, student_picture, stylize_run
 from tf_style.commands.pairs import Pair
 from tf_style.commands.request import Request, absolute_files
@@ -170,7 +170,7 @@ def _run_until_a_death(
     context = multiprocessing.get_context("spawn")
     interrupted: list[Request] = []
     with concurrent.futures.ProcessPoolExecutor(
-        width, mp_context=context, initializer=_begin_worker
+        width, mp_context=context, initializer=_begin_worker, initargs=(width,)
     ) as pool:
         under_way: dict[concurrent.futures.Future, Request] = {}
         while True:
@@ -192,7 +192,8 @@ def _run_until_a_death(
                     interrupted.append(job)
 
 
-def _begin_worker() -> None:
+def _begin_worker(num_workers: int) -> None:
+    host.share_among(num_workers)
     # A terminal sends Ctrl-C to all its processes; a picture under way is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Or the first of several would take all memory of the GPU that they share.
