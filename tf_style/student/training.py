@@ -64,11 +64,11 @@ def train_student(
     """
     asked = Plan(**plan)
     check_float32(asked.precision, resolve_device(asked.device))  # Before all is read.
-    earlier = checkpoint.load(files.checkpoints(output)) if resume else None
-    if earlier is None:
-        files.check_new(output)
-    prepared = prepare_training(as_sources(styles), list(photographs), asked)
     with files.held(output):
+        earlier = checkpoint.load(files.checkpoints(output)) if resume else None
+        if earlier is None:
+            files.check_new(output)
+        prepared = prepare_training(as_sources(styles), list(photographs), asked)
         training = Training(prepared, output)
         if earlier is not None:
             training.restore(earlier)
