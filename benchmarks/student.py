@@ -37,6 +37,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import peak_memory  # noqa: E402
 
+# What a student of a style learns but for the head start.
+PAINTERLY = "painterly"
 STAGES = ("train", "memory", "pictures", "serving", "head-start", "resume", "exports")
 # Side of the pieces, pieces a step, channels, precision, and the styles' size.
 TRAININGS = (
@@ -75,7 +77,7 @@ def main() -> None:
         "memory": lambda: training_memory(folder, arguments),
         "pictures": lambda: pictures(styles, folder, arguments),
         "serving": lambda: student_serving.report(
-            student_of("style", "painterly", folder),
+            student_of("style", PAINTERLY, folder),
             folder,
             sizes=(96,) if arguments.toy else (512, 1024),
         ),
@@ -83,7 +85,7 @@ def main() -> None:
             styles["style"], lambda preset: student_of("style", preset, folder), folder, arguments
         ),
         "resume": lambda: resume(folder, *((1, 30) if arguments.toy else (20, 400))),
-        "exports": lambda: exports(student_of("style", "painterly", folder)),
+        "exports": lambda: exports(student_of("style", PAINTERLY, folder)),
     }
     for stage in arguments.stages:
         results.report(f"student: {stage}", stages[stage](), write=arguments.write)
@@ -145,7 +147,7 @@ def train_all(
     styles: dict[str, pathlib.Path], folder: pathlib.Path, arguments: argparse.Namespace
 ) -> list[str]:
     """Trains what is not there; a table of the trainings."""
-    wanted = [(name, "painterly") for name in styles]
+    wanted = [(name, PAINTERLY) for name in styles]
     presets = {peer.preset for peer in peers.PEERS if peer.name in arguments.peers}
     wanted += [("style", preset) for preset in sorted(presets)]
     lines = [
@@ -188,6 +190,9 @@ def train(
         preset,
         *(TOY if arguments.toy else ()),
     ]
+    if preset != PAINTERLY and not arguments.toy:
+        # For the head start: it knows the style's strokes at the size that the run has them.
+        command += ["--size", str(arguments.size)]
     steps = arguments.steps or CALIBRATION_STEPS
     if not (arguments.toy or arguments.steps):
         with tempfile.TemporaryDirectory() as trial:
@@ -250,7 +255,7 @@ def pictures(
     for name, style in styles.items():
         pairs = [pair for pair, (_, of) in quality_pairs.PAIRS.items() if of == style.name]
         pairs = pairs[:1] if arguments.toy else pairs
-        student = student_of(name, "painterly", folder)
+        student = student_of(name, PAINTERLY, folder)
         output = folder / f"quality-{name}"
         command = [sys.executable, str(ROOT / "benchmarks" / "quality.py"), "--output", str(output)]
         command += ["--size", str(arguments.size), "--pairs", *pairs, "--peers"]
