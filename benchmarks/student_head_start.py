@@ -61,8 +61,8 @@ def report(
             ahead, sooner = reached(ours["student"], target)
             lines.append(
                 f"| {peer.name} | {count} | {theirs_seconds:.0f} | {evaluations:g} | {seconds:.1f} "
-                f"| {ahead:g} | {sooner:.1f} | {evaluations / ahead:.1f} "
-                f"| {theirs_seconds / sooner:.1f} |"
+                f"| {ahead:g} | {sooner:.1f} | {_times(evaluations, ahead)} "
+                f"| {_times(theirs_seconds, sooner)} |"
             )
     return lines
 
@@ -96,3 +96,8 @@ def reached(evaluations: list[tuple[float, float]], target: float) -> tuple[floa
         if loss <= target:
             return index + 1, seconds
     return math.inf, math.inf
+
+
+def _times(theirs: float, ours: float) -> str:
+    """How often one is in the other; nothing where ours was never reached."""
+    return f"{theirs / ours:.1f}" if math.isfinite(ours) else ""
