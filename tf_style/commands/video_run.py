@@ -90,8 +90,7 @@ class _Job:
         clip, settings = reader.clip, frame.settings
         start = float(request.span.start)
         # Of files that were joined it is the first one's.
-        is_sure = isinstance(reader, SequenceReader) or not reader.may_restart
-        if is_sure and clip.seconds is not None and start >= clip.seconds:
+        if not reader.may_restart and clip.seconds is not None and start >= clip.seconds:
             raise InputError(f"--start is before the end, {clip.seconds:.3f} s. Received: {start:g}")
         height, width = working_size(clip.height, clip.width, settings.size, settings.size_of)
         if not sequence.is_pattern(frame.output):

@@ -83,9 +83,11 @@ class SequenceReader:
       path: The folder or the pattern.
       paths: Of the pictures.
       damage: As of `VideoReader`: none, for a damaged picture cannot be read.
+      may_restart: As of `VideoReader`: its times follow from the rate.
     """
 
     damage: str | None = None
+    may_restart = False
 
     def __init__(self, path: str, rate: Fraction):
         """Finds the pictures, and reads the first.
