@@ -1,5 +1,6 @@
 """Training: what is learnt from, the same bits after a kill, where it ends, and what is refused."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_style import InputError, PerceptualLoss, TransferError, train_student
-from tf_style.commands import stylize_train
+from tf_style.commands import stylize_train, train_progress
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_picture
 from tf_style.keras_on_tensorflow import keras
@@ -23,8 +25,9 @@ from tf_style.student import photographs, stored, trained_model
 from tf_style.student.network import Network
 from tf_style.student.plan import Plan, read_plan
 from tf_style.student.prepare import prepare_training
-from tf_style.student.progress import has_stalled
+from tf_style.student.progress import TrainingProgress, has_stalled
 from tf_style.student.shape import Shape
+from tf_style.student.student import Student
 from tf_style.student.trained_model import TrainedModel, grid_pattern
 from tf_style.student.training import Training
 from tf_style.transfer import checkpoint
@@ -220,6 +223,32 @@ def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path, capfd):
         np.testing.assert_array_equal(array, again.arrays[name])
     assert stylize_train.main(["--resume", str(folder), "--quiet"]) == 2
     assert "has ended already" in capfd.readouterr().err
+
+
+def test_previews_show_each_student_and_trace_one(tmp_path, monkeypatch):
+    first = students.untrained()
+    other = dataclasses.replace(first, arrays={name: -each for name, each in first.arrays.items()})
+    photograph = np.float32(pictures(1, 32)[0])
+    made = [Student(each, precision="float32").render(photograph) for each in (first, other, first)]
+    traced = []
+    rendered = Student._rendered
+    monkeypatch.setattr(Student, "_rendered", lambda *given: traced.append(0) or rendered(*given))
+    training = types.SimpleNamespace(rounds=3, round_steps=10, rounds_done=0)
+    keeper = train_progress.Keeper(tmp_path, photograph, 10, training)
+    for step, each in zip((10, 20, 30), (first, other, first), strict=True):
+        student = Student(each, precision="float32")
+        progress = TrainingProgress(step, 30, {"loss": 1.0}, 1.0, None, lambda student=student: student)
+        keeper(progress)
+    keeper.close()
+    shown = [
+        np.float32(as_picture(tmp_path / "previews" / f"step-0000{step}.jpg").pixels)
+        for step in (10, 20, 30)
+    ]
+    for index, picture in enumerate(shown):
+        distances = [np.abs(picture - each).mean() for each in made]
+        # JPEG's losses and the other student: measured, 0.01 and 0.64.
+        assert distances[index] < 0.1 < distances[index - 1 if index else 1], distances
+    assert len(traced) == 1
 
 
 def train_small(photos, folder, **plan):

@@ -109,6 +109,7 @@ class Keeper:
         steps = training.rounds * training.round_steps
         self._every = max(1, steps // DEFAULT_PREVIEWS) if every is None else every
         self._last = training.rounds_done * training.round_steps
+        self._student: Student | None = None
         logs = student_files.logs(folder)
         self._writer: Any = None
         with files.going_on_without("the logs"):
@@ -120,7 +121,7 @@ class Keeper:
         """Writes what is due."""
         picture = None
         if progress.step // self._every > self._last // self._every or progress.step == progress.steps:
-            picture = progress.student().render(self._photograph)
+            picture = self._render(progress.student())
             with files.going_on_without("this preview"):
                 writing.write(student_files.preview(self._folder, progress.step), picture)
         self._last = progress.step
@@ -138,6 +139,13 @@ class Keeper:
                     height, width = (str(side) for side in picture.shape[:2])
                     _summarise("images", "preview", tf.stack([width, height, png]))
                 self._writer.flush()
+
+    def _render(self, student: Student) -> np.ndarray:
+        """The preview, by the first student with the weights of this one: each traces its network."""
+        if self._student is None:
+            self._student = student
+        self._student.network.load(student.stored.arrays)
+        return self._student.render(self._photograph)
 
     def close(self) -> None:
         """Ends the logs."""
