@@ -26,7 +26,7 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Our iterations, enough to pass each peer's loss after 500 steps.
-ITERATIONS = {"pastiche": 600, "neural-style": 250, "style-transfer-pytorch": 150}
+ITERATIONS = {"pastiche": 600, "neural-style": 330, "style-transfer-pytorch": 150}
 
 
 def main() -> None:

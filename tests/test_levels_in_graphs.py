@@ -122,10 +122,9 @@ def test_a_picture_is_resized_to_its_sizes_as_a_transfer_does_it(function):
     assert levels_apart(made, expected.image) < 2
 
 
-@pytest.mark.parametrize("init", ["content", "noise"])
-def test_one_size_is_the_same_whether_or_not_it_is_known_beforehand(init):
+def test_one_size_is_the_same_whether_or_not_it_is_known_beforehand():
     small = tf.constant(picture("chelsea.jpg", 30, 40)[np.newaxis])
-    options = {"preset": "painterly", "iterations": 3, "init": init}
+    options = {"preset": "painterly", "iterations": 3, "init": "noise"}
     looped = in_graph(Stylizer(STYLE, **options, **PRECISE))(small, 3)
     fixed = Stylizer(STYLE, levels=1, **options, **PRECISE)
     known = tf.function(lambda contents: fixed(contents))(small)

@@ -21,6 +21,9 @@ from tf_style.transfer.settings import SETTING_NAMES, Settings
 ON_CPU = {"crop": 192, "batch": 1, "channels": 24, "steps": 6000}
 ON_GPU = {"crop": 256, "batch": 8, "channels": 32, "steps": 40_000}
 SAVE_EVERY_SECONDS = 30.0
+# The strength that is the preset itself, and the one to learn of the default preset: in one pass a
+# network reaches less of a style than the optimiser does at the same weights (benchmarks/student.py).
+OWN_STRENGTH, DEFAULT_STRENGTH = 0.5, 0.8
 
 
 def _by_device(name: str) -> str:
@@ -38,7 +41,7 @@ class Plan:
     """
 
     size: int = setting(
-        256,
+        512,
         "the styles are resized to as many pixels as a square of this side: the strokes' size, in the "
         "pictures to come too",
         rule=whole_number(32, 4096),
@@ -94,7 +97,7 @@ class Plan:
         None,
         "the one to learn, above 0, the photograph, to 1, the style alone",
         rule=Settings.__dataclass_fields__["strength"].metadata["rule"],
-        unset="0.5",
+        unset=f"{DEFAULT_STRENGTH} of painterly with its own weights, else {OWN_STRENGTH}",
         metavar="S",
         effect=effects.always,
     )
@@ -151,8 +154,11 @@ class Plan:
 
     @property
     def one_strength(self) -> float:
-        """The strength that is learnt without a dial."""
-        return 0.5 if self.strength is None else float(self.strength)
+        """The strength that is learnt without a dial, and the default of one."""
+        if self.strength is not None:
+            return float(self.strength)
+        is_default = self.preset == "painterly" and self.content_weight is self.style_weight is None
+        return DEFAULT_STRENGTH if is_default and not self.dial else OWN_STRENGTH
 
     def objective(self) -> Preset:
         """What is minimised, at the strength that is the preset itself.
