@@ -1,4 +1,4 @@
-"""What the moments' square roots take of an evaluation, and how exact they are in float32.
+"""What the moments' square roots take of an evaluation, and their rounding errors in float32.
 
 python benchmarks/roots.py
 """
@@ -15,8 +15,7 @@ import tensorflow as tf
 
 from tf_style import PRESETS, Features, Objective, read_image
 from tf_style.images.picture import resize
-from tf_style.network import weights
-from tf_style.network.architecture import layers_up_to
+from tf_style.network.weights import load_for
 from tf_style.objective.gaussian import GaussianTarget, distances_and_derivatives
 from tf_style.objective.moments_style import MomentsStyle
 
@@ -35,11 +34,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    arrays = weights.load("embedded", layers_up_to(PRESET.layers), normalize_for=PRESET.pooling)
+    arrays = load_for(PRESET, "embedded")
     lines = [
-        "coffee.jpg in style.jpg. Medians of interleaved calls. Errors: of float32 against float64,",
-        "the largest of the layers; the distance's relative to the sum of both traces, the",
-        "derivative's to its norm.",
+        "coffee.jpg in style.jpg, both stretched. Medians of interleaved calls. Errors: what float32",
+        "rounds against the same iteration in float64, the largest of the layers; the distance's",
+        "relative to the sum of both traces, the derivative's to its norm.",
         "",
         "| size | precision | an evaluation, s | roots, s | share | distance's error | derivative's |",
         f"|{'---|' * 7}",

@@ -188,11 +188,9 @@ def train(
         *photographs(folder, arguments.photos),
         "--preset",
         preset,
-        *(TOY if arguments.toy else ()),
+        # It knows the style's strokes at the size that the pictures to come have them.
+        *(TOY if arguments.toy else ("--size", str(arguments.size))),
     ]
-    if preset != PAINTERLY and not arguments.toy:
-        # For the head start: it knows the style's strokes at the size that the run has them.
-        command += ["--size", str(arguments.size)]
     steps = arguments.steps or CALIBRATION_STEPS
     if not (arguments.toy or arguments.steps):
         with tempfile.TemporaryDirectory() as trial:

@@ -61,8 +61,8 @@ def _parser() -> runner.Parser:
     add_flag(
         *(files, "--student", always),
         metavar="FOLDER",
-        help="a student that stylize-train has made: it makes the picture, in its own style and in one "
-        "pass; with --init student the run starts from that picture",
+        help="a student that stylize-train has made: it makes the picture, in its own style, at the "
+        "strength that it has learnt, in one pass; with --init student the run starts from it",
     )
     add_flag(files, "--output", always, metavar="FILE", help=".png, .jpg, .webp or .tif")
     add_flag(

@@ -17,6 +17,7 @@ from tf_style.commands.file_roles import Family, FileRoles
 from tf_style.commands.messages import emit
 from tf_style.errors import InputError
 from tf_style.files import shown
+from tf_style.images.picture import resize, working_size
 from tf_style.student import files as student_files
 from tf_style.student import memory
 from tf_style.student.photographs import find_photographs, fitted
@@ -168,7 +169,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
 
 
 def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTraining:
-    if request.preview is not None:
+    if request.preview is not None:  # Refused before all photographs are read.
         _preview(request.preview, request.plan.size)
     return prepare_training(
         request.styles,
@@ -196,9 +197,7 @@ def _train(
         # Or a GPU would round the factors of float32 products to 10 bits.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
-        pixels = prepared.photographs.pixels[0]
-        if request.preview is not None:
-            pixels = _preview(request.preview, request.plan.size)
+        pixels = _for_previews(request, prepared)
         if arguments.memory_check:
             device = resolve_device(prepared.plan.device)
             memory.check_training(
@@ -234,9 +233,10 @@ def _train(
 
 def _tell_start(training: Any, count: int) -> None:
     plan = training.plan
+    strength = "every strength" if plan.dial else f"strength {plan.one_strength:g}"
     emit(
         f"{plan.steps} steps of {plan.batch} pieces of {plan.crop} pixels, styles at {plan.size} "
-        f"pixels, on {training.device} in {training.precision}",
+        f"pixels, {strength}, on {training.device} in {training.precision}",
         "start",
         **dataclasses.asdict(plan),
     )
@@ -245,6 +245,15 @@ def _tell_start(training: Any, count: int) -> None:
             f"{count} photographs: enough for the style. With {FEW_PHOTOGRAPHS} or more, like the "
             "pictures to come, what none of these shows is rendered more evenly"
         )
+
+
+def _for_previews(request: TrainRequest, prepared: PreparedTraining) -> NDArray[np.uint8]:
+    """The photograph of the previews, at the size that those to learn from have at least."""
+    pixels = prepared.photographs.pixels[0]
+    if request.preview is not None:
+        pixels = _preview(request.preview, request.plan.size)
+    sides = working_size(pixels.shape[0], pixels.shape[1], request.plan.size, "short")
+    return np.round(255 * resize(pixels / np.float32(255), *sides)).astype(np.uint8)
 
 
 def _preview(path: str, size: int) -> NDArray[np.uint8]:

@@ -22,7 +22,8 @@ ON_CPU = {"crop": 192, "batch": 1, "channels": 24, "steps": 6000}
 ON_GPU = {"crop": 256, "batch": 8, "channels": 32, "steps": 40_000}
 SAVE_EVERY_SECONDS = 30.0
 # The strength that is the preset itself, and the one to learn of the default preset: in one pass a
-# network reaches less of a style than the optimiser does at the same weights (benchmarks/student.py).
+# network reaches less of a style than the optimiser does at the same weights (benchmarks/RESULTS.md,
+# "student: pictures").
 OWN_STRENGTH, DEFAULT_STRENGTH = 0.5, 0.8
 
 
@@ -97,7 +98,8 @@ class Plan:
         None,
         "the one to learn, above 0, the photograph, to 1, the style alone",
         rule=Settings.__dataclass_fields__["strength"].metadata["rule"],
-        unset=f"{DEFAULT_STRENGTH} of painterly with its own weights, else {OWN_STRENGTH}",
+        unset=f"{DEFAULT_STRENGTH} under painterly, if neither --content-weight nor --style-weight is "
+        f"given; else {OWN_STRENGTH}, the preset as it is",
         metavar="S",
         effect=effects.always,
     )
@@ -175,8 +177,10 @@ class Plan:
 
     def on(self, device: str) -> "Plan":
         """The same with what was left open chosen for a device, as from `resolve_device`."""
-        chosen = dict(ON_GPU if device.startswith("/GPU") else ON_CPU)
+        chosen: dict[str, Any] = dict(ON_GPU if device.startswith("/GPU") else ON_CPU)
         chosen["crop"] = min(chosen["crop"], self.size // 16 * 16)
+        if not self.dial:
+            chosen["strength"] = self.one_strength
         left = {name: value for name, value in chosen.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **left)
 
