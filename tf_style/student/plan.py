@@ -24,7 +24,7 @@ SAVE_EVERY_SECONDS = 30.0
 # The strength that is the preset itself, and the one to learn of the default preset: in one pass a
 # network reaches less of a style than the optimiser does at the same weights (benchmarks/RESULTS.md,
 # "student: pictures").
-OWN_STRENGTH, DEFAULT_STRENGTH = 0.5, 0.8
+OWN_STRENGTH, DEFAULT_STRENGTH = 0.5, 0.65
 
 
 def _by_device(name: str) -> str:
