@@ -16,9 +16,9 @@ PARTS = ("content", "style", "tv")
 # What `fit` tells beside the losses: how many steps they are of.
 COUNTED = "counted"
 # Of the pattern's mean square, relative to the loss. Measured on the Starry Night at 256 pixels after
-# 3600 steps, by the peaks of benchmarks/student.py: without it the power at 1/4 cycle a pixel was 17 to 23 times that
-# around it; with a period of 4 pixels, 0.8 to 1.6 times, at a loss 2 percent lower, but 2 to 6 times at
-# 1/8 cycle, which 300 more steps with a period of 8 took down to 2 to 4.
+# 3600 steps, by the peaks of benchmarks/student.py: without it the power at 1/4 cycle a pixel was 17
+# to 23 times that around it; with a period of 4 pixels, 0.8 to 1.6 times, at a loss 2 percent lower,
+# but 2 to 6 times at 1/8 cycle, which 300 more steps with a period of 8 took down to 2 to 4.
 GRID_WEIGHT = 500.0
 # Side in pixels of the parts in which a pattern is looked for; it may be another in the next.
 GRID_PART_PX = 96
