@@ -23,7 +23,7 @@ from tf_style.images.reading import ImageSource
 
 # With fewer, a student learns these by heart.
 LEAST = 8
-# Of what is kept of them in memory: some hundreds, which teach nearly as much as thousands.
+# Of what is kept of them in memory.
 MAX_BYTES = 2**30
 # Free for each that is read at once: 100 megapixels take so much, decoded and once more to be resized.
 BYTES_TO_READ = 2 * 2**30
