@@ -43,6 +43,7 @@ def main() -> None:
         "| size | precision | an evaluation, s | roots, s | share | distance's error | derivative's |",
         f"|{'---|' * 7}",
     ]
+    roots = tf.function(distances_and_derivatives, autograph=False)
     for precision in ("bfloat16", "float32"):
         features = Features(PRESET, arrays, precision=precision)
         for width, height in SIZES:
@@ -52,7 +53,6 @@ def main() -> None:
             )
             objective = Objective(features, PRESET, content=content, styles=[style])
             compared = moments_of(features, content, style)
-            roots = tf.function(distances_and_derivatives, autograph=False)
             seconds = evaluation.medians(
                 {
                     "evaluation": functools.partial(objective.parts_and_gradient, content),

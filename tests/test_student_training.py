@@ -404,7 +404,7 @@ def test_bad_requests_are_one_line_and_leave_nothing(photos, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     few = students.write_photographs(tmp_path / "few", 3)
     (tmp_path / "empty").mkdir()
-    Image.new("RGB", (400, 1)).save(tmp_path / "narrow.png")
+    Image.new("RGB", (2000, 1)).save(tmp_path / "narrow.png")
     style = ["--style", students.STYLE]
     before = sorted(tmp_path.rglob("*"))
     for arguments, text in (

@@ -144,7 +144,8 @@ class Keeper:
         """The preview, by the first student with the weights of this one: each traces its network."""
         if self._student is None:
             self._student = student
-        self._student.network.load(student.stored.arrays)
+        else:
+            self._student.network.load(student.stored.arrays)
         return self._student.render(self._photograph)
 
     def close(self) -> None:

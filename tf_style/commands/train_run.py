@@ -197,13 +197,13 @@ def _train(
         # Or a GPU would round the factors of float32 products to 10 bits.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
-        pixels = _for_previews(request, prepared)
+        photograph = _for_previews(request, prepared)
         if arguments.memory_check:
             device = resolve_device(prepared.plan.device)
             memory.check_training(
                 prepared.plan.on(device),
                 precision=resolve_precision(prepared.plan.precision, device),
-                preview_px=pixels.shape[0] * pixels.shape[1],
+                preview_px=photograph.shape[0] * photograph.shape[1],
                 photographs=sum(each.nbytes for each in prepared.photographs.pixels),
                 device=device,
             )
@@ -215,7 +215,6 @@ def _train(
         raise InputError(f"The training in {shown(request.output)} has ended already.")
     if not arguments.quiet:
         _tell_start(training, len(prepared.photographs.pixels))
-    photograph = pixels.astype("float32") / 255
     keeper = train_progress.Keeper(request.output, photograph, request.preview_every, training)
     with train_progress.display(quiet=arguments.quiet, as_json=arguments.json) as show:
 
@@ -247,13 +246,13 @@ def _tell_start(training: Any, count: int) -> None:
         )
 
 
-def _for_previews(request: TrainRequest, prepared: PreparedTraining) -> NDArray[np.uint8]:
-    """The photograph of the previews, at the size that those to learn from have at least."""
+def _for_previews(request: TrainRequest, prepared: PreparedTraining) -> NDArray[np.float32]:
+    """The photograph of the previews, in 0..1, at the size that those to learn from have at least."""
     pixels = prepared.photographs.pixels[0]
     if request.preview is not None:
         pixels = _preview(request.preview, request.plan.size)
     sides = working_size(pixels.shape[0], pixels.shape[1], request.plan.size, "short")
-    return np.round(255 * resize(pixels / np.float32(255), *sides)).astype(np.uint8)
+    return resize(pixels / np.float32(255), *sides)
 
 
 def _preview(path: str, size: int) -> NDArray[np.uint8]:
