@@ -158,8 +158,13 @@ def test_a_killed_worker_and_a_removed_node_change_nothing(nodes, arrays, pictur
     for what in (kill_a_busy_worker, remove):
         # Twelve calls prepare the targets; the sixteenth is in the midst of an evaluation.
         pool = Spied(ray_pool.RayPool(PRESET, arrays, "float32"), 16, what)
-        # On this thread: Ray starts nodes on the main one only.
-        assert same(objective(pool, arrays, pictures)._evaluate(pictures[2]), alone)
+        tiled = objective(pool, arrays, pictures)
+        # Where the machine has other work, none may be busy whenever a result comes.
+        for _ in range(20):
+            # On this thread: Ray starts nodes on the main one only.
+            assert same(tiled._evaluate(pictures[2]), alone)
+            if pool.has_worked:
+                break
         assert pool.has_worked
 
 
