@@ -174,10 +174,11 @@ def test_styles_may_come_with_a_call(function):
 def test_datasets_of_batches(function):
     contents = np.stack([CONTENT, CONTENT[::-1], CONTENT[:, ::-1]])
     options = {"preset": "painterly", "iterations": 3, **PRECISE}
-    # Of a known number of pictures; test_stylizer.py has batches of any.
-    batches = tf.data.Dataset.from_tensor_slices(contents).batch(2, drop_remainder=True)
-    (made,) = stylize_dataset(batches, STYLE, **options)
-    assert levels_apart(made, function(contents[:2], 3)) < 0.5
+    for drop_remainder in (True, False):
+        batches = tf.data.Dataset.from_tensor_slices(contents).batch(2, drop_remainder=drop_remainder)
+        made = list(stylize_dataset(batches, STYLE, **options))
+        assert [len(batch) for batch in made] == ([2] if drop_remainder else [2, 1])
+        assert levels_apart(made[0], function(contents[:2], 3)) < 0.5
 
 
 def test_strength_is_the_settings_or_a_calls(stylizer, function):

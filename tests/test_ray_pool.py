@@ -159,7 +159,7 @@ def test_a_killed_worker_and_a_removed_node_change_nothing(nodes, arrays, pictur
         # Twelve calls prepare the targets; the sixteenth is in the midst of an evaluation.
         pool = Spied(ray_pool.RayPool(PRESET, arrays, "float32"), 16, what)
         tiled = objective(pool, arrays, pictures)
-        # Where the machine has other work, none may be busy whenever a result comes.
+        # Results come in bursts, and a whole evaluation may give none while a worker is busy.
         for _ in range(20):
             # On this thread: Ray starts nodes on the main one only.
             assert same(tiled._evaluate(pictures[2]), alone)
