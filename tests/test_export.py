@@ -26,6 +26,7 @@ from tf_style import (
 from tf_style.images.picture import resize
 from tf_style.network.weights import load_for
 from tf_style.serve.packed_weights import StatelessFeatures
+from tf_style.transfer.margin import with_margin
 
 ROOT = pathlib.Path(__file__).parent.parent
 # With this pair every unit step is good, so that two ways to search cannot differ.
@@ -84,10 +85,11 @@ def test_the_picture_is_that_of_the_same_run_in_python(signatures, content, expe
 def test_the_loss_is_that_of_the_same_run_in_python(signatures, content, expected):
     made = call(signatures["stylize_tensor"], images=np.float32(content[np.newaxis] / 255))
     settings = Settings(size=SIZE, precision="float32", levels=1)
-    objective = StyleTransfer(prepare(content, [STYLE], settings)).objective
+    inputs = prepare(content, [STYLE], settings)
+    margin, objective = inputs.levels[-1].level.margin, StyleTransfer(inputs).objective
     # Of pictures as they are handed out, clipped, each.
     losses = [
-        float(tf.reduce_sum(objective.parts(255.0 * tf.convert_to_tensor(picture))))
+        float(tf.reduce_sum(objective.parts(with_margin(255.0 * picture, margin, tf))))
         for picture in (made["stylized"], expected.image[np.newaxis])
     ]
     # The bound.

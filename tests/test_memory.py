@@ -11,10 +11,12 @@ import numpy as np
 import peak_memory
 import pytest
 
-from tf_style import InputError, Settings, host, prepare
+from tf_style import PRESETS, InputError, Settings, host, prepare
 from tf_style.transfer import memory
+from tf_style.transfer.margin import with_margin
 
 ROOT = pathlib.Path(__file__).parent.parent
+MARGIN_PX = PRESETS["painterly"].margin_px
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,8 @@ def test_more_pixels_pairs_or_bits_take_more(inputs):
     assert memory.estimate(inputs, "bfloat16", factor=2.0) > base
     picture = np.full((96, 128, 3), 0.5)
     more = prepare(picture, [picture], Settings(size=128, iterations=1, pairs=50))
-    # Twenty images in bfloat16 more than by default.
-    assert memory.estimate(more, "bfloat16") - base == 20 * 96 * 128 * 3 * 2
+    # Twenty images in bfloat16 more than by default, each with the margin.
+    assert memory.estimate(more, "bfloat16") - base == 20 * with_margin(picture, MARGIN_PX).size * 2
 
 
 @pytest.mark.parametrize("preset", ["gatys2016", "painterly"])
@@ -64,8 +66,8 @@ def test_what_does_not_fit_is_refused_with_what_would(inputs, monkeypatch):
 def test_a_checkpoint_takes_a_copy_of_the_optimizers_state(monkeypatch):
     picture = np.full((768, 1024, 3), 0.5)
     inputs = prepare(picture, [picture], Settings(size=1024, iterations=1, levels=1))
-    # 80 images in bfloat16 for the pairs, and 2 in float32 beside them.
-    copy = (80 * 2 + 2 * 4) * picture.size
+    # 80 images in bfloat16 for the pairs, and 2 in float32 beside them, each with the margin.
+    copy = (80 * 2 + 2 * 4) * with_margin(picture, MARGIN_PX).size
     for tile_px in (None, 256):
         plain, saved = (
             memory.estimate(inputs, "float32", tile_px=tile_px, has_checkpoint=has_checkpoint)
@@ -100,8 +102,9 @@ def test_a_checkpoint_holds_as_many_images_as_are_counted(settings):
     transfer = StyleTransfer(inputs)
     transfer.run()
     stored = sum(array.nbytes for array in transfer.state().values())
+    image_bytes = 4 * with_margin(picture, MARGIN_PX).size
     # Beside images there are counters, losses and the products of the pairs.
-    assert stored == pytest.approx(memory._stored_images(inputs.settings) * 4 * picture.size, abs=2000)
+    assert stored == pytest.approx(memory._stored_images(inputs.settings) * image_bytes, abs=2000)
 
 
 def test_what_does_not_fit_as_a_whole_is_cut_into_tiles(monkeypatch):

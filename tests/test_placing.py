@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_style import InputError, Masks, Settings, StyleTransfer, prepare, read_image, stylize
+from tf_style import PRESETS, InputError, Masks, Settings, StyleTransfer, prepare, read_image, stylize
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_mask, as_picture
 from tf_style.transfer import memory, placing
 from tf_style.transfer.level_objectives import LevelObjectives
+from tf_style.transfer.margin import with_margin
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUN = {"iterations": 6, "precision": "float32", "pair_precision": "float32", "size": 96}
@@ -58,7 +59,9 @@ def test_each_size_has_its_masks_and_a_part_of_a_style():
     for level in inputs.levels:
         black, red = level.regions
         assert (black.blend, red.blend) == ((1.0, 3.0), (1.0, 3.0))
-        height, width = level.level.height, level.level.width
+        height, width = (
+            side + 2 * level.level.margin for side in (level.level.height, level.level.width)
+        )
         assert red.guide.roots["conv1_1"].shape == (1, height, width, 1)
         assert red.guide.share == pytest.approx([0.5], abs=0.02)
         upper = red.styles[0].roots["conv1_1"][0, :, :, 0]
@@ -84,7 +87,7 @@ def test_an_even_strength_mask_is_a_lower_strength():
     masked = StyleTransfer(prepare(PHOTOGRAPH, MOSAIC_ALONE, settings, masks=half)).objective
     lower = dataclasses.replace(settings, strength=0.25)
     plain = StyleTransfer(prepare(PHOTOGRAPH, MOSAIC_ALONE, lower)).objective
-    image = tf.constant(255 * STROKES[np.newaxis])
+    image = tf.constant(with_margin(255 * STROKES[np.newaxis], PRESETS["painterly"].margin_px))
     for found, expected in zip(
         masked.parts_and_gradient(image), plain.parts_and_gradient(image), strict=True
     ):
@@ -152,7 +155,7 @@ def test_tiles_have_the_strength_of_their_places(monkeypatch):
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
     monkeypatch.setattr(LevelObjectives, "is_tiled", lambda *_: True)
     tiled = StyleTransfer(inputs)
-    image = tf.constant(255 * STROKES[np.newaxis])
+    image = tf.constant(with_margin(255 * STROKES[np.newaxis], PRESETS["painterly"].margin_px))
     parts, gradient = tiled.objective.parts_and_gradient(image)
     expected, expected_gradient = whole.objective.parts_and_gradient(image)
     # As in test_tiled.py.
@@ -194,7 +197,8 @@ def test_all_sizes_have_the_first_ones_unit_also_when_restored_and_by_tiles(monk
 def test_a_region_that_the_first_size_does_not_see_has_the_next_ones_unit():
     settings = Settings(levels=3, **(RUN | {"size": 192}))
     mask = np.zeros((128, 192), np.float32)
-    mask[:3, :3] = 1
+    # Not at the border, where the margin repeats it.
+    mask[60:66, 90:96] = 1
     inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, settings, masks=Masks((mask,)))
     counted = [float(level.regions[0].counted_share(inputs.preset)[0]) for level in inputs.levels]
     assert counted[0] == 0 < counted[-1]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_style import PRESETS, InputError, Objective
 from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, Scale
-from tf_style.transfer import pyramid
+from tf_style.transfer import margin, pyramid
 
 PRESET = PRESETS["gatys2016"]
 SUM = Scale(1.0, 0, 0)
@@ -113,3 +113,30 @@ def test_a_ramp_has_the_same_parts_at_half_the_size(content_scale, style_scale, 
     # The mean of a ramp's squares differs by 1 / (12 n**2) between n = 128 and 256 samples, and a
     # ramp has n - 1 differences in n samples: under 1 / 128.
     np.testing.assert_allclose(parts[0], parts[1], rtol=1 / 128)
+
+
+def test_margins_fit_around_the_smallest_picture():
+    preset = PRESETS["painterly"]
+    levels = pyramid.plan(341, 512, preset=preset, num_levels=2, iterations=100)
+    assert [level.margin for level in levels] == [preset.margin_px] * 2
+    (least,) = pyramid.plan(17, 5, preset=conv1_alone(preset), num_levels=1, iterations=1)
+    assert least.margin == 5
+    (none,) = pyramid.plan(64, 64, preset=PRESET, num_levels=1, iterations=1)
+    assert none.margin == 0
+
+
+def conv1_alone(preset):
+    return dataclasses.replace(preset, content_layers=("conv1_1",), style_layers=("conv1_1",))
+
+
+@pytest.mark.parametrize("px", [0, 3])
+def test_a_margin_mirrors_the_picture_and_is_taken_away_again(px):
+    pictures = np.float32(np.random.default_rng(0).uniform(0, 255, (2, 4, 5, 3)))
+    for xp in (np, tf):
+        larger = margin.with_margin(pictures, px, xp)
+        assert larger.shape == (2, 4 + 2 * px, 5 + 2 * px, 3)
+        for edge in range(px):
+            np.testing.assert_array_equal(larger[:, px + edge, px:-px], pictures[:, edge])
+            np.testing.assert_array_equal(larger[:, px - 1 - edge, px:-px], pictures[:, edge])
+            np.testing.assert_array_equal(larger[:, px:-px, -px + edge], pictures[:, :, -1 - edge])
+        np.testing.assert_array_equal(margin.without_margin(larger, px, xp), pictures)

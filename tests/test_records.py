@@ -66,6 +66,8 @@ WITHOUT_A_NAME = {
     "level_ratio": 2.0,
     "coarsest_side_px": 400.0,
     "level_decay": 0.5,
+    "margin_px": 0,
+    "least_content": 1e-30,
 }
 
 

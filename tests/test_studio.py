@@ -29,7 +29,7 @@ PAIR = {"content": "example-coffee", "styles": ["example-style"]}
 def test_the_time_that_is_left(monkeypatch):
     now = 0.0
     monkeypatch.setattr(pace.time, "monotonic", lambda: now)
-    levels = [Level(10, 10, 4, (1.0, 1.0, 1.0)), Level(20, 20, 3, (1.0, 1.0, 1.0))]
+    levels = [Level(10, 10, 4, (1.0, 1.0, 1.0), 0), Level(20, 20, 3, (1.0, 1.0, 1.0), 0)]
     found = pace.Pace(levels)
     assert found.seconds_left(0, 1) is None
     now = 2.0

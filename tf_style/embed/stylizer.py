@@ -26,6 +26,7 @@ from tf_style.optimize.preconditioner import fourier_preconditioner
 from tf_style.transfer import kept_colours, pyramid
 from tf_style.transfer.devices import resolve_device, resolve_precision
 from tf_style.transfer.enlarge import enlarged
+from tf_style.transfer.margin import with_margin, without_margin
 from tf_style.transfer.prepare import NOISE_STDDEV
 from tf_style.transfer.settings import Settings, is_file_name
 
@@ -225,13 +226,14 @@ class Stylizer(tf.Module):
             of_size: Sequence,
             choose_unit: Callable[[tf.Tensor], tf.Tensor] = lambda own: own,
         ) -> tuple[State, tf.Tensor | None]:
+            margin = self.sizes.margin(contents)
             objective = Objective(
                 features or self.features,
                 self.preset,
-                content=contents,
+                content=with_margin(contents, margin, tf),
                 styles=[self._fitted(style, contents, index) for index, style in enumerate(styles)],
                 blend=self.settings.style_blend,
-                regions=self._regions(masks, tf.shape(contents)[1:3]),
+                regions=self._regions(masks, tf.shape(contents)[1:3], margin),
                 factors=tf.stack(factors) * tf.stack(of_size),
                 kernel=self._kernel,
             )
@@ -242,9 +244,10 @@ class Stylizer(tf.Module):
                 parts, gradient = objective.parts_and_gradient(images)
                 return tf.reduce_sum(parts, axis=1), gradient
 
-            h0 = fourier_preconditioner()
-            state = minimize(self._lbfgs(evaluate, initial_inverse_hessian=h0), start, iterations + 1)
-            return state, objective.content_unit
+            lbfgs = self._lbfgs(evaluate, initial_inverse_hessian=fourier_preconditioner())
+            state = minimize(lbfgs, with_margin(start, margin, tf), iterations + 1)
+            pictures = tf.ensure_shape(without_margin(state.position, margin, tf), contents.shape)
+            return state._replace(position=pictures), objective.content_unit
 
         if self._has_one_size(contents):
             state, _ = at_one_size(contents, self._start(contents), iterations, (1.0, 1.0, 1.0))
@@ -262,14 +265,16 @@ class Stylizer(tf.Module):
         """Places what is made within on the device that was asked for, if one was."""
         return tf.device(self._device) if self.settings.device else contextlib.nullcontext()
 
-    def _regions(self, masks: tf.Tensor | None, size: tf.Tensor) -> list[Region]:
-        """One for each style, at a working size."""
+    def _regions(
+        self, masks: tf.Tensor | None, size: tf.Tensor, margin: int | tf.Tensor
+    ) -> list[Region]:
+        """One for each style, at a working size, of the picture with its margin."""
         if masks is None:
             return []
         count = masks.shape[-1]
         return [
             Region.of(
-                mask_at(masks[..., index : index + 1], size),
+                with_margin(mask_at(masks[..., index : index + 1], size), margin, tf),
                 (None,) * count,
                 tuple(float(index == each) for each in range(count)),
                 self.preset.style_layers,

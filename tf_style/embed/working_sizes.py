@@ -79,6 +79,13 @@ class WorkingSizes:
         count = pyramid.count_levels(height, width, self._preset, iterations=iterations, xp=tf)
         return count, sides
 
+    def margin(self, pictures: tf.Tensor) -> int | tf.Tensor:
+        """What they have around them while they are optimised, in pixels; a scalar."""
+        height, width = pictures.shape[1:3]
+        if height is not None and width is not None:
+            return pyramid.margin(height, width, self._preset)
+        return tf.minimum(tf.reduce_min(tf.shape(pictures)[1:3]), self._preset.margin_px)
+
     def requirements(
         self, picture: tf.Tensor, styles: Sequence[tf.Tensor], iterations: Any
     ) -> Iterator[Requirement]:

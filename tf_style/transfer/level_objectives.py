@@ -15,6 +15,7 @@ from tf_style.objective.tile_plan import is_cut
 from tf_style.objective.tile_pool import LocalPool, TilePool
 from tf_style.objective.tile_worker import TileWorker
 from tf_style.objective.tiled import TiledObjective
+from tf_style.transfer.margin import with_margin
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs
 from tf_style.transfer.pyramid import Level
 
@@ -39,7 +40,8 @@ class LevelObjectives:
         """Whether a size is evaluated by tiles."""
         if self.tile_px is None:
             return False
-        return is_cut(max(level.height, level.width), self.tile_px, self.inputs.preset.layers)
+        longest = max(level.height, level.width) + 2 * level.margin
+        return is_cut(longest, self.tile_px, self.inputs.preset.layers)
 
     def make(
         self,
@@ -50,7 +52,7 @@ class LevelObjectives:
         style_targets: Mapping[str, Sequence[Any]] | None = None,
         any_size: bool,
     ) -> Objective | TiledObjective:
-        """Computes the targets of a size.
+        """Computes the targets of a size, for the picture with its margin.
 
         Args:
           features: The network.
@@ -60,11 +62,14 @@ class LevelObjectives:
           any_size: As for `Objective`; tiles have a size of their own.
         """
         level, preset = pictures.level, self.inputs.preset
+        content = pictures.content
+        if content is not None:
+            content = with_margin(content, level.margin)
         if not self.is_tiled(level):
             return Objective(
                 features,
                 preset,
-                content=None if pictures.content is None else _batch(pictures.content),
+                content=None if content is None else _batch(content),
                 styles=[] if style_targets else [_batch(style) for style in pictures.styles],
                 style_targets=style_targets,
                 blend=pictures.blend,
@@ -78,14 +83,14 @@ class LevelObjectives:
         return TiledObjective(
             features,
             preset,
-            content=None if pictures.content is None else pictures.content[np.newaxis],
+            content=None if content is None else content[np.newaxis],
             styles=[style[np.newaxis] for style in pictures.styles],
             blend=pictures.blend,
             regions=pictures.regions,
             content_unit=content_unit,
             content_weights=pictures.content_weights,
-            height=level.height,
-            width=level.width,
+            height=level.height + 2 * level.margin,
+            width=level.width + 2 * level.margin,
             tile_px=self.tile_px,
             pool=self._make_pool(features, preset, pictures),
         )

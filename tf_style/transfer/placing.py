@@ -16,7 +16,9 @@ from tf_style.objective.guides import layer_means
 from tf_style.objective.presets import Preset
 from tf_style.objective.regions import Blend, Region, blend_at
 from tf_style.transfer import masks as mask_files
+from tf_style.transfer.margin import with_margin
 from tf_style.transfer.masks import FloatArray, Masks, RegionMasks, check_proportions, resized
+from tf_style.transfer.pyramid import Level
 from tf_style.transfer.settings import Settings
 
 
@@ -47,23 +49,25 @@ class Placing:
             covered = covered * (resized(self.strength, height, width, is_soft=True) > 0)
         return None if np.all(covered == 1) else covered
 
-    def at_size(
-        self, size: tuple[int, int], styles: Sequence[np.ndarray], preset: Preset, blend: Blend
+    def at_level(
+        self, level: Level, styles: Sequence[np.ndarray], preset: Preset, blend: Blend
     ) -> tuple[Region, ...]:
-        """The regions at one working size.
+        """The regions at one working size, of the picture with its margin.
 
         Args:
-          size: Height and width in pixels.
+          level: That size.
           styles: As they are at this size, each [height, width, 3].
           preset: It has the style layers.
           blend: What the styles weigh against each other at this size.
         """
-        return tuple(self._region(each, size, styles, preset, blend) for each in self.regions)
+        return tuple(self._region(each, level, styles, preset, blend) for each in self.regions)
 
     def content_weights(
-        self, size: tuple[int, int], preset: Preset, settings: Settings
+        self, level: Level, preset: Preset, settings: Settings
     ) -> Mapping[str, np.ndarray] | None:
         """What the content loss is multiplied by at the positions of its layers, or None for 1.
+
+        Of the picture with its margin.
 
         At a place whose strength is s it is what it would be everywhere with `strength` s: 1 - s parts,
         where the objective has 1 - strength.
@@ -71,16 +75,20 @@ class Placing:
         if self.strength is None:
             return None
         strength = 0.5 if settings.strength is None else settings.strength
-        mask = resized(self.strength, *size, is_soft=True)[np.newaxis, ..., np.newaxis]
+        mask = self._strength_at(level)
         return {
             name: np.float32((1 - strength * mean) / (1 - strength))
             for name, mean in layer_means(mask, preset.content_layers).items()
         }
 
+    def _strength_at(self, level: Level) -> np.ndarray:
+        mask = resized(self.strength, level.height, level.width, is_soft=True)
+        return with_margin(mask[np.newaxis, ..., np.newaxis], level.margin)
+
     def _region(
         self,
         masks: RegionMasks,
-        size: tuple[int, int],
+        level: Level,
         styles: Sequence[np.ndarray],
         preset: Preset,
         blend: Blend,
@@ -95,9 +103,9 @@ class Placing:
                 weight if index in masks.styles else 0.0 for index, weight in enumerate(weights)
             )
 
-        content = mask(masks.content, *size)
+        content = with_margin(mask(masks.content, level.height, level.width), level.margin)
         if self.strength is not None:
-            content = content * resized(self.strength, *size, is_soft=True)[..., np.newaxis]
+            content = content * self._strength_at(level)
         return Region.of(
             content,
             [mask(masks.styles.get(index), *style.shape[:2]) for index, style in enumerate(styles)],

@@ -18,6 +18,7 @@ from tf_style.network.weights import Weights, load_for
 from tf_style.objective.presets import Preset
 from tf_style.objective.regions import Blend, Region
 from tf_style.transfer import kept_colours, placing, pyramid, style_blend
+from tf_style.transfer.margin import with_margin
 from tf_style.transfer.masks import Masks
 from tf_style.transfer.settings import Settings, is_file_name
 
@@ -42,18 +43,27 @@ class EarlierFrames(NamedTuple):
         """Those of a first frame, at any size."""
         return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
 
+    def with_margin(self, px: int) -> "EarlierFrames":
+        """The same for a picture with a margin."""
+        if self.weights.size == 1:  # At any size.
+            return self
+        weights = with_margin(self.weights[..., np.newaxis], px)[..., 0]
+        return EarlierFrames(with_margin(self.target, px), weights)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LevelInputs:
-    """The pictures at one working size.
+    """The pictures at one working size, without the margin but where it says so.
 
     Attributes:
       level: The size, the objective and the iterations.
       content: float32 [height, width, 3], RGB, 0..255, or None.
       styles: Each float32 [any height, any width, 3].
       blend: What the styles weigh against each other.
-      regions: Which of them are compared where; none for all of them with the whole picture.
-      content_weights: By content layer what the loss is multiplied by at its positions; None for 1.
+      regions: Which of them are compared where, with the margin; none for all of them with the whole
+        picture.
+      content_weights: By content layer what the loss is multiplied by at its positions, with the
+        margin; None for 1.
       earlier_frames: In a video, what the frames before it show; None for no video.
     """
 
@@ -242,8 +252,8 @@ def _level_inputs(
         content=kept_colours.of_photograph(keep, photograph),
         styles=matched or tuple(kept_colours.of_style(keep, style, photograph) for style in fitted),
         blend=blend,
-        regions=where.at_size(size, fitted, preset, blend),
-        content_weights=where.content_weights(size, preset, settings),
+        regions=where.at_level(level, fitted, preset, blend),
+        content_weights=where.content_weights(level, preset, settings),
     )
 
 

@@ -26,12 +26,14 @@ class Level:
       width: In pixels.
       iterations: Of the optimiser at this size.
       factors: What the parts of the loss are multiplied by at this size.
+      margin: What the picture has around it while it is optimised, in pixels.
     """
 
     height: int
     width: int
     iterations: int
     factors: tuple[float, float, float]
+    margin: int
 
 
 def automatic_levels(height: int, width: int, preset: Preset, *, iterations: int = MAX_LEVELS) -> int:
@@ -72,6 +74,11 @@ def sides(side: Any, preset: Preset, xp: Any = np) -> Any:
       [MAX_LEVELS], whole numbers from 1, float64.
     """
     return xp.maximum(xp.round(side / _factors(preset)), 1.0)
+
+
+def margin(height: int, width: int, preset: Preset) -> int:
+    """What a picture has around it while it is optimised, in pixels: at most either side."""
+    return min(preset.margin_px, height, width)
 
 
 def shares(iterations: Any, num_levels: Any, preset: Preset, xp: Any = np) -> Any:
@@ -138,6 +145,7 @@ def plan(
                 width=level_width,
                 iterations=int(counts[index]),
                 factors=size_factors(preset, (height * width) / (level_height * level_width)),
+                margin=margin(level_height, level_width, preset),
             )
         )
     least = min_side_px(preset.layers)

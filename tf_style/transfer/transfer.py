@@ -25,6 +25,7 @@ from tf_style.transfer.devices import check_float32, resolve_device, resolve_pre
 from tf_style.transfer.enlarge import enlarged
 from tf_style.transfer.evaluation_log import EvaluationLog
 from tf_style.transfer.level_objectives import LevelObjectives
+from tf_style.transfer.margin import with_margin, without_margin
 from tf_style.transfer.prepare import LevelInputs, PreparedInputs
 from tf_style.transfer.result import Evaluation, Progress, StylizeResult
 from tf_style.transfer.settings import fields_with_files
@@ -51,7 +52,8 @@ class StyleTransfer:
       features: The network.
       level: Index of the working size that is under way.
       objective: At this size.
-      image: At this size, float32 [1, height, width, 3], RGB, on the 0..255 scale and not clamped.
+      image: At this size, with the margin, float32 [1, height, width, 3], RGB, on the 0..255 scale and
+        not clamped.
     """
 
     def __init__(
@@ -221,7 +223,7 @@ class StyleTransfer:
 
     def read_painting(self) -> np.ndarray:
         """As `read_image`, before the photograph is put back where no style goes."""
-        picture = self.image.numpy()[0] / np.float32(255)
+        picture = without_margin(self.image.numpy()[0], self._margin) / np.float32(255)
         np.clip(picture, 0.0, 1.0, out=picture)
         inputs = self.inputs
         picture = resize(picture, inputs.height, inputs.width)
@@ -256,6 +258,10 @@ class StyleTransfer:
             and self._traced_for == other._traced_for
         )
 
+    @property
+    def _margin(self) -> int:
+        return self.inputs.levels[self.level].level.margin
+
     def _black(self, index: int) -> tf.Tensor:
         level = self.inputs.levels[index].level
         return tf.zeros([1, level.height, level.width, 3])
@@ -269,11 +275,15 @@ class StyleTransfer:
         """Begins a level; what the optimiser knew of the last one's curvature is of no use to it."""
         pictures = self.inputs.levels[index]
         self.level = index
+        start = with_margin(start, self._margin, tf)
+        earlier = pictures.earlier_frames
+        if earlier is not None:
+            earlier = earlier.with_margin(self._margin)
         if self._any_size is not None and not self._objectives.is_tiled(pictures.level):
             # The graphs of the level below serve this one too: to trace them takes seconds.
             self._any_size.take_over(self._make_objective(pictures, style_targets))
-            if self._temporal is not None and pictures.earlier_frames is not None:
-                self._temporal.assign(*pictures.earlier_frames)
+            if self._temporal is not None and earlier is not None:
+                self._temporal.assign(*earlier)
             self.image.assign(start)
             self._minimizer = self._minimizer.restarted()
             return
@@ -282,8 +292,8 @@ class StyleTransfer:
         self._any_size = self.objective if isinstance(self.objective, Objective) else None
         self.image = tf.Variable(start, trainable=False, shape=[1, None, None, 3])
         evaluate, num_parts = self.objective.parts_and_gradient, len(PARTS)
-        if pictures.earlier_frames is not None:
-            self._temporal = TemporalLoss(evaluate, *pictures.earlier_frames)
+        if earlier is not None:
+            self._temporal = TemporalLoss(evaluate, *earlier)
             evaluate, num_parts = self._temporal.parts_and_gradient, num_parts + 1
         self._log = EvaluationLog(evaluate, num_parts)
         settings = self.inputs.settings
@@ -323,9 +333,10 @@ class StyleTransfer:
         self._iterations_below += self._minimizer.iterations
         here, above = self.inputs.levels[self.level : self.level + 2]
         size = (above.level.height, above.level.width)
+        image = without_margin(self.image, self._margin, tf)
         if here.content is None or above.content is None:
-            return tf.image.resize(self.image, size, "bicubic")
-        return enlarged(self.image, _batch(here.content), _batch(above.content))
+            return tf.image.resize(image, size, "bicubic")
+        return enlarged(image, _batch(here.content), _batch(above.content))
 
     def _run_level(
         self, report: Callable[[], None], every: int | None, should_stop: Callable[[], bool]
