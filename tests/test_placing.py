@@ -170,7 +170,7 @@ def unit(transfer: StyleTransfer) -> float:
 
 def test_all_sizes_have_the_first_ones_unit_also_when_restored_and_by_tiles(monkeypatch):
     settings = Settings(levels=2, **RUN)
-    inputs = prepare(PHOTOGRAPH, MOSAIC_ALONE, settings)
+    inputs = prepare(PHOTOGRAPH, [STROKES], settings)
     transfer = StyleTransfer(inputs)
     first = unit(transfer)
     transfer.run()
@@ -179,7 +179,7 @@ def test_all_sizes_have_the_first_ones_unit_also_when_restored_and_by_tiles(monk
     again.restore(transfer.state())
     assert (again.level, unit(again)) == (1, first)
     # By itself the larger size's is another.
-    (above,) = prepare(PHOTOGRAPH, MOSAIC_ALONE, dataclasses.replace(settings, levels=1)).levels
+    (above,) = prepare(PHOTOGRAPH, [STROKES], dataclasses.replace(settings, levels=1)).levels
     alone = dataclasses.replace(inputs, levels=(above,))
     assert abs(unit(StyleTransfer(alone)) / first - 1) > 0.02
     before = dataclasses.replace(inputs.preset, content_unit="relative at each size")
