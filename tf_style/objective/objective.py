@@ -234,7 +234,7 @@ class Objective:
     def _network(self) -> Callable[[tf.Tensor], Mapping[str, tf.Tensor]]:
         if self._compiled != "network":
             return self._features
-        return tf.function(self._features, jit_compile=True)
+        return tf.function(self._features, jit_compile=True, autograph=False)
 
     def _weights(self, pictures: _OfPictures) -> PartWeights:
         if pictures.weights is None:
@@ -303,6 +303,8 @@ class Objective:
             self._parts_and_gradient,
             input_signature=[tf.TensorSpec([1, None, None, 3])] if self._any_size else None,
             jit_compile=True if self._compiled == "whole" else None,
+            # Nothing here needs it, and to convert the sources took half of the tracing's time.
+            autograph=False,
             experimental_attributes={"_noinline": True},
         )
 

@@ -46,9 +46,11 @@ class TileWorker:
         # Of each region at each style layer.
         roots = [[tf.TensorSpec([1, None, None, 1])] * num_guides for _ in preset.style_layers]
         self._style_sums = tf.function(
-            self._compute_style_sums, input_signature=[crops, _BOUNDS, roots]
+            self._compute_style_sums, input_signature=[crops, _BOUNDS, roots], autograph=False
         )
-        self._content = tf.function(self._compute_content, input_signature=[crops, _BOUNDS])
+        self._content = tf.function(
+            self._compute_content, input_signature=[crops, _BOUNDS], autograph=False
+        )
         targets = [
             tf.TensorSpec([1, None, None, find_layer(name).channels], features.precision)
             for name in preset.content_layers
@@ -64,6 +66,7 @@ class TileWorker:
             input_signature=[
                 *(crops, _BOUNDS, targets, weights, content_scales, tv_scales, derivatives, roots)
             ],
+            autograph=False,
         )
 
     def style_sums(
