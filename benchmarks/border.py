@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--pairs", nargs="*", help="of quality_pairs.py; all by default")
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
+    if arguments.pictures:
+        arguments.pictures.mkdir(parents=True, exist_ok=True)
     lines = [f"Longer side {arguments.size} px.", "", *__doc__.strip().splitlines()[-2:], ""]
     rings = " | ".join(f"ring {ring + 1}" for ring in range(RINGS))
     lines += [f"| pair | margin | {rings} | s |", f"|{'---|' * (RINGS + 3)}"]

@@ -524,7 +524,7 @@ def test_degenerate_inputs_end_well(tmp_path, kind):
     Image.fromarray(pixels).save(tmp_path / "content.png")
     style = "content.png" if kind == "equal" else STYLE
     arguments = ["--content", "content.png", "--style", style, "--output", "out.png"]
-    done = run(tmp_path, *arguments, "--size", "400" if kind == "strip" else "64", "--iterations", "5")
+    done = run(tmp_path, *arguments, "--size", "400" if kind == "strip" else "64", "--iterations", "30")
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out.png") as picture:
         made = np.asarray(picture)

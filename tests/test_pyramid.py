@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_style import PRESETS, InputError, Objective
 from tf_style.objective.presets import MEAN, MEAN_GRAM, STYLE_LAYERS, Scale
 from tf_style.transfer import margin, pyramid
+from tf_style.transfer.prepare import EarlierFrames
 
 PRESET = PRESETS["gatys2016"]
 SUM = Scale(1.0, 0, 0)
@@ -140,3 +141,16 @@ def test_a_margin_mirrors_the_picture_and_is_taken_away_again(px):
             np.testing.assert_array_equal(larger[:, px - 1 - edge, px:-px], pictures[:, edge])
             np.testing.assert_array_equal(larger[:, px:-px, -px + edge], pictures[:, :, -1 - edge])
         np.testing.assert_array_equal(margin.without_margin(larger, px, xp), pictures)
+
+
+def test_what_earlier_frames_weigh_in_all_is_the_same_with_a_margin():
+    rng = np.random.default_rng(0)
+    frames = EarlierFrames(*(np.float32(rng.uniform(0, 255, shape)) for shape in ((9, 12, 3), (9, 12))))
+    even = frames._replace(weights=np.full_like(frames.weights, 2.0)).with_margin(4)
+    assert even.weights.shape == even.target.shape[:2] == (17, 20)
+    assert even.weights.sum() == pytest.approx(2.0 * frames.weights.size)
+    larger = frames.with_margin(4)
+    np.testing.assert_array_equal(larger.target[4:-4, 4:-4], frames.target)
+    ratio = larger.weights[4:-4, 4:-4] / frames.weights
+    np.testing.assert_allclose(ratio, frames.weights.size / larger.weights.size, rtol=1e-6)
+    assert EarlierFrames.none().with_margin(4).weights.shape == (1, 1)

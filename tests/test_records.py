@@ -67,7 +67,6 @@ WITHOUT_A_NAME = {
     "coarsest_side_px": 400.0,
     "level_decay": 0.5,
     "margin_px": 0,
-    "least_content": 1e-30,
 }
 
 
@@ -260,7 +259,7 @@ REQUESTS = {
 def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, name):
     request = REQUESTS[name]
     record = through_json(records.as_dict(request))
-    assert record["format"] == 6
+    assert record["format"] == 7
     open_ones = {"content", "student", "trace", "save_every", "levels", "device", "memory", "ray"}
     open_ones |= {"style_blend", "strength", "keep_colors", "style_part", "strength_mask"}
     assert {key for key, value in record.items() if value is None} <= open_ones
@@ -285,34 +284,53 @@ def test_a_record_is_the_request_whatever_becomes_of_the_defaults(monkeypatch, n
         assert dataclasses.asdict(again)[value] == dataclasses.asdict(request)[value]
 
 
+# What each format has that those before it have not: of a record, and of its objective.
+ADDED = {
+    3: ((), ("content_unit",)),
+    4: (("keep_colors", "content_mask", "style_mask"), ()),
+    5: (("style_part", "blend_mask", "strength_mask"), ()),
+    6: (("student",), ()),
+    7: ((), ("margin_px",)),
+}
+
+
+def of_format(number, name):
+    """A record as a version wrote it whose format had this number."""
+    record = through_json(records.as_dict(REQUESTS[name])) | {"format": number}
+    for later, (own, of_objective) in ADDED.items():
+        if later > number:
+            for key in own:
+                del record[key]
+            for key in of_objective:
+                del record["objective"][key]
+    return record
+
+
 def test_a_record_of_format_2_weighs_its_content_as_it_did():
-    record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 2}
-    del record["objective"]["content_unit"]
-    del record["keep_colors"], record["content_mask"], record["style_mask"]
-    for name in ("style_part", "blend_mask", "strength_mask"):
-        del record[name]
-    assert records.read_request(record, "it").objective.content_unit == "absolute"
+    request = records.read_request(of_format(2, "strong"), "it")
+    assert request.objective.content_unit == "absolute"
 
 
 def test_a_record_of_format_3_keeps_the_styles_colours():
-    record = through_json(records.as_dict(REQUESTS["strong"])) | {"format": 3}
-    del record["keep_colors"], record["content_mask"], record["style_mask"]
-    for name in ("style_part", "blend_mask", "strength_mask"):
-        del record[name]
-    assert records.read_request(record, "it").settings.keep_colors is None
-    assert records.read_request(record, "it").masks is None
+    request = records.read_request(of_format(3, "strong"), "it")
+    assert request.settings.keep_colors is None
+    assert request.masks is None
 
 
 def test_a_record_of_format_4_weighs_its_content_at_each_size():
-    record = through_json(records.as_dict(REQUESTS["masks"])) | {"format": 4}
-    for name in ("style_part", "blend_mask", "strength_mask"):
-        del record[name]
-    request = records.read_request(record, "it")
+    request = records.read_request(of_format(4, "masks"), "it")
     assert request.objective.content_unit == "relative at each size"
     # And so when it is stored anew.
     again = records.read_request(through_json(records.as_dict(request)), "it")
     assert again.objective.content_unit == "relative at each size"
     assert REQUESTS["masks"].objective.content_unit == "relative"
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
+def test_a_record_of_before_the_margin_has_none(number):
+    request = records.read_request(of_format(number, "strong"), "it")
+    assert request.objective.margin_px == 0
+    assert REQUESTS["strong"].objective.margin_px > 0
 
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
@@ -403,6 +421,10 @@ def damaged():
         "a scale of words": record
         | {"objective": record["objective"] | {"style_scale": dict.fromkeys(("factor",), "x")}},
         "a unit that is none": record | {"objective": record["objective"] | {"content_unit": "px"}},
+        **{
+            f"a margin of {px}": record | {"objective": record["objective"] | {"margin_px": px}}
+            for px in (-1, 8.5, "8")
+        },
         "exponent 7": record | {"objective": record["objective"] | {"tv_exponent": 7}},
         "a number as content": record | {"content": 5},
         "a number as style": record | {"style": [5]},
@@ -464,7 +486,7 @@ def test_metadata_names_no_folder_and_all_values():
     request = dataclasses.replace(REQUESTS["all"], content="/secret/c.png", output="/secret/o.tif")
     described = json.loads(provenance.describe(request))
     assert "secret" not in json.dumps(described)
-    assert described["format"] == 6
+    assert described["format"] == 7
     assert (described["content"], described["style"]) == ("c.png", ["s.png", "t.png"])
     assert (described["content_weight"], described["style_weight"]) == (3.0, 100.0)
     assert described["history"] == 40

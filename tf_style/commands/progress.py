@@ -181,7 +181,7 @@ def seconds_per_pixel(transfer: StyleTransfer) -> float:
 
 def seconds_of(levels: Sequence[Level], seconds_per_pixel: float) -> float:
     """Of a run in these sizes, after the start-up."""
-    return sum(level.iterations * level.height * level.width * seconds_per_pixel for level in levels)
+    return sum(level.iterations * level.pixels * seconds_per_pixel for level in levels)
 
 
 def print_summary(output: str, result: StylizeResult) -> None:

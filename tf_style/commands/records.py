@@ -20,12 +20,13 @@ from tf_style.transfer.settings import ALIASES, SETTING_NAMES, Settings, fields_
 # The format of a request's record. 1, of version 0.1.0, held only the flags that were given: see
 # `transfer/format_1.py`. A field that is added gets a new format, and records without it get the value
 # that they were made with.
-FORMAT = 6
+FORMAT = 7
 _ADDED_TO_OBJECTIVE_IN_3 = {"content_unit": "absolute"}
 _ADDED_IN_4 = {"keep_colors": None, "content_mask": (), "style_mask": ()}
 _MEANT_BEFORE_5 = {"content_unit": "relative at each size"}
 _ADDED_IN_5 = {"style_part": None, "blend_mask": (), "strength_mask": None}
 _ADDED_IN_6 = {"student": None}
+_ADDED_TO_OBJECTIVE_IN_7 = {"margin_px": 0}
 _PATHS = ("content", "strength_mask", "student", "output", "trace")
 # These may differ from what is stored: files to write, and a cluster that may have moved.
 _REPLACEABLE = ("output", "trace", "ray")
@@ -121,7 +122,9 @@ def read_request(record: Any, source: str, **known: Any) -> Request:
             values |= _ADDED_IN_5
             if objective["content_unit"] == "relative":
                 objective = {**objective, **_MEANT_BEFORE_5}
-        if number in (2, 3, 4, 5, FORMAT):
+        if number in (2, 3, 4, 5, 6):
+            objective = {**_ADDED_TO_OBJECTIVE_IN_7, **objective}
+        if number in (2, 3, 4, 5, 6, FORMAT):
             values["objective"] = objective
             return _from_resolved(values)
     except (AttributeError, KeyError, TypeError) as error:
@@ -154,6 +157,8 @@ def _objective(fields: dict[str, Any]) -> Preset:
     if not (
         all(isinstance(number, int | float) for number in scales)
         and all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
+        and isinstance(fields["margin_px"], int)
+        and fields["margin_px"] >= 0
         and fields["tv_exponent"] in (1, 2)
         and fields["tv_scale"] in ("sum", "mean")
         and fields["content_unit"] in typing.get_args(ContentUnit)

@@ -138,7 +138,7 @@ def seconds_of_frames(transfer: "StyleTransfer", frame_iterations: int) -> tuple
 
     per_pixel = progress.seconds_per_pixel(transfer)
     first = progress.seconds_of([each.level for each in transfer.inputs.levels], per_pixel)
-    return first, frame_iterations * transfer.inputs.height * transfer.inputs.width * per_pixel
+    return first, frame_iterations * transfer.inputs.levels[-1].level.pixels * per_pixel
 
 
 def print_plan(

@@ -198,7 +198,8 @@ class Stylizer(tf.Module):
 
         Returns:
           The state at the end of the last size, with a loss and a status for each picture, and the
-          picture in 0..255 as its position. Each size begins anew, also where the one below has failed.
+          picture in 0..255 as its position; what it has of the optimiser is with the margin. Each size
+          begins anew, also where the one below has failed.
         """
         iterations = self.settings.iterations if iterations is None else iterations
         if strength is not None and self.why_no_strength:

@@ -289,7 +289,7 @@ class Objective:
         if self._regions:  # What is painted would else have less of a content loss.
             share = tf.add_n([each.counted_share(self._preset, xp=tf) for each in self._regions])
             own_style = tf.math.divide_no_nan(own_style, share)
-        return relative_content(self._preset, own_style, at_zero, tf)
+        return relative_content(self._preset, own_style, at_zero)
 
     @functools.cached_property
     def parts_and_gradient(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:

@@ -58,8 +58,6 @@ class Preset:
       content_unit: "absolute", or "relative" to the pictures at the coarsest size: then a content image
         of strong activations does not weigh more, and one that is far from its style is not lost on
         the way. "relative at each size" is what stored runs of before mean by it.
-      least_content: Where it is relative: the k_c * sum F**2 that a content image counts as having at
-        least, so that one with next to nothing in it may be painted.
       content_layers: Layer names; their weights w_l are all 1.
       style_layers: Layer names.
       style_statistic: What of the activations is the style: "gram", their Gram matrix, or "moments",
@@ -81,8 +79,8 @@ class Preset:
       coarsest_side_px: The side of a square of as many pixels as the coarsest working size has at
         least.
       level_decay: Of the iterations at one working size to those at the one below.
-      margin_px: What a transfer puts around the picture while it is optimised, mirrored, and cuts off
-        at the end.
+      margin_px: The width of the margin that a transfer puts around the picture, mirrored, while it is
+        optimised, and cuts off at the end.
     """
 
     source: str
@@ -111,7 +109,6 @@ class Preset:
     level_decay: float = 0.5
     content_unit: ContentUnit = "absolute"
     margin_px: int = 0
-    least_content: float = 1e-30
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -215,8 +212,6 @@ PRESETS: dict[str, Preset] = {
         # these pairs, though not on the mosaic.
         content_weight=0.28,
         content_unit="relative",
-        # Below what the emptiest of 39 photographs have, of fog and of clouds: benchmarks/emptiness.py.
-        least_content=30.0,
         # Four times the other tool's: strokes are whole where they were crumpled, with a quarter less
         # noise, and as near to photograph and painting within a tenth. At ten times, small ones are
         # blurred.
@@ -225,7 +220,8 @@ PRESETS: dict[str, Preset] = {
         # size, tracing included.
         level_decay=0.85,
         pooling_gain=2.0,  # Where average pooling is asked for.
-        # Departure: with 8 pixels, what the border does to a picture still reaches into it.
+        # Departure: without a margin the painting's own border comes back along the picture's, where
+        # deep layers see the zeros beyond it. With 8 pixels it still reaches into the picture.
         margin_px=16,
     ),
     "gatys2016": Preset(

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tf_style.network.architecture import find_layer
 from tf_style.objective.presets import Preset, Scale
 
@@ -64,21 +62,20 @@ def style_scales(preset: Preset, weights: PartWeights | None = None) -> dict[str
     }
 
 
-def relative_content(preset: Preset, style_loss: Any, loss_at_zero: Any, xp: Any = np) -> Any:
+def relative_content(preset: Preset, style_loss: Any, loss_at_zero: Any) -> Any:
     """What the content loss is multiplied by where its unit is "relative".
 
     Args:
       preset: It has weights for both.
       style_loss: Of the content image, with the preset's weights.
       loss_at_zero: The content loss at activations of 0, with the preset's weights.
-      xp: NumPy or TensorFlow.
 
     Returns:
       As the losses are, floats or tensors; 0 for a content image that has the style.
     """
     own_style = style_loss / preset.style_weight
     mean_square = loss_at_zero / preset.content_weight
-    return own_style / xp.maximum(mean_square, preset.least_content)
+    return own_style / (mean_square + 1e-30)
 
 
 @dataclasses.dataclass(frozen=True)

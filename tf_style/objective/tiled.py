@@ -9,6 +9,7 @@ through each tile with dL/dG held fixed, and adds the gradients at the tiles' pi
 import dataclasses
 import math
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,9 +100,11 @@ class TiledObjective:
         Returns:
           float32 [1, 3], in the order of `PARTS`, and float32 [1, height, width, 3].
         """
-        # The tiles are Python's: what is between two of them costs nothing beside one.
+        # The tiles are Python's: what is between two of them costs nothing beside one. TensorFlow keeps
+        # the function as long as the process lives, so it must not keep the targets.
+        evaluate = weakref.WeakMethod(self._evaluate)
         parts, gradient = tf.numpy_function(
-            self._evaluate,
+            lambda pixels: evaluate()(pixels),
             [tf.ensure_shape(image, self._shape)],
             [tf.float32, tf.float32],
             stateful=False,

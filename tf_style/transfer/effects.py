@@ -160,8 +160,8 @@ def _whole(run: Run, tile_px: int) -> str | None:
     # What it imports takes a moment, and `--help` needs none of it.
     from tf_style.objective.tile_plan import is_cut
 
-    longest = run.longest_px
-    if longest is None or is_cut(longest, tile_px, run.preset.layers):
+    longest, preset = run.longest_px, run.preset
+    if longest is None or is_cut(longest + 2 * preset.margin_px, tile_px, preset.layers):
         return None
     return (
         f"a picture of {longest} pixels a side is evaluated as a whole. It takes a larger size, or "

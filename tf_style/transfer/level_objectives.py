@@ -40,8 +40,7 @@ class LevelObjectives:
         """Whether a size is evaluated by tiles."""
         if self.tile_px is None:
             return False
-        longest = max(level.height, level.width) + 2 * level.margin
-        return is_cut(longest, self.tile_px, self.inputs.preset.layers)
+        return is_cut(max(level.sides), self.tile_px, self.inputs.preset.layers)
 
     def make(
         self,
@@ -62,6 +61,7 @@ class LevelObjectives:
           any_size: As for `Objective`; tiles have a size of their own.
         """
         level, preset = pictures.level, self.inputs.preset
+        height, width = level.sides
         content = pictures.content
         if content is not None:
             content = with_margin(content, level.margin)
@@ -89,8 +89,8 @@ class LevelObjectives:
             regions=pictures.regions,
             content_unit=content_unit,
             content_weights=pictures.content_weights,
-            height=level.height + 2 * level.margin,
-            width=level.width + 2 * level.margin,
+            height=height,
+            width=width,
             tile_px=self.tile_px,
             pool=self._make_pool(features, preset, pictures),
         )

@@ -1,7 +1,7 @@
 """The mirrored margin that a picture has around it while it is optimised, and loses again.
 
-Beyond the border the network sees nothing, and a picture makes up for it: its last pixels have other
-colours and a pattern along the border. In the margin they are cut off.
+Deep layers see zeros beyond the border, and a picture makes up for it: along the border it has other
+colours, or the border that the painting has. In the margin they are cut off.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ def with_margin(pictures: Any, px: Any, xp: Any = np) -> Any:
 
     Args:
       pictures: [..., height, width, channels].
-      px: Of the margin, at most either side.
+      px: The margin's width, no more than a side.
       xp: NumPy or TensorFlow.
 
     Returns:

@@ -59,7 +59,8 @@ def estimate(
     item_bytes = {"float32": 4, "bfloat16": 2}[precision]
     preset = inputs.preset
     margins = 2 * inputs.levels[-1].level.margin
-    pixels = factor * (inputs.height + margins) * (inputs.width + margins)
+    height, width = (math.sqrt(factor) * side for side in (inputs.height, inputs.width))
+    pixels = (height + margins) * (width + margins)
     layers = layers_up_to(preset.layers)
     # ReLU's gradients read every activation; a Gram matrix's comes with its loss, forward, and those
     # of moments are all there when going back begins. A few matrices [N, N], a MiB each, do not matter.

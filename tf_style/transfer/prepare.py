@@ -44,10 +44,11 @@ class EarlierFrames(NamedTuple):
         return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32))
 
     def with_margin(self, px: int) -> "EarlierFrames":
-        """The same for a picture with a margin."""
+        """The same for a picture with a margin, with weights of the same mean over more positions."""
         if self.weights.size == 1:  # At any size.
             return self
         weights = with_margin(self.weights[..., np.newaxis], px)[..., 0]
+        weights *= np.float32(self.weights.size / weights.size)
         return EarlierFrames(with_margin(self.target, px), weights)
 
 

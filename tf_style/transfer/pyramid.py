@@ -26,7 +26,7 @@ class Level:
       width: In pixels.
       iterations: Of the optimiser at this size.
       factors: What the parts of the loss are multiplied by at this size.
-      margin: What the picture has around it while it is optimised, in pixels.
+      margin: The width of what the picture has around it while it is optimised, in pixels.
     """
 
     height: int
@@ -34,6 +34,17 @@ class Level:
     iterations: int
     factors: tuple[float, float, float]
     margin: int
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of what is optimised, the margin included."""
+        return self.height + 2 * self.margin, self.width + 2 * self.margin
+
+    @property
+    def pixels(self) -> int:
+        """How many are optimised."""
+        height, width = self.sides
+        return height * width
 
 
 def automatic_levels(height: int, width: int, preset: Preset, *, iterations: int = MAX_LEVELS) -> int:
@@ -77,7 +88,10 @@ def sides(side: Any, preset: Preset, xp: Any = np) -> Any:
 
 
 def margin(height: int, width: int, preset: Preset) -> int:
-    """What a picture has around it while it is optimised, in pixels: at most either side."""
+    """The width of what a picture has around it while it is optimised, in pixels.
+
+    It is no more than a side, as far as can be mirrored.
+    """
     return min(preset.margin_px, height, width)
 
 

@@ -28,16 +28,14 @@ class Pace:
             # The first call at a size, which may have traced a graph, is not counted.
             self._level, self._since = level, (now, iteration)
         elif iteration > self._since[1]:
-            here = self._levels[level]
             seconds = (now - self._since[0]) / (iteration - self._since[1])
-            self._seconds_per_pixel = seconds / (here.height * here.width)
+            self._seconds_per_pixel = seconds / self._levels[level].pixels
         if self._seconds_per_pixel is None:
             return None
         below = sum(each.iterations for each in self._levels[:level])
         left = [max(0, self._levels[level].iterations - (iteration - below))]
         left += [each.iterations for each in self._levels[level + 1 :]]
         pixels = sum(
-            count * each.height * each.width
-            for count, each in zip(left, self._levels[level:], strict=True)
+            count * each.pixels for count, each in zip(left, self._levels[level:], strict=True)
         )
         return pixels * self._seconds_per_pixel
