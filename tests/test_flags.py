@@ -146,7 +146,7 @@ CONTENT_ALONE = (*PAIR[:2], *PAIR[4:])
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((*PAIR, "--tile", "64", "--size", "190"), "tile .* 190 pixels a side is evaluated as a whole"),
+        ((*PAIR, "--tile", "64", "--size", "200"), "tile .* 200 pixels a side is evaluated as a whole"),
         (
             (*PAIR, "--ray", "local", "--size", "200"),
             "ray .* 200 pixels a side is evaluated as a whole",
@@ -192,10 +192,10 @@ def test_the_same_flags_with_an_effect_are_taken():
         settings.resolve(has_content=True, num_styles=1)
     short = Settings(tile=64, size=160, size_of="short")
     short.check_size_effects(resolved, 160, 2000)
-    # With its margin: at 193 it is cut.
-    with pytest.raises(InputError, match="tile would have no effect: a picture of 192 pixels"):
-        short.check_size_effects(resolved, 160, 192)
-    short.check_size_effects(resolved, 160, 193)
+    # With its margin: at 209 it is cut.
+    with pytest.raises(InputError, match="tile would have no effect: a picture of 208 pixels"):
+        short.check_size_effects(resolved, 160, 208)
+    short.check_size_effects(resolved, 160, 209)
 
 
 def test_a_wrong_word_is_refused_by_the_library():

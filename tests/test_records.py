@@ -335,7 +335,7 @@ def test_a_record_of_before_the_margin_has_none(number):
 
 def test_a_strength_is_applied_once_however_often_it_is_read():
     request = REQUESTS["strong"]
-    weights = (0.5 * 0.28, 1.5, 1.5 * (4 / 255**2))
+    weights = (0.5 * 0.23, 1.5, 1.5 * (4 / 255**2))
     for _ in range(3):
         record = through_json(records.as_dict(request))
         found = tuple(record[name] for name in ("content_weight", "style_weight", "tv_weight"))

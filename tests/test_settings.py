@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # times style-transfer-pytorch's; these have a w_l for each layer, 256 : 64 : 16 : 4 : 1 by their sum.
 FALLING = [256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341]
 PUBLISHED = {
-    "painterly": (lambda n, m: 0.28 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
+    "painterly": (lambda n, m: 0.23 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
     "style-transfer-pytorch": (lambda n, m: 0.015 / (n * m * 60**2), lambda n, m: 1 / (n * 60**2)),
     "gatys2016": (lambda n, m: 2e7 / (n * m), lambda n, m: (1e9 / 5) / (n**2 * m**2)),
     "gatys-original": (lambda n, m: 1 / (n * m), lambda n, m: 1e3 / (n**4 * m**2)),

@@ -206,7 +206,7 @@ def test_unknown_settings_and_devices_are_refused(content, style):
         tf_style.stylize(content, style, **(SMALL | {"device": "/GPU:7"}))
 
 
-@pytest.mark.parametrize(("tile", "below"), [(160, "Objective"), (128, "TiledObjective")])
+@pytest.mark.parametrize(("tile", "below"), [(144, "Objective"), (96, "TiledObjective")])
 def test_a_level_is_freed_before_a_tiled_one_is_made(content, style, monkeypatch, tile, below):
     settings = SMALL | {"iterations": 4, "levels": 2, "size": 160, "tile": tile}
     transfer = tf_style.StyleTransfer(tf_style.prepare(content, [style], tf_style.Settings(**settings)))

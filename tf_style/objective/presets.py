@@ -205,12 +205,12 @@ PRESETS: dict[str, Preset] = {
     "painterly": dataclasses.replace(
         _STYLE_TRANSFER_PYTORCH,
         source="This package's own: style-transfer-pytorch's, bolder and as much so on every pair",
-        # Chosen on the six pairs of 256 pixels in benchmarks/RESULTS.md, among 0.28 and 0.35: at 0.28
-        # edges still have a correlation of 0.4 with each photograph; the least is 0.43.
+        # Chosen on the six pairs of 256 pixels in benchmarks/RESULTS.md, with edges that still have a
+        # correlation of 0.4 with each photograph.
         # Departure: max pooling, as the network was trained. With average pooling, its output doubled,
         # pictures as near to the photograph are 10 to 20 percent farther from the painting on most of
         # these pairs, though not on the mosaic.
-        content_weight=0.28,
+        content_weight=0.23,
         content_unit="relative",
         # Four times the other tool's: strokes are whole where they were crumpled, with a quarter less
         # noise, and as near to photograph and painting within a tenth. At ten times, small ones are
@@ -221,8 +221,9 @@ PRESETS: dict[str, Preset] = {
         level_decay=0.85,
         pooling_gain=2.0,  # Where average pooling is asked for.
         # Departure: without a margin the painting's own border comes back along the picture's, where
-        # deep layers see the zeros beyond it. With 8 pixels it still reaches into the picture.
-        margin_px=16,
+        # deep layers see the zeros beyond it. With a wider one, more of the painting's colours go there
+        # and are cut off: with 16 pixels pictures are half as far again from some paintings.
+        margin_px=8,
     ),
     "gatys2016": Preset(
         source="The first author's released settings for the normalised network (leongatys/"

@@ -21,10 +21,8 @@ from tf_style.transfer.settings import SETTING_NAMES, Settings
 ON_CPU = {"crop": 192, "batch": 1, "channels": 24, "steps": 6000}
 ON_GPU = {"crop": 256, "batch": 8, "channels": 32, "steps": 40_000}
 SAVE_EVERY_SECONDS = 30.0
-# The strength that is the preset itself, and the one to learn of the default preset: in one pass a
-# network reaches less of a style than the optimiser does at the same weights, but at 0.65 one of two
-# had no face left (benchmarks/RESULTS.md, "student: pictures").
-OWN_STRENGTH, DEFAULT_STRENGTH = 0.5, 0.55
+# The strength that is the preset itself.
+OWN_STRENGTH = 0.5
 
 
 def _by_device(name: str) -> str:
@@ -98,8 +96,7 @@ class Plan:
         None,
         "the one to learn, above 0, the photograph, to 1, the style alone",
         rule=Settings.__dataclass_fields__["strength"].metadata["rule"],
-        unset=f"{DEFAULT_STRENGTH} under painterly, if neither --content-weight nor --style-weight is "
-        f"given; else {OWN_STRENGTH}, the preset as it is",
+        unset=f"{OWN_STRENGTH}, the preset as it is",
         metavar="S",
         effect=effects.always,
     )
@@ -157,10 +154,7 @@ class Plan:
     @property
     def one_strength(self) -> float:
         """The strength that is learnt without a dial, and the default of one."""
-        if self.strength is not None:
-            return float(self.strength)
-        is_default = self.preset == "painterly" and self.content_weight is self.style_weight is None
-        return DEFAULT_STRENGTH if is_default and not self.dial else OWN_STRENGTH
+        return OWN_STRENGTH if self.strength is None else float(self.strength)
 
     def objective(self) -> Preset:
         """What is minimised, at the strength that is the preset itself.
