@@ -9,7 +9,6 @@ Border: of the outermost pixels, in rings from the border, the difference in mea
 import argparse
 import dataclasses
 import pathlib
-import time
 
 import numpy as np
 import quality_pairs
@@ -38,19 +37,17 @@ def main() -> None:
         arguments.pictures.mkdir(parents=True, exist_ok=True)
     lines = [f"Longer side {arguments.size} px.", "", *__doc__.strip().splitlines()[-2:], ""]
     rings = " | ".join(f"ring {ring + 1}" for ring in range(RINGS))
-    lines += [f"| pair | margin | {rings} | s |", f"|{'---|' * (RINGS + 3)}"]
+    lines += [f"| pair | margin | {rings} |", f"|{'---|' * (RINGS + 2)}"]
     preset = PRESETS["painterly"]
     for pair, content, style in quality_pairs.pairs(None, arguments.images, arguments.pairs):
         for margin in arguments.margins:
             PRESETS["painterly"] = dataclasses.replace(preset, margin_px=margin)
-            start = time.perf_counter()
             result = stylize(str(content), str(style), size=arguments.size)
-            seconds = time.perf_counter() - start
             if arguments.pictures:
                 path = arguments.pictures / f"{pair}-{arguments.size}-{margin}.png"
                 write_image(path, result.image)
             found = " | ".join(f"{each:.1f}" for each in differences(255 * result.image))
-            lines.append(f"| {pair} | {margin} | {found} | {seconds:.1f} |")
+            lines.append(f"| {pair} | {margin} | {found} |")
     results.report("border", lines, write=arguments.write)
 
 
