@@ -127,7 +127,13 @@ def test_a_plan_goes_through_json_and_refuses_what_contradicts_itself():
         with pytest.raises(InputError, match=text):
             Plan(**wrong)
     assert Plan().on("/GPU:0").steps > Plan().on("/CPU:0").steps
-    for given, strength in (({}, 0.5), ({"strength": 0.3}, 0.3), ({"dial": True}, 0.5)):
+    for given, strength in (
+        ({}, 0.5),
+        ({"strength": 0.3}, 0.3),
+        ({"preset": "gatys2016"}, 0.5),
+        ({"content_weight": 0.1}, 0.5),
+        ({"dial": True}, 0.5),
+    ):
         assert Plan(**given).one_strength == strength
 
 
