@@ -244,6 +244,7 @@ def _parser() -> runner.Parser:
         metavar="N",
         help="processes; each uses all cores (default: 1)",
     )
-    add_settings(parser, leave_out=("style_part",))
+    on_ray = {"help": "make the pictures on a Ray cluster: local or its address"}
+    add_settings(parser, leave_out=("style_part",), options={"ray": on_ray})
     runner.add_json(runner.add_messages(parser))
     return parser

@@ -106,6 +106,10 @@ def _parser() -> runner.Parser:
         help="only print the sizes, the memory, the disk and the time expected",
     )
     # `--coarse-style` and `--fine-style` say it.
-    flags.add_settings(parser, leave_out=("style_part",), options={"style_blend": style_flags.BLEND})
+    own = {
+        "style_blend": style_flags.BLEND,
+        "init": {"help": "start of a shot's first frame: content, noise, style or an image file"},
+    }
+    flags.add_settings(parser, leave_out=("style_part",), options=own)
     runner.add_json(runner.add_messages(parser))
     return parser

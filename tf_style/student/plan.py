@@ -88,7 +88,7 @@ class Plan:
     )
     dial: bool = setting(
         False,
-        "learn every strength, not one: takes about twice the steps",
+        "learn every strength, not one: wants more steps",
         rule=TRUE_OR_FALSE,
         effect=effects.always,
     )

@@ -192,7 +192,7 @@ class Settings:
         None,
         "pairs of steps and gradient differences that L-BFGS keeps (m)",
         rule=whole_number(1, 1000),
-        unset=DEFAULT_HISTORY,
+        unset=f"{DEFAULT_HISTORY}; {TFP_HISTORY} with tfp",
         effect=effects.on_history,
     )
     pair_precision: Literal["float32", "bfloat16"] = setting(
