@@ -1,5 +1,6 @@
 """The command line: bad requests before TensorFlow is imported, and real runs in processes."""
 
+import functools
 import io
 import json
 import os
@@ -48,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@functools.cache
 def png_of_zeros(width, height):
     """A valid one-bit PNG whose file is a few kB a hundred megapixels."""
 

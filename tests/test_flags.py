@@ -72,7 +72,8 @@ def test_the_help_has_choices_and_defaults(parser):
         f"--preset {{{','.join(PRESETS)}}}",
         "--size-of {long,short,area}",
         "--tile auto|off|PX",
-        "--history N pairs of steps and gradient differences that L-BFGS keeps (m) (default: 40; 10 with tfp)",
+        "--history N pairs of steps and gradient differences that L-BFGS keeps (m) (default: 40; 10 "
+        "with tfp)",
         "--memory GIB to take at most (default: all available)",
         "--seed N of the noise (default: 0)",
         "--style-statistic {gram,moments} what the style is: Gram matrices, as in the paper,",

@@ -13,6 +13,7 @@ import time
 import warnings
 
 import numpy as np
+import poison
 import pytest
 from PIL import Image
 
@@ -115,17 +116,9 @@ def a_job(content, output):
     return Request.make(content, ["style.png"], output, Settings())
 
 
-def die_of_poison(job):
-    """Stands for a job: a process that meets poison dies as if of a decoder's bug, or of memory."""
-    if "poison" in job.content:
-        os._exit(9)
-    time.sleep(0.3)  # So that others are under way then.
-    return {"output": job.output, "status": "made"}
-
-
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_worker_that_dies_costs_its_own_job_only(monkeypatch, num_workers):
-    monkeypatch.setattr(jobs, "run_job", die_of_poison)
+    monkeypatch.setattr(jobs, "run_job", poison.die_of_poison)
     names = ["a", "b", "poison", "c", "d", "e"]
     planned = [a_job(name, f"{name}.png") for name in names]
     found = list(jobs.run_locally(planned, num_workers))

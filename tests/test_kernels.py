@@ -15,20 +15,30 @@ import compile_ops  # noqa: E402
 SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-@pytest.fixture(scope="module", params=["gram", "conv_relu", "multi_vector"])
-def program(request, tmp_path_factory):
-    """A program of tests and the kernels, compiled."""
-    cxx = compile_ops.compiler()
-    if cxx is None:
+@pytest.fixture(scope="module")
+def cxx():
+    found = compile_ops.compiler()
+    if found is None:
         pytest.skip("there is no C++ compiler")
-    folder = tmp_path_factory.mktemp("kernels")
-    source = f"{request.param}_kernels_test.cc"
-    units = compile_ops.kernel_units() | {"test": [str(ROOT / "tests" / source)]}
-    return build(cxx, units, folder)
+    return found
 
 
-def build(cxx, units, folder):
-    """A program of what the compiler gets for each object file."""
+@pytest.fixture(scope="module")
+def kernel_objects(cxx, tmp_path_factory):
+    """The kernels' object files, for all programs the same."""
+    return compiled(cxx, compile_ops.kernel_units(), tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(scope="module", params=["gram", "conv_relu", "multi_vector"])
+def program(request, cxx, kernel_objects, tmp_path_factory):
+    """A program of tests and the kernels."""
+    folder = tmp_path_factory.mktemp("program")
+    units = {"test": [str(ROOT / "tests" / f"{request.param}_kernels_test.cc")]}
+    return linked(cxx, kernel_objects + compiled(cxx, units, folder), folder)
+
+
+def compiled(cxx, units, folder):
+    """The object files of what the compiler gets for each."""
 
     def compile_one(name):
         target = str(folder / f"{name}.o")
@@ -37,7 +47,11 @@ def build(cxx, units, folder):
         return target
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        objects = list(pool.map(compile_one, units))
+        return list(pool.map(compile_one, units))
+
+
+def linked(cxx, objects, folder):
+    """A program of object files."""
     program = folder / "kernels_test"
     subprocess.run([cxx, *SANITIZE, *objects, "-o", str(program), "-lpthread"], check=True)
     return program
@@ -53,11 +67,8 @@ def test_against_sums_in_double(program, instruction_set):
 
 
 @pytest.mark.parametrize(("op", "unit"), [("gram", "gram_loss"), ("multi_vector", "multi_vector")])
-def test_the_gpus_kernels_thread_by_thread(op, unit, tmp_path):
+def test_the_gpus_kernels_thread_by_thread(op, unit, cxx, tmp_path):
     """Their arithmetic, barriers and bounds; that a GPU runs them, no test here can tell."""
-    cxx = compile_ops.compiler()
-    if cxx is None:
-        pytest.skip("there is no C++ compiler")
     folder = str(ROOT / "tests" / "cuda_on_cpu")
     # Blocks of columns of the Gram matrix, and slabs of positions, from a few on.
     flags = ["-I", folder, "-DTF_STYLE_CUDA_ON_CPU", f"-DTF_STYLE_WORK_PER_BLOCK={1 << 20}"]
@@ -67,5 +78,6 @@ def test_the_gpus_kernels_thread_by_thread(op, unit, tmp_path):
         "kernels": [*flags, "-x", "c++", str(ROOT / "kernels" / f"{unit}_gpu.cu")],
         "instruction_set": [str(ROOT / "kernels" / "instruction_set.cc")],
     }
-    done = subprocess.run([build(cxx, units, tmp_path)], capture_output=True, text=True)
+    program = linked(cxx, compiled(cxx, units, tmp_path), tmp_path)
+    done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

@@ -92,7 +92,7 @@ def test_runs_in_a_function_with_sizes_unknown_until_then(stylizer, contents):
 
 
 def test_resizes_where_it_has_a_size():
-    small = Stylizer(STYLE, size=40, iterations=1, precision="float32")
+    small = Stylizer(STYLE, size=40, iterations=1, **SHALLOW)
     made = small(tf.constant(picture("chelsea.jpg", 60, 80)[np.newaxis]))
     assert made.shape == (1, 30, 40, 3)
     assert float(tf.reduce_min(made)) >= 0
@@ -101,7 +101,7 @@ def test_resizes_where_it_has_a_size():
 
 def test_from_noise_the_seed_decides(contents):
     made = [
-        Stylizer(STYLE, iterations=2, precision="float32", init="noise", seed=seed)(contents[:1])
+        Stylizer(STYLE, iterations=2, init="noise", seed=seed, **SHALLOW)(contents[:1])
         for seed in (1, 1, 2)
     ]
     np.testing.assert_array_equal(made[0], made[1])
@@ -135,10 +135,10 @@ def test_datasets_of_ragged_sizes_and_of_batches(contents):
     ragged = tf.data.Dataset.from_generator(
         pictures, output_signature=tf.TensorSpec([None, None, 3], tf.uint8)
     )
-    made = list(stylize_dataset(ragged, STYLE, iterations=1, precision="float32"))
+    made = list(stylize_dataset(ragged, STYLE, iterations=1, **SHALLOW))
     assert [tuple(image.shape[:2]) for image in made] == sizes
     batches = tf.data.Dataset.from_tensor_slices(contents).batch(2)
-    made = list(stylize_dataset(batches, STYLE, iterations=1, precision="float32"))
+    made = list(stylize_dataset(batches, STYLE, iterations=1, **SHALLOW))
     assert [tuple(batch.shape) for batch in made] == [(2, 48, 64, 3), (1, 48, 64, 3)]
 
 

@@ -36,7 +36,8 @@ class StudentFrames:
         self._weight = options.temporal_weight
         # What it makes of two frames is alike, so that their mean is hardly blurred. Measured by
         # benchmarks/video.py --student: a quarter to a third of the warping error, 0.7 to 1.5
-        # percent farther from the painting; held as loosely as the optimiser's frames, nearly all of the error.
+        # percent farther from the painting; held as loosely as the optimiser's frames, nearly all of
+        # the error.
         self._history = History(holds_motion=True)
 
     def make(self, source: Picture, masks: Masks | None = None) -> MadeFrame | None:
