@@ -26,6 +26,7 @@ def write(
     times=None,
     time_base=None,
     rotation=0,
+    is_mirrored=False,
     sound=None,
     seconds=None,
     gap=0.0,
@@ -36,6 +37,7 @@ def write(
     is_full_range=False,
     aspect=None,
     options=None,
+    time_code=None,
 ):
     """Writes a video; `times` are multiples of `time_base`; `sound` is a codec's name, of `seconds`.
 
@@ -44,8 +46,12 @@ def write(
     """
     time_base = time_base or Fraction(1, rate)
     height, width = frames[0].shape[:2]
-    with av.open(str(path), "w") as container:
+    # The index before the frames, as where a film is cut off that was to be played from the web.
+    index_first = {"movflags": "faststart"} if time_code else {}
+    with av.open(str(path), "w", options=index_first) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
+        if time_code is not None:
+            stream.metadata["timecode"] = time_code
         stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
         context = stream.codec_context
         context.time_base = time_base
@@ -54,8 +60,8 @@ def write(
             context.colorspace = matrix
         if aspect is not None:
             context.sample_aspect_ratio = aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or is_mirrored:
+            stream.set_display_rotation(rotation, hflip=is_mirrored)
         track = None
         if sound is not None:
             track = container.add_stream(sound, rate=48_000)

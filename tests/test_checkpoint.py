@@ -288,7 +288,7 @@ def command(*extra: str) -> list[str]:
 
 
 REQUESTED = ["--content", CONTENT, "--style", STYLE, "--size", "64", "--iterations", "40"]
-REQUESTED += ["--levels", "2", "--precision", "float32"]
+REQUESTED += ["--levels", "2", "--strength", "0.7", "--precision", "float32"]
 
 
 def run(folder, *extra):
@@ -298,37 +298,16 @@ def run(folder, *extra):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """The picture of the run that is never stopped."""
-    return run_straight(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def straight_by_moments(tmp_path_factory):
-    """Likewise."""
-    return run_straight(tmp_path_factory, *BY_MOMENTS)
-
-
-def run_straight(tmp_path_factory, *extra):
     folder = tmp_path_factory.mktemp("straight")
-    done = run(folder, *REQUESTED, *extra, "--output", "out.png", "--trace", "out.json")
+    done = run(folder, *REQUESTED, "--output", "out.png", "--trace", "out.json")
     assert done.returncode == 0, done.stderr
     return folder
 
 
-BY_MOMENTS = ("--preset", "painterly", "--strength", "0.7")
-
-
-@pytest.mark.parametrize(
-    ("fixture", "extra", "seconds"),
-    [
-        ("straight", (), 0.8),
-        ("straight_by_moments", BY_MOMENTS, 0.1),
-    ],
-)
-def test_killed_at_any_moment_and_resumed(tmp_path, request, fixture, extra, seconds):
+@pytest.mark.parametrize("seconds", [0.1, 0.8])
+def test_killed_at_any_moment_and_resumed(tmp_path, straight, seconds):
     """SIGKILL a while after the first checkpoint; benchmarks/kill.py does it at 40 random moments."""
-    straight = request.getfixturevalue(fixture)
-    arguments = [*REQUESTED, *extra, "--output", "out.png"]
-    arguments += ["--checkpoint", "run", "--checkpoint-every", "0"]
+    arguments = [*REQUESTED, "--output", "out.png", "--checkpoint", "run", "--checkpoint-every", "0"]
     process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL)
     while not (tmp_path / "run").exists() or not checkpoint.is_in(tmp_path / "run"):
         assert process.poll() is None

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
 from fractions import Fraction
 
 import av
@@ -19,8 +21,8 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_style
-from tf_style import InputError
-from tf_style.commands import stylize_video
+from tf_style import InputError, TransferError
+from tf_style.commands import stylize_video, video_progress
 from tf_style.images.picture import Picture
 from tf_style.objective.temporal import TemporalLoss
 from tf_style.student import tiles
@@ -255,10 +257,16 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
     work.folder.mkdir()
     (work.folder / ".video.json.7.tmp").touch()
     work.check({"size": 1})
-    work.begin({"size": 1})
+    # Without a frame it is as good as new: the line may be corrected.
+    for size in (3, 1):
+        work.check({"size": size})
+        work.begin({"size": size})
+        work.begin_on({"tile": size})
+        assert work.made_on() == {}
     pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3)).astype(np.uint8)
     frame = MadeFrame(pixels, True, Shot(loss=1.2345678901234567, content_unit=float(np.float32(0.1))))
     work.keep(0, frame)
+    assert work.made_on() == {"tile": 1}
     beside = dataclasses.replace(frame, painting=255 - pixels)
     work.keep(1, beside)
     np.testing.assert_array_equal(work.read(1).goes_on_from, 255 - pixels)
@@ -275,7 +283,8 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
         work.read(0)
     with pytest.raises(InputError, match="holds other files"):
         WorkFolder(tmp_path).check({})
-    work.begin_on({"machine": 1})
+    with pytest.raises(InputError, match="another run .tile is another"):
+        work.begin_on({"tile": 2})
     work.keep_partial([1])
     assert WorkFolder(work.folder).partial() == [1]
     link = tmp_path / "link"
@@ -285,8 +294,9 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
         (work.folder / name).touch()
     WorkFolder(link).remove()
     assert os.listdir(link) == ["frame-notes.png"]
+    work.remove_if_empty()
     (link / "frame-notes.png").unlink()
-    work.remove()
+    work.remove_if_empty()
     assert os.listdir(tmp_path) == ["link"]
 
 
@@ -297,6 +307,7 @@ def files(tmp_path_factory):
     (folder / "text.mp4").write_text("no video\n")
     Image.new("L", (64, 48), 255).save(folder / "mask.png")
     Image.new("L", (10, 48), 255).save(folder / "narrow.png")
+    os.mkfifo(folder / "pipe.mp4")
     (folder / "frames").mkdir()
     for index, frame in enumerate(clips.moving(3)):
         Image.fromarray(frame).save(folder / "frames" / f"{index:03d}.png")
@@ -337,6 +348,13 @@ BAD = {
     ),
     "no iterations": (asked("--frame-iterations", "0"), "frame_iterations"),
     "a mask of another shape": (asked("--content-mask", "narrow.png"), "proportions"),
+    "a pipe": (asked(content="pipe.mp4"), "pipe.mp4 is no regular file"),
+    "too little memory": (asked("--memory", "0.1", "--quiet"), "--no-memory-check"),
+    "too little for a plan": (asked("--memory", "0.1", "--dry-run"), "--no-memory-check"),
+    "an even student": (
+        ["--content", "clip.mp4", "--student", "s", "--deterministic", "--output", "a.mp4"],
+        "--deterministic would have no effect",
+    ),
 }
 
 
@@ -471,9 +489,18 @@ def test_a_video_that_is_whole_is_not_lost_to_a_part(tmp_path, by_student):
     assert by_student(cut, out) == 1
     assert out.read_bytes() == before
     assert 5 < len(list(VideoReader(part).frames())) < 20
+    # Nor is what is at the part's place another's.
+    shutil.rmtree(tmp_path / "out.mkv.work")
+    others = part.read_bytes()
+    for _ in range(2):
+        assert by_student(cut, out) == 1
+        assert (out.read_bytes(), part.read_bytes()) == (before, others)
+    assert sorted(path.name for path in tmp_path.glob("out*.mkv")) == [
+        *("out.mkv", "out.partial.mkv", "out.partial2.mkv")
+    ]
     # A part in its place is written again, and needs no other name.
-    out.unlink()
-    part.unlink()
+    for path in tmp_path.glob("out*.mkv"):
+        path.unlink()
     for _ in range(2):
         assert by_student(cut, out) == 1
         assert out.exists()
@@ -562,10 +589,15 @@ def test_sound_and_the_last_frame_last_as_long_as_theirs(tmp_path, by_student):
     ]
     assert durations[0][-1] == durations[1][-1] == 40
     clips.write(tmp_path / "ten.mp4", clips.moving(10))
-    for name in ("five.mp4", "five.mkv"):
-        assert by_student(tmp_path / "ten.mp4", tmp_path / name, "--every", "5") == 0
+    # A frame of each five, also where the last one of them would last longer than is asked for.
+    for name, end, expected in (
+        ("a.mp4", (), 0.4),
+        ("b.mkv", (), 0.4),
+        ("c.mkv", ("--end", "0.3"), 0.3),
+    ):
+        assert by_student(tmp_path / "ten.mp4", tmp_path / name, "--every", "5", *end) == 0
         with av.open(str(tmp_path / name)) as container:
-            assert container.duration / av.time_base == pytest.approx(0.4, abs=0.002)
+            assert container.duration / av.time_base == pytest.approx(expected, abs=0.002)
 
 
 def test_sound_that_cannot_be_written_costs_no_frames(files, tmp_path, by_student, monkeypatch, capfd):
@@ -583,17 +615,33 @@ def test_sound_that_cannot_be_written_costs_no_frames(files, tmp_path, by_studen
     assert len(list(VideoReader(out).frames())) == 6
 
 
-def test_a_mask_that_goes_wrong_ends_the_frames_and_keeps_those_before(
-    files, tmp_path, by_student, monkeypatch, capfd
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (InputError("no colour of the content mask."), "no colour of the content mask. "),
+        (TransferError("A frame was not made: not finite."), "A frame was not made: not finite. "),
+    ],
+)
+def test_a_frame_that_goes_wrong_ends_them_and_those_before_are_kept(
+    files, tmp_path, by_student, monkeypatch, capfd, error, told
 ):
     def make(self, source, masks=None):
         if self._history._frames:
-            raise InputError("no colour of the content mask.")
+            raise error
         return original(self, source, masks)
 
     original = StudentFrames.make
     monkeypatch.setattr(StudentFrames, "make", make)
     out = tmp_path / "out.mkv"
     assert by_student(files / "clip.mp4", out) == 1
-    assert "At 0.040 s: no colour of the content mask. " in capfd.readouterr().err
+    assert f"At 0.040 s: {told}" in capfd.readouterr().err
     assert len(list(VideoReader(out).frames())) == 1
+
+
+def test_the_time_that_is_left_is_that_of_frames_that_are_made(monkeypatch):
+    """Not of going through those that were kept."""
+    now = iter([0.0, 500.0, 503.0, 506.0])
+    monkeypatch.setattr(video_progress, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+    pace = video_progress._Pace(110)
+    made = MadeFrame(np.zeros((4, 4, 3), np.uint8), False, Shot())
+    assert [pace.left(index, made) for index in (99, 100, 101)] == [None, 27, 24]

@@ -17,6 +17,7 @@ from tf_style.video.clip import WHOLE, Colours, Span
 from tf_style.video.masks import MaskFrames, is_moving
 from tf_style.video.opening import open_clip
 from tf_style.video.reading import VideoReader
+from tf_style.video.sound import Sound
 from tf_style.video.writing import check_sound, writing
 
 MS = Fraction(1, 1000)
@@ -58,16 +59,18 @@ def test_variable_times_are_kept(tmp_path, extension):
     np.testing.assert_allclose(seconds(reader), np.array(times) / 1000, atol=1e-9)
 
 
+@pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_frames_are_upright(tmp_path, turn):
+def test_frames_are_upright(tmp_path, turn, is_mirrored):
     frame = clips.flat((200, 60, 60))
     frame[:24, :32] = (40, 60, 200)  # The corner at the top left, as it lies in the file.
-    path = clips.write(tmp_path / "in.mp4", [frame] * 2, rotation=turn)
-    reader = VideoReader(path)
+    flags = {"rotation": turn, "is_mirrored": is_mirrored}
+    reader = VideoReader(clips.write(tmp_path / "in.mp4", [frame] * 2, **flags))
     pixels = next(reader.frames()).pixels
     assert pixels.shape[:2] == (reader.clip.height, reader.clip.width)
     # Against the clock, as FFmpeg's rotation counts.
     expected = np.rot90(frame, turn // 90)
+    expected = expected[:, ::-1] if is_mirrored else expected
     # Up to the codec's and the halved colours' errors at edges.
     assert np.abs(255 * pixels - expected).mean() < 4
 
@@ -344,10 +347,60 @@ def test_a_truncated_video_gives_what_it_has_and_says_where_it_ends(bad_files):
     assert 20 <= len(got) < 40
 
 
+def test_a_truncated_video_is_told_from_a_whole_one_beside_a_time_code(tmp_path):
+    """Whose one packet, at the beginning, goes to the end."""
+    options = {"time_code": "01:00:00:00", "sound": "aac"}
+    path = pathlib.Path(clips.write(tmp_path / "in.mov", clips.moving(40), **options))
+    with av.open(str(path)) as container:
+        assert [each.type for each in container.streams] == ["video", "audio", "data"]
+    assert len(list(VideoReader(path).frames())) == 40
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    path.write_bytes(data[: 2 * len(data) // 3])
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(TransferError, match=r"in.mov breaks off after \d\.\d+ s of 1\.6"),
+    ):
+        list(VideoReader(path).frames())
+
+
 def test_damage_is_told_with_its_time(bad_files):
+    reader = VideoReader(bad_files / "changed.ts")
     with pytest.warns(UserWarning, match=r"changed.ts is damaged at \d\.\d+ s"):
-        frames = list(VideoReader(bad_files / "changed.ts").frames())
+        frames = list(reader.frames())
     assert len(frames) > 30
+    # What is not asked for may be damaged.
+    assert len(list(reader.frames(Span.of(1.4, None, 1)))) >= 5
+    assert reader.damage is None
+
+
+def test_sound_that_cannot_be_read_on_ends_there(tmp_path, monkeypatch):
+    path = clips.write(tmp_path / "in.mkv", clips.moving(50), sound="aac")
+
+    class Container:
+        """Breaks a second before its end."""
+
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, *streams):
+            for packet in self._container.demux(*streams):
+                if packet.pts is not None and packet.pts * packet.time_base > 1:
+                    raise av.error.OSError(5, "Input/output error")
+                yield packet
+
+    open_file = av.open
+    monkeypatch.setattr("tf_style.video.sound.av.open", lambda name, *a: Container(open_file(name, *a)))
+    with open_file(str(tmp_path / "out.mkv"), "w") as output:
+        # Of what ends before, nothing is to be told.
+        sound = Sound(path, output, start=Fraction(0), end=Fraction(1, 2))
+        assert 20 < len(list(sound.take_until(None))) < 26
+        sound = Sound(path, output, start=Fraction(0), end=None)
+        with pytest.warns(UserWarning, match=r"sound cannot be read after 0\.9\d+ s, and ends there"):
+            assert 40 < len(list(sound.take_until(None))) < 50
 
 
 @pytest.mark.filterwarnings("ignore:.*damaged")

@@ -1,6 +1,7 @@
 """Writes what `stylize-video` makes: a video or pictures, from the frames that were kept."""
 
 import dataclasses
+import itertools
 import os
 import re
 from fractions import Fraction
@@ -33,10 +34,15 @@ class Shown:
     duration: int | None
 
 
-def partial(output: str) -> str:
-    """Where a video that is not whole is written if there is another one already."""
+def partial(output: str, number: int = 1) -> str:
+    """Where a video that is not whole is written if there is another one already.
+
+    Args:
+      output: Where the whole one goes.
+      number: 2 and more where there is another one there, too.
+    """
     root, extension = os.path.splitext(output)
-    return f"{root}.partial{extension}"
+    return f"{root}.partial{'' if number == 1 else number}{extension}"
 
 
 def family(output: str) -> Family:
@@ -93,24 +99,41 @@ class VideoOutput:
         """
         output = self.request.output
         if self.was_there and not is_whole:
-            output = partial(output)
+            output = self._partial()
         description = provenance.describe(self.request)
         if sequence.is_pattern(output):
             for index in range(len(frames)):
                 sequence.write(output, index, self._pixels(index), description=description)
             _tell_of_others(output, len(frames))
+            fault = None
         else:
-            self._write_video(output, frames, description, is_whole)
-        if not is_whole and output == self.request.output:
+            fault = self._write_video(output, frames, description, is_whole)
+        if not is_whole:
             self.work.keep_partial(_state(output))
+        if fault is not None:
+            raise TransferError(
+                f"{shown(output)} holds the {len(frames)} frames, without sound: "
+                f"{reason_of(fault.__cause__ or fault)}."
+            ) from fault
         return output
 
-    def _write_video(self, output: str, frames: list[Shown], description: str, is_whole: bool) -> None:
+    def _partial(self) -> str:
+        """Where there is nothing, or what this run wrote when it was stopped before."""
+        names = (partial(self.request.output, number) for number in itertools.count(1))
+        return next(name for name in names if _state(name) in ([], self.work.partial()))
+
+    def _write_video(
+        self, output: str, frames: list[Shown], description: str, is_whole: bool
+    ) -> TransferError | None:
+        """Writes it; returns why the sound is not in it."""
         from tf_style.video.writing import writing
 
         clip, first = self.reader.clip, frames[0].ticks
         last = frames[-1]
-        ends = [*(each.ticks for each in frames[1:]), last.ticks + self._duration(last)]
+        end = last.ticks + self._duration(last)
+        if self.span.end is not None:  # It may be shown for longer.
+            end = max(last.ticks + 1, min(end, round(self.span.end / clip.time_base)))
+        ends = [*(each.ticks for each in frames[1:]), end]
         is_to_the_end = is_whole and self.span.end is None
 
         def write(sound_from: str | None) -> None:
@@ -129,15 +152,13 @@ class VideoOutput:
 
         if not isinstance(self.reader, VideoReader):
             write(None)
-            return
+            return None
         try:
             write(self.reader.path)
         except TransferError as error:
             write(None)  # It may have been the sound.
-            reason = reason_of(error.__cause__ or error)
-            raise TransferError(
-                f"{shown(output)} holds the {len(frames)} frames, without sound: {reason}."
-            ) from error
+            return error
+        return None
 
     def _duration(self, frame: Shown) -> int:
         if frame.duration is not None and self.span.every == 1:

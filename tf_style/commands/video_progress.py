@@ -66,15 +66,16 @@ class _Pace:
 
     def __init__(self, num_frames: int | None):
         self._num_frames = num_frames
-        self._last = time.monotonic()
+        self._last, self._index = time.monotonic(), -1
         self._seconds: list[float] = []
 
     def left(self, index: int, made: MadeFrame) -> float | None:
         """In seconds, after a frame; None while that is not known."""
         now = time.monotonic()
-        if not made.begins_shot:
+        # Before the first one that a run makes it may have gone through many that were kept.
+        if not made.begins_shot and index == self._index + 1:
             self._seconds = [*self._seconds[-9:], now - self._last]
-        self._last = now
+        self._last, self._index = now, index
         if self._num_frames is None or not self._seconds:
             return None
         return max(0, self._num_frames - index - 1) * sum(self._seconds) / len(self._seconds)
@@ -142,7 +143,13 @@ def seconds_of_frames(transfer: "StyleTransfer", frame_iterations: int) -> tuple
 
 
 def print_plan(
-    size: tuple[int, int], num_frames: int | None, first: float, other: float, lines: Sequence[str]
+    size: tuple[int, int],
+    num_frames: int | None,
+    first: float,
+    other: float,
+    lines: Sequence[str],
+    *,
+    pictures: int = 1,
 ) -> None:
     """Says on stdout what a video would take.
 
@@ -152,8 +159,9 @@ def print_plan(
       first: Seconds of a shot's first frame.
       other: Of another one.
       lines: What comes before.
+      pictures: How many are kept of each frame.
     """
-    frame_bytes = PNG_BYTES_PER_PIXEL * size[0] * size[1]
+    frame_bytes = pictures * PNG_BYTES_PER_PIXEL * size[0] * size[1]
     disk = f"disk: {frame_bytes / 2**20:.1f} MiB a frame, in the work folder until the end"
     seconds = f"time: about {first:.0f} s for a shot's first frame and {other:.1f} s for each other"
     if num_frames is not None:

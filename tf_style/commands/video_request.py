@@ -25,7 +25,7 @@ DEFAULT_RATE = Fraction(25)
 # What may be a folder or a pattern of pictures.
 _MOVING = {"--content", "--content-mask", "--style-blend", "--strength-mask"}
 # Raised when a change makes the same request end in other frames.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,10 @@ class VideoRequest:
             raise InputError(f"--every is 1 or more. Received: {given['every']}")
         if frame_given.get("init") == "student":
             raise InputError("--init student is for pictures: each frame starts from the last one.")
+        if given["student"] and given["deterministic"]:
+            raise InputError(
+                "--deterministic would have no effect: the student makes each frame in one pass."
+            )
         asked = SETTING_NAMES & frame_given.keys()
         frame = Request.make(
             frame_given.pop("content"),

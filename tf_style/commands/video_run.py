@@ -5,8 +5,8 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
@@ -61,8 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     if request.frame.dry_run:
         return _dry_run(job, display)
     with checkpoint_lock.held(request.work), runner.stop_on_signals() as stop:
-        job.work.begin(record)
-        return _make(job, display, stop)
+        code = _make(job, record, display, stop)
+    job.work.remove_if_empty()
+    return code
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,14 +146,16 @@ class _Job:
             yield frame, picture, masks.at(frame.ticks * clip.time_base)
 
 
-def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
+def _make(job: _Job, record: Mapping[str, Any], display: Display, stop: runner.Stop) -> int:
     from tf_style.commands import video_progress
 
     shown_at: list[Shown] = []
     damage: TransferError | None = None
     is_stopped = has_made = False
     output = VideoOutput.begin(job.request.frame, job.reader, job.request.span, job.size, job.work)
-    maker = _maker(job, display, stop)
+    maker, run_on = _maker(job, display, stop)
+    job.work.begin(record)
+    job.work.begin_on(run_on)
     with video_progress.display(job.num_frames, display) as show:
         frames = enumerate(job.frames())
         while True:
@@ -170,11 +173,12 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
             else:
                 try:
                     made = None if stop() else maker.make(picture, masks)
-                except InputError as error:  # Masks that move may go wrong at any time.
+                # Masks that move may go wrong at any time, and so may the loss.
+                except (InputError, TransferError) as error:
                     if not shown_at:
                         raise
                     at = f"{float(frame.ticks * job.reader.clip.time_base):.3f} s"
-                    damage = TransferError(f"At {at}: {reason_of(error)}.")
+                    damage = TransferError(f"At {at}: {reason_of(error).rstrip('.')}.")
                     break
                 if made is None:
                     is_stopped = True
@@ -190,7 +194,10 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
         if is_stopped:
             return runner.fail("interrupted before the first frame was made", stop.exit_code)
         raise TransferError(f"{shown(job.reader.path)} has no frame that can be read.")
-    path = output.write(shown_at, is_whole=damage is None and not is_stopped)
+    try:
+        path = output.write(shown_at, is_whole=damage is None and not is_stopped)
+    except TransferError as error:
+        raise error if damage is None else TransferError(f"{damage} {error}") from error
     if not display.quiet:
         video_progress.print_summary(path, job.size, len(shown_at))
     if damage is not None:
@@ -206,13 +213,13 @@ def _make(job: _Job, display: Display, stop: runner.Stop) -> int:
     return 0
 
 
-def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
-    """What makes the frames; it imports TensorFlow."""
+def _maker(job: _Job, display: Display, stop: runner.Stop) -> "tuple[FrameMaker, dict[str, Any]]":
+    """What makes the frames, and what their bits depend on beside the request; imports TensorFlow."""
     request = job.request.frame
     if request.is_by_student:
         student, tile = _student(job, display)
-        tile = _begin_on(job, student.device, student.precision, tile)
-        return _student_frames(job, student, tile)
+        run_on = _run_on(job, student.device, student.precision, tile)
+        return _student_frames(job, student, run_on["tile"]), run_on
     stylize_run.import_tensorflow(request, verbose=display.verbose)
     _, picture, masks = next(job.frames())
     first = job.inputs.first(picture, masks)
@@ -221,42 +228,36 @@ def _maker(job: _Job, display: Display, stop: runner.Stop) -> "FrameMaker":
 
         device = resolve_device(first.settings.device)
         precision = resolve_precision(first.settings.precision, device)
-        tile = memory.choose_tile(first, precision, device)
-        tile = _begin_on(job, device, precision, tile)
+        run_on = _run_on(job, device, precision, memory.choose_tile(first, precision, device))
         if request.check_memory:
             memory.check_fits(first, precision, device)
         from tf_style.video.frames import FrameStylizer
-    settings = dataclasses.replace(job.inputs.settings, tile=tile or "off")
-    return FrameStylizer(
+    settings = dataclasses.replace(job.inputs.settings, tile=run_on["tile"] or "off")
+    maker = FrameStylizer(
         dataclasses.replace(job.inputs, settings=settings),
         make_transfer=functools.partial(stylize_run.make_transfer, request, verbose=display.verbose),
         should_stop=stop,
     )
+    return maker, run_on
 
 
-def _begin_on(job: _Job, device: str, precision: str, tile: int | None) -> int | None:
-    """Writes down, or compares, what the bits of the frames depend on beside the request.
+def _run_on(job: _Job, device: str, precision: str, tile: int | None) -> dict[str, Any]:
+    """What the bits of the frames depend on beside the request.
 
     Args:
       job: Whose.
       device: As from `resolve_device`.
       precision: Of the network.
-      tile: The side that would be chosen now, when another memory may be free than at the beginning.
-
-    Returns:
-      The side that was chosen then.
-
-    Raises:
-      InputError: If it was another machine.
+      tile: The side that would be chosen now, when another memory may be free than at the beginning:
+        of a run that goes on it is the one that was chosen then.
     """
     from tf_style.transfer.devices import run_on
 
-    tile = job.work.made_on().get("tile", tile)
     libraries = {"opencv": cv2.__version__}
     if isinstance(job.reader, VideoReader):
         libraries["pyav"] = av.__version__
-    job.work.begin_on({**run_on(device, precision), **libraries, "tile": tile})
-    return tile
+    tile = job.work.made_on().get("tile", tile)
+    return {**run_on(device, precision), **libraries, "tile": tile}
 
 
 def _student(job: _Job, display: Display) -> "tuple[Student, int | None]":
@@ -283,6 +284,7 @@ def _dry_run(job: _Job, display: Display) -> int:
 
     request = job.request
     _, picture, masks = next(job.frames())
+    transfer = None
     lines = [
         f"{job.size[1]} x {job.size[0]} pixels, "
         + ("frames unknown" if job.num_frames is None else f"about {job.num_frames} frames")
@@ -300,5 +302,8 @@ def _dry_run(job: _Job, display: Display) -> int:
         transfer = stylize_run.make_transfer(request.frame, inputs, verbose=display.verbose)
         lines += video_progress.transfer_plan(transfer)
         first, other = video_progress.seconds_of_frames(transfer, request.options.frame_iterations)
-    video_progress.print_plan(job.size, job.num_frames, first, other, lines)
+    pictures = 2 if masks is not None and not request.frame.is_by_student else 1
+    video_progress.print_plan(job.size, job.num_frames, first, other, lines, pictures=pictures)
+    if transfer is not None and request.frame.check_memory:
+        memory.check(transfer.inputs)
     return 0

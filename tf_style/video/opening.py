@@ -1,8 +1,11 @@
 """Opens what frames are read from, whichever it is."""
 
 import os
+import stat
 from fractions import Fraction
 
+from tf_style.errors import InputError
+from tf_style.files import shown
 from tf_style.video import sequence
 from tf_style.video.reading import VideoReader
 from tf_style.video.sequence import SequenceReader
@@ -23,4 +26,9 @@ def open_clip(path: str, rate: Fraction) -> VideoReader | SequenceReader:
     Raises:
       InputError: If it cannot be read.
     """
-    return SequenceReader(path, rate) if is_sequence(path) else VideoReader(path)
+    if is_sequence(path):
+        return SequenceReader(path, rate)
+    # It is read several times, which a pipe is not.
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise InputError(f"{shown(path)} is no regular file. Expected a video")
+    return VideoReader(path)

@@ -86,7 +86,7 @@ class VideoReader:
         base = self.clip.time_base
         if start and not self.may_restart:
             with self._open() as (container, stream):
-                decoded = self._decoded(container, stream)
+                decoded = self._decoded(container, stream, start)
                 try:
                     container.seek((stream.start_time or 0) + int(start / base), stream=stream)
                     first = next(decoded, None)
@@ -98,15 +98,18 @@ class VideoReader:
                     yield from decoded
                     return
         with self._open() as (container, stream):
-            yield from self._decoded(container, stream)
+            yield from self._decoded(container, stream, start)
 
-    def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Each frame, with its time from the first one's on."""
+    def _decoded(
+        self, container: Any, stream: Any, since: Fraction
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Each frame, with its time from the first one's on; damage before `since` is not told of."""
         base = self.clip.time_base
         origin, ticks = stream.start_time or 0, None
         self.damage, self.restarts = None, []
         step = max(1, round(1 / (self.clip.rate * base)))
         end = Fraction(0)
+        timed, whole = _timed(container)
         packets = container.demux()  # Of the sound too: it says how far the file goes.
         try:
             while True:
@@ -114,15 +117,14 @@ class VideoReader:
                     packet = next(packets, None)
                     if packet is None:
                         break
-                    if packet.pts is not None:
+                    if packet.pts is not None and packet.stream.index in timed:
                         until = (packet.pts + (packet.duration or 0)) * packet.time_base
                         end = max(end, until)
                     try:
                         frames = packet.decode() if packet.stream is stream else []
                     except av.error.InvalidDataError as error:  # The next ones may be whole.
                         frames = []
-                        if self.damage is None:
-                            self._tell_damage(ticks or 0, _reason(error))
+                        self._tell_damage(ticks or 0, _reason(error), since)
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
@@ -131,22 +133,24 @@ class VideoReader:
                         origin -= last + step - ticks
                         ticks = last + step
                         self.restarts.append((stream.start_time or 0) * base - origin * base)
-                    if self.damage is None and (complaints or frame.is_corrupt):
-                        self._tell_damage(ticks, complaints[0][2] if complaints else "a frame")
+                    if complaints or frame.is_corrupt:
+                        self._tell_damage(ticks, complaints[0][2] if complaints else "a frame", since)
                     yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
             raise TransferError(
                 f"{shown(self.path)} cannot be read after {_seconds(at)}: {_reason(error)}."
             ) from error
-        whole = Fraction(container.duration or 0, av.time_base)
         start = Fraction(container.start_time or 0, av.time_base)
         if end - start < whole - _SLACK_SECONDS - _SLACK_FRAMES / self.clip.rate:
             raise TransferError(
                 f"{shown(self.path)} breaks off after {_seconds(end - start)} of {_seconds(whole)}."
             )
 
-    def _tell_damage(self, ticks: int, what: str) -> None:
+    def _tell_damage(self, ticks: int, what: str, since: Fraction) -> None:
+        """Tells of the first damage in what is asked for."""
+        if self.damage is not None or ticks * self.clip.time_base < since:
+            return
         at = _seconds(ticks * self.clip.time_base)
         self.damage = f"{shown(self.path)} is damaged at {at}: {reason_of(ValueError(what))}"
         warnings.warn(self.damage, UserWarning, stacklevel=3)
@@ -164,7 +168,7 @@ class VideoReader:
             yield container, stream
 
     def _clip(self, container: Any, stream: Any, first: av.VideoFrame) -> Clip:
-        turned = first.rotation % 180 != 0
+        turned, *_ = _placing(first)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         height, width = first.height, max(1, round(first.width * aspect))
         if turned:
@@ -199,8 +203,38 @@ class VideoReader:
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         pixels = colour.to_rgb(frame, self.clip.colours)
-        # Degrees against the clock, as those of NumPy.
-        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+        is_turned, *is_mirrored = _placing(frame)
+        if is_turned:
+            pixels = pixels.swapaxes(0, 1)
+        rows, columns = (slice(None, None, -1 if each else 1) for each in is_mirrored)
+        return np.ascontiguousarray(pixels[rows, columns])
+
+
+def _placing(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether rows and columns change places in a frame as it is shown, and are then mirrored each.
+
+    Its display matrix takes a place (x, y) to (a x + c y, b x + d y), times 65536, and two of the four
+    are 0: it turns by quarters, and may mirror too.
+    """
+    found = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return False, False, False
+    a, b, _, c, d = (int(each) for each in np.frombuffer(found, np.int32)[:5])
+    return (True, b < 0, c < 0) if abs(b) > abs(a) else (False, d < 0, a < 0)
+
+
+def _timed(container: Any) -> tuple[set[int], Fraction]:
+    """Of which streams the times say how far a file goes, and how far it should, in seconds.
+
+    A time code or subtitles may say in one packet at the beginning that they go to the end.
+    """
+    whole = Fraction(container.duration or 0, av.time_base)
+    shown = [each for each in container.streams if each.type in ("video", "audio")]
+    if len(shown) < len(container.streams) and all(each.duration for each in shown):
+        start = Fraction(container.start_time or 0, av.time_base)
+        ends = [((each.start_time or 0) + each.duration) * each.time_base for each in shown]
+        return {each.index for each in shown}, max(ends) - start
+    return {each.index for each in container.streams}, whole
 
 
 def _first_frame(container: Any, stream: Any) -> av.VideoFrame | None:

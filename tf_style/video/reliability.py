@@ -56,7 +56,8 @@ def reliability(to_earlier: FloatArray, to_here: FloatArray) -> Reliability:
     is_border = _squared(rows) + _squared(columns) > 0.01 * _squared(to_earlier) + 0.002
     visible = np.where(is_hidden, np.float32(-1), np.float32(1))
     trusted = np.where(is_border & ~is_hidden, np.float32(0), visible)
-    return Reliability(_softened(visible), _softened(trusted))
+    # Softened, a border of a place or two would count for half.
+    return Reliability(_softened(visible), np.where(is_border, np.float32(0), _softened(trusted)))
 
 
 def likeness(here: GreyArray, earlier: FloatArray) -> FloatArray:

@@ -10,6 +10,8 @@ import av
 import av.error
 import numpy as np
 
+from tf_style.files import reason_of
+
 # Before the first picture sound may begin a little: AAC's first packet is there to warm up.
 _LEAD_SECONDS = Fraction(1, 10)
 # What is missing of sound for longer than so is left as silence, in 48000ths of a second; times are
@@ -90,14 +92,29 @@ class Sound:
         # From the beginning: where seeking leads differs from format to format.
         first = self._start - (_LEAD_SECONDS if self._start <= 0 else 0)
         clocks = {stream.index: _Clock(self._restarts) for stream in streams}
-        for packet in self._input.demux(*streams):
+        packets = self._input.demux(*streams)
+        unfinished, time = set(self._tracks), Fraction(0)
+        while unfinished:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:  # What comes before is whole.
+                warnings.warn(
+                    f"The sound cannot be read after {float(time):.3f} s, and ends there: "
+                    f"{error.strerror or reason_of(error)}",
+                    UserWarning,
+                    stacklevel=5,
+                )
+                return
+            if packet is None:
+                return
             # The last one of a stream is empty, and has no time.
             if packet.dts is None or packet.pts is None:
                 continue
             clocks[packet.stream_index].go_on(packet)
-            if _time(packet) < first:
-                continue
-            if self._end is None or _time(packet) < self._end:
+            time = _time(packet)
+            if self._end is not None and time >= self._end:
+                unfinished.discard(packet.stream_index)
+            elif time >= first:
                 yield packet
 
 

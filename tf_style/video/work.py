@@ -28,6 +28,7 @@ from tf_style.video.shot import MadeFrame, Shot
 # What the frames are of, on what they are made, and a video of them that is not whole.
 _RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
 _FRAME = re.compile(r"(frame|painting)-\d{6,}\.png")
+_DONE = re.compile(r"frame-\d{6,}\.png")
 # What a run that was killed meanwhile leaves of a file; see `files.open_atomically`.
 _UNFINISHED = re.compile(rf"\.({_FRAME.pattern}|{_RECORD}|{_RUN_ON}|{_PARTIAL})\.\d+\.tmp")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
@@ -59,7 +60,6 @@ class WorkFolder:
             names = {each for each in names if not _UNFINISHED.fullmatch(each)}
         except FileNotFoundError:
             return
-        path = self.folder / _RECORD
         if not names:
             return
         if _RECORD not in names:
@@ -67,10 +67,14 @@ class WorkFolder:
                 f"{shown(self.folder)} holds other files. Expected a new folder, for it is removed at "
                 "the end"
             )
-        self._require_same(path, record)
+        if self._has_frames():
+            self._require_same(self.folder / _RECORD, record)
 
     def begin(self, record: Mapping[str, Any]) -> None:
-        """Writes down what the frames are of, in a folder that is there and held, or compares it.
+        """Writes down what the frames are of, in a folder that is there and held.
+
+        Where there are frames it compares instead: a run that was stopped before its first one leaves
+        nothing that another could spoil.
 
         Args:
           record: As for `check`.
@@ -88,7 +92,7 @@ class WorkFolder:
           InputError: If it cannot be read.
         """
         path = self.folder / _RUN_ON
-        stored = self._stored(path) if path.exists() else {}
+        stored = self._stored(path) if self._has_frames() and path.exists() else {}
         return stored if isinstance(stored, dict) else {}
 
     def begin_on(self, record: Mapping[str, Any]) -> None:
@@ -97,10 +101,13 @@ class WorkFolder:
 
     def _write_or_compare(self, name: str, record: Mapping[str, Any]) -> None:
         path = self.folder / name
-        if path.exists():
+        if self._has_frames() and path.exists():
             self._require_same(path, record)
         else:
             files.write_atomically(path, json.dumps(record, indent=1).encode())
+
+    def _has_frames(self) -> bool:
+        return any(map(_DONE.fullmatch, os.listdir(self.folder)))
 
     def keep_partial(self, state: Any) -> None:
         """Writes down, as JSON, what tells the video that was written of these frames so far."""
@@ -169,15 +176,18 @@ class WorkFolder:
             raise InputError(f"{shown(path)} cannot be read: {reason_of(error)}") from error
 
     def remove(self) -> None:
-        """Removes the files that it made, and the folder where nothing else is in it.
+        """Removes the files that it made.
 
-        What says whose they are goes last: a run that is killed meanwhile leaves a folder that the next
-        one knows.
+        The last frames go first, and what says whose they are last: a run that is killed meanwhile
+        leaves what the next one goes on from.
         """
-        names = os.listdir(self.folder)
+        names = sorted(os.listdir(self.folder), reverse=True)
         frames = [each for each in names if _FRAME.fullmatch(each) or _UNFINISHED.fullmatch(each)]
-        for name in (*frames, _RUN_ON, _PARTIAL, _RECORD, checkpoint_lock.NAME):
+        for name in (*frames, _RUN_ON, _PARTIAL, _RECORD):
             (self.folder / name).unlink(missing_ok=True)
+
+    def remove_if_empty(self) -> None:
+        """Removes the folder where nothing is left in it, once it is not held any more."""
         with contextlib.suppress(OSError):  # A link, or it has files of somebody's.
             self.folder.rmdir()
 
