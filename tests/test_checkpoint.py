@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -83,24 +86,52 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, name):
         assert checkpoint.load(tmp_path).arrays["number"] == 1
 
 
-def test_pickles_and_compressed_arrays_are_refused(tmp_path):
-    for save, array in ((np.savez, np.array([{}])), (np.savez_compressed, np.zeros(9))):
-        checkpoint.save(tmp_path, ARRAYS, REQUEST)
-        (path,) = tmp_path.glob("*.npz")
-        with open(path, "wb") as file:
-            save(file, a=array)
-        record = json.loads(path.with_suffix(".json").read_text())
-        record.pop("sha256")
-        # One who can write the file can make its sums right.
-        import hashlib
+def with_others(path):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "no array")
 
-        record["arrays_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        record["sha256"] = checkpoint._digest(record)
-        path.with_suffix(".json").write_text(json.dumps(record))
-        with pytest.raises(checkpoint.DamagedError, match="its arrays"):
-            checkpoint.read(path.with_suffix(".json"))
-        for file in tmp_path.iterdir():
-            file.unlink()
+
+def with_members_in_members(path):
+    """Stored as they are, each within the one before: many times what the file has."""
+    data = path.read_bytes()
+    members = []
+    for index in range(9):
+        member = zipfile.ZipInfo(f"{index}.npy")
+        member.file_size = member.compress_size = len(data)
+        member.CRC = zlib.crc32(data)
+        data = member.FileHeader() + data
+        members.append((member, len(data)))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.fp.write(data)
+        archive.start_dir, archive._didModify = len(data), True
+        for member, size in members:
+            member.header_offset = len(data) - size
+            archive.filelist.append(member)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.read("8.npy")) > len(archive.read("0.npy")) > 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: np.savez(path, a=np.array([{}])), "its arrays cannot be read"),
+        (lambda path: np.savez_compressed(path, a=np.zeros(9)), "its arrays are compressed"),
+        (with_others, "it holds other things than arrays"),
+        (with_members_in_members, "its arrays are in one another"),
+    ],
+)
+def test_what_would_run_or_grow_is_refused(tmp_path, spoil, reason):
+    checkpoint.save(tmp_path, ARRAYS, REQUEST)
+    (path,) = tmp_path.glob("*.npz")
+    spoil(path)
+    record = json.loads(path.with_suffix(".json").read_text())
+    record.pop("sha256")
+    # One who can write the file can make its sums right.
+    record["arrays_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    record["sha256"] = checkpoint._digest(record)
+    path.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.raises(checkpoint.DamagedError, match=reason):
+        checkpoint.read(path.with_suffix(".json"))
 
 
 def test_saving_and_loading_take_no_second_copy(tmp_path):

@@ -214,6 +214,21 @@ def test_a_damaged_student_is_one_line(tmp_path, capfd, name):
     assert not (tmp_path / "a.png").exists()
 
 
+def test_more_than_padding_can_count_is_made_by_tiles(student, monkeypatch):
+    """With memory without end."""
+    monkeypatch.setattr(memory, "limit_and_held", lambda *_: (None, 0))
+    largest = dataclasses.replace(student.stored, channels=1024)
+    where = {"precision": "float32", "device": "/CPU:0", "checks": False}
+    assert memory.choose_tile(largest, 1200, 1200, Settings(), **where) is None
+    assert memory.choose_tile(largest, 1400, 1400, Settings(), **where) == 1024
+    for tile in ("off", 4000):
+        with pytest.raises(InputError, match="too many for a network of 1024 channels: make them by"):
+            memory.choose_tile(largest, 1400, 1400, Settings(tile=tile), **where)
+    monkeypatch.setattr(type(student.stored.shape), "most_pixels", 40_000)
+    with pytest.raises(InputError, match="203 x 150 pixels as a whole are too many"):
+        student.render(PHOTO)
+
+
 def test_a_small_file_makes_no_huge_network(tmp_path, monkeypatch):
     student = dataclasses.replace(students.untrained(), channels=1024, blocks=64)
     stored.save(student, tmp_path)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_style import InputError, PerceptualLoss, TransferError, train_student
-from tf_style.commands import stylize_train, train_progress
+from tf_style.commands import stylize_train, train_progress, train_run
 from tf_style.images.picture import resize
 from tf_style.images.reading import as_picture
 from tf_style.keras_on_tensorflow import keras
@@ -397,6 +397,47 @@ def test_a_folder_with_a_training_is_left_alone(command, tmp_path, capfd):
     assert "holds a training already" in error
     assert error.count("\n") == 1
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["student.npz", "previews/step-000150.jpg"])
+def test_a_file_that_a_training_would_write_over_is_left_alone(command, tmp_path, capfd, name):
+    other = tmp_path / "model" / name
+    other.parent.mkdir(parents=True)
+    other.write_text("somebody's")
+    assert stylize_train.main([*command, "--output", str(tmp_path / "model")]) == 2
+    assert f"{other.name} would be written over" in capfd.readouterr().err
+    assert other.read_text() == "somebody's"
+
+
+def test_what_another_training_did_while_photographs_were_looked_for_counts(
+    command, photos, tmp_path, monkeypatch, capfd
+):
+    output = tmp_path / "model"
+    find = train_run.find_photographs
+
+    def meanwhile(folders):
+        students.write_untrained(output)
+        return find(folders)
+
+    monkeypatch.setattr(train_run, "find_photographs", meanwhile)
+    assert stylize_train.main([*command, "--output", str(output)]) == 2
+    assert "holds a training already" in capfd.readouterr().err
+    shutil.rmtree(output)
+    plan = Plan(**students.SMALL, steps=20, device="/CPU:0")
+    sources = sorted(photos.iterdir())
+    train_student([students.STYLE], sources, output, should_stop=lambda: True, **vars(plan))
+    stopped = stored.load(output).steps
+    assert stopped < 20
+
+    def to_the_end(folders):
+        train_student([students.STYLE], sources, output, resume=True, **vars(plan))
+        return find(folders)
+
+    monkeypatch.setattr(train_run, "find_photographs", to_the_end)
+    again = ["--resume", str(output), "--style", students.STYLE, "--photos", str(photos)]
+    assert stylize_train.main(again) == 2
+    assert "has ended already" in capfd.readouterr().err
+    assert stored.load(output).steps == 20
 
 
 def test_bad_requests_are_one_line_and_leave_nothing(photos, tmp_path, monkeypatch, capfd):

@@ -21,7 +21,10 @@ from PIL import Image
 from students import write_untrained
 from studio_server import PATIENCE_S, STYLIZE_WEB, Server, blocks, png
 
+from tf_style import InputError
 from tf_style.images import reading, writing
+from tf_style.student import stored
+from tf_style.web import students
 from tf_style.web.app import MAX_ARRIVING, MAX_STREAMS
 
 CHROMIUM = shutil.which("chromium")
@@ -340,6 +343,20 @@ def test_who_may_not_ask(server, pictures, status, options):
     assert server.ask("GET", "/events", **options)[0] == status
     assert server.ask("POST", "/uploads", png(blocks(9)), **options)[0] == status
     assert server.ask("GET", "/runs") == before
+
+
+def test_students_are_known_by_their_folders_or_files(tmp_path):
+    folder = write_untrained(tmp_path / "small")
+    for suffix in (".json", ".npz"):
+        shutil.copy(folder / f"student{suffix}", folder / f"mosaic{suffix}")
+    (folder / "student.npz").unlink()
+    (known,) = students.read([folder / "mosaic.json"]).items()
+    assert known[0] == "mosaic"
+    assert stored.load(known[1].path).styles == known[1].styles
+    whole = write_untrained(tmp_path / "other" / "mosaic")
+    assert list(students.read([whole])) == list(students.read([whole / "student.json"])) == ["mosaic"]
+    with pytest.raises(InputError, match="Two students are called mosaic"):
+        students.read([whole, folder / "mosaic.json"])
 
 
 def test_a_student_makes_the_picture(server, pictures):

@@ -86,6 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         request = _stored(arguments, earlier)
     photographs = _check(request, arguments.flag_files)
     with student_files.held(request.output):
+        # Another process may have been there while the photographs were looked for.
+        if earlier is None:
+            student_files.check_new(request.output)
+        else:
+            earlier = checkpoint.load(student_files.checkpoints(request.output))
         if len(photographs) >= FEW_PHOTOGRAPHS and not arguments.quiet:  # It takes a while.
             emit(f"reading {len(photographs)} photographs")
         prepared = _prepare(request, photographs)
@@ -163,6 +168,7 @@ def _check(request: TrainRequest, flag_files: Sequence[str]) -> list[str]:
     reads += [("--style", path) for path in request.styles] + [("--preview", request.preview)]
     roles = FileRoles([*reads, *(("--flagfile", path) for path in flag_files)])
     roles.write_family("a file of --output", Family(output, r"student\.(json|npz)"))
+    roles.write_family("a preview", Family(os.path.join(output, "previews"), r"step-\d+\.jpg"))
     if os.path.isfile(request.plan.weights):
         sandbox.probe_weights(request.plan.weights)
     return photographs

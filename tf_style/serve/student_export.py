@@ -9,6 +9,7 @@ from tf_style.serve.export import save_model
 from tf_style.serve.student_signatures import StudentSignatures
 from tf_style.student.stored import MIN_SIDE_PX
 from tf_style.student.student import Student
+from tf_style.transfer.settings import Settings
 
 
 def export_student(
@@ -45,7 +46,7 @@ def export_student(
     """
     folder = pathlib.Path(output)
     versions.check(folder, version)
-    if size < MIN_SIDE_PX:
+    if Settings(size=size).size < MIN_SIDE_PX:
         raise InputError(f"size is {MIN_SIDE_PX} or more. Received: {size}")
     loaded = Student.load(student, precision=precision, device="/CPU:0")
     with versions.new(folder, version) as made:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_style.embed.graph_pictures import lanczos
+from tf_style.embed.working_sizes import MAX_PIXELS
 from tf_style.serve import decode, requests
 from tf_style.student.shape import MARGIN_PX
 from tf_style.student.stored import MIN_SIDE_PX
@@ -28,6 +29,7 @@ class StudentSignatures:
         self.stored = tf.Module(name="student")
         self.stored.weights = [variable.value for variable in student.network.model.weights]
         self._render = tf.function(self._made, autograph=False)
+        self._most_pixels = min(MAX_PIXELS, student.stored.shape.most_pixels)
 
     def traced(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions by the names under which they are served."""
@@ -87,6 +89,10 @@ class StudentSignatures:
             requests.check(
                 pixels <= most,
                 f"images hold more than {most} pixels in all, with {MARGIN_PX} around each of them",
+            ),
+            requests.check(
+                _with_margin(sides) <= self._most_pixels,
+                f"an image has at most {self._most_pixels} pixels, with {MARGIN_PX} around it",
             ),
             requests.check(
                 sides >= MIN_SIDE_PX, f"images have {MIN_SIDE_PX} pixels or more in each direction"
@@ -177,7 +183,12 @@ class StudentSignatures:
                 height,
             ]
         )
-        return decode.require(sides, (tf.reduce_min(sides) >= least, name, text))
+        large = f" is too large: at most {self._most_pixels} pixels in all are worked on"
+        return decode.require(
+            sides,
+            (tf.reduce_min(sides) >= least, name, text),
+            (_with_margin(sides) <= self._most_pixels, name, large),
+        )
 
 
 def _at_once(sides: tf.Tensor) -> tf.Tensor:

@@ -30,7 +30,9 @@ def logs(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def check_new(folder: str | os.PathLike) -> None:
-    """Refuses a folder that holds a student or a training, or cannot be written. Changes nothing.
+    """Refuses a folder that holds a student, a training or files of such, or cannot be written.
+
+    Changes nothing.
 
     Raises:
       InputError: It says which.
@@ -39,6 +41,12 @@ def check_new(folder: str | os.PathLike) -> None:
         raise InputError(
             f"{shown(folder)} holds a training already: go on with it by --resume, or name another "
             "folder."
+        )
+    others = [*pathlib.Path(folder).glob("student.npz"), *preview(folder, 0).parent.glob("step-*.jpg")]
+    if others:
+        raise InputError(
+            f"{shown(others[0])} would be written over, and is of no training that can go on: remove "
+            "it, or name another folder."
         )
     check_folder(checkpoints(folder))
 

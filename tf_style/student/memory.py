@@ -36,11 +36,34 @@ def estimate(
       tile_px: A tile's side, or None for the picture as a whole.
       precision: Of the network, "float32" or "bfloat16".
     """
-    at_once = (height + 2 * MARGIN_PX) * (width + 2 * MARGIN_PX)
-    if tile_px is not None:
-        at_once = min(at_once, (tile_px + 2 * student.shape.reach_px) ** 2)
-    values = student.channels * at_once
+    values = student.channels * _at_once(student, height, width, tile_px)
     return BASE_BYTES + BYTES_PER_VALUE[precision] * values + BYTES_PER_PIXEL * height * width
+
+
+def _at_once(student: StoredStudent, height: int, width: int, tile_px: int | None) -> int:
+    """How many pixels the network sees at once."""
+    at_once = (height + 2 * MARGIN_PX) * (width + 2 * MARGIN_PX)
+    return at_once if tile_px is None else min(at_once, (tile_px + 2 * student.shape.reach_px) ** 2)
+
+
+def check_at_once(student: StoredStudent, height: int, width: int, tile_px: int | None) -> None:
+    """Refuses what TensorFlow would not make rightly.
+
+    Args:
+      student: As for `estimate`.
+      height: Likewise.
+      width: Likewise.
+      tile_px: Likewise.
+
+    Raises:
+      InputError: If the network would see more than `Shape.most_pixels`.
+    """
+    if _at_once(student, height, width, tile_px) > student.shape.most_pixels:
+        what = "as a whole" if tile_px is None else f"by tiles of {tile_px}"
+        raise InputError(
+            f"{width} x {height} pixels {what} are too many for a network of {student.channels} "
+            f"channels: make them by tiles of {TILES_PX[0]} or less"
+        )
 
 
 def choose_tile(
@@ -68,9 +91,12 @@ def choose_tile(
       InputError: If nothing does.
     """
     limit, held = limit_and_held(settings, device)
-    choices = (None, *TILES_PX)
+    choices: tuple[int | None, ...] = (None, *TILES_PX)
     if settings.tile != "auto":
         choices = (None if settings.tile == "off" else settings.tile,)
+        check_at_once(student, height, width, choices[0])
+    most = student.shape.most_pixels
+    choices = tuple(each for each in choices if _at_once(student, height, width, each) <= most)
     needed = [estimate(student, height, width, choice, precision) for choice in choices]
     for choice, each in zip(choices, needed, strict=True):
         if limit is None or each - held <= limit:

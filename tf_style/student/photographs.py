@@ -4,9 +4,11 @@ Which pieces those are follows from the seed and the step's number alone, so tha
 on sees what it would have seen. No TensorFlow here.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -127,10 +129,17 @@ def read_photographs(
     kept: dict[int, NDArray[np.uint8]] = {}
     unread: list[InputError] = []
     held = 0
-    with concurrent.futures.ThreadPoolExecutor(_readers()) as pool:
-        waiting = [(index, pool.submit(attempt, sources[index])) for index in order]
+    readers, left = _readers(), iter(order)
+    waiting: collections.deque = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(readers) as pool:
         try:
-            for index, future in waiting:
+            while True:
+                # While one takes long, no more than a few are made ready behind it.
+                for index in itertools.islice(left, 2 * readers - len(waiting)):
+                    waiting.append((index, pool.submit(attempt, sources[index])))
+                if not waiting:
+                    break
+                index, future = waiting.popleft()
                 found = future.result()
                 if isinstance(found, InputError):
                     unread.append(found)

@@ -49,6 +49,15 @@ class Shape:
         return tables + sum((side**2 * before + 1) * after for side, before, after in convolutions)
 
     @property
+    def most_pixels(self) -> int:
+        """That the network may see at once, the margin counted, but for what it pads that with.
+
+        TensorFlow's padding counts a layer's values in 32 bits; of more it would make other values, and
+        tell nothing.
+        """
+        return 2**31 // self.channels * 15 // 16
+
+    @property
     def reach_px(self) -> int:
         """How far from a pixel the photograph has a part in it, a multiple of `STRIDE`."""
         reach = KERNEL_REACH + self.blocks * REACH_OF_BLOCK + STRIDE

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_style.embed.pixel_range import check_pictures, check_scale
 from tf_style.errors import InputError
-from tf_style.student import stored, tiles
+from tf_style.student import memory, stored, tiles
 from tf_style.student.margin import with_margin, without_margin
 from tf_style.student.network import Network
 from tf_style.student.stored import StoredStudent
@@ -129,6 +129,7 @@ class Student:
           InputError: As for a call, or if the picture is too small, or no floats in 0..1.
         """
         picture = _checked(picture)
+        memory.check_at_once(self.stored, *picture.shape[:2], tile_px)
         with tf.device(self.device):
             conditions = self.conditions(1, strength, style_blend)
             if tile_px is None:

@@ -175,12 +175,18 @@ def _record(text: bytes, arrays_sha256: str) -> dict[str, Any]:
 def _arrays(file: io.BufferedReader) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
-            # What is stored as it is cannot grow when it is read.
-            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+            # What is stored as it is, each in a place of its own, cannot grow when it is read.
+            members = archive.infolist()
+            if any(item.compress_type != zipfile.ZIP_STORED for item in members):
                 raise DamagedError("its arrays are compressed")
+            if sum(item.file_size for item in members) > os.fstat(file.fileno()).st_size:
+                raise DamagedError("its arrays are in one another")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
-            return {name.replace(".", "/"): archive[name] for name in archive.files}
+            arrays = {name.replace(".", "/"): archive[name] for name in archive.files}
+        if not all(isinstance(each, np.ndarray) for each in arrays.values()):
+            raise DamagedError("it holds other things than arrays")
+        return arrays
     except DamagedError:
         raise
     except Exception as error:  # NumPy parses a header as Python, and raises whatever that does.

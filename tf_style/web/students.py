@@ -15,7 +15,7 @@ class Student:
     """What a page is told of a student, and where it is.
 
     Attributes:
-      path: Its folder.
+      path: Its folder, or its JSON file where that has a name of its own.
       styles: The names of its styles' files.
       dial: Whether it has learnt every strength.
       strength: The one that it has learnt, or its default.
@@ -32,7 +32,7 @@ class Student:
 
 
 def read(folders: Sequence[str | os.PathLike]) -> dict[str, Student]:
-    """Students by their folders' names.
+    """Students by their folders' names, or by those of their JSON files.
 
     Raises:
       InputError: If one is none that is whole, or two have one name.
@@ -40,12 +40,14 @@ def read(folders: Sequence[str | os.PathLike]) -> dict[str, Student]:
     found: dict[str, Student] = {}
     for folder in folders:
         known = stored.load(folder)
-        path = stored.json_path(folder).resolve().parent
+        path = stored.json_path(folder).resolve()
+        if path.name == stored.NAME:
+            path = path.parent
         # A page's text is UTF-8, which not every file's name is.
-        name = shown(path.name)
+        name = shown(path.name if path.is_dir() else path.stem)
         if name in found:
             raise InputError(
-                f"Two students are called {name}: rename a folder. Received: "
+                f"Two students are called {name}: rename one. Received: "
                 f"{shown(found[name].path)}, {shown(path)}"
             )
         styles = tuple(map(shown, known.styles))
