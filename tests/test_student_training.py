@@ -193,7 +193,7 @@ def test_a_student_learns_both_styles_and_the_dial(photos, tmp_path):
         before, after = (float(loss(photo[np.newaxis], each[np.newaxis])) for each in (photo, made))
         assert after < 0.9 * before, index  # Measured: 0.50 and 0.80.
     assert np.abs(student.render(photo, strength=1.0) - made).max() > 0.01
-    assert stored.load(tmp_path / "model").styles == ("style 0", "style 1")
+    assert stored.load(tmp_path / "model").styles == ("style.jpg", "mosaic.jpg")
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path, capfd):
@@ -279,6 +279,11 @@ def test_a_training_goes_on_from_python_too(photos, tmp_path, capfd):
         np.testing.assert_array_equal(made.arrays[name], array)
     with pytest.raises(InputError, match="of other settings"):
         train_small(photos, tmp_path / "a", steps=30, resume=True)
+    # What the shell's line said stays known where Python goes on.
+    train_small(photos, tmp_path / "b", steps=20, resume=True)
+    request = checkpoint.load(tmp_path / "b" / "training").request["request"]
+    assert request["styles"] == [students.STYLE]
+    assert stored.load(tmp_path / "b").styles == ("style.jpg",)
 
 
 def test_a_step_that_is_not_finite_does_no_harm(photos, tmp_path, monkeypatch):

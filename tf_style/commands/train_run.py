@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -181,7 +180,6 @@ def _prepare(request: TrainRequest, photographs: Sequence[str]) -> PreparedTrain
         request.styles,
         photographs,
         request.plan,
-        names=[shown(pathlib.Path(path).name) for path in request.styles],
         read=sandbox.read,  # pyright: ignore[reportArgumentType]  Paths alone are read here.
     )
 

@@ -2,12 +2,15 @@
 
 import dataclasses
 import hashlib
+import os
+import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tf_style.errors import InputError
+from tf_style.files import shown
 from tf_style.images.picture import Picture, resize, working_size
 from tf_style.images.reading import ImageSource, as_picture
 from tf_style.network.architecture import check_size
@@ -51,7 +54,6 @@ def prepare_training(
     photographs: Sequence[ImageSource],
     plan: Plan,
     *,
-    names: Sequence[str] = (),
     read: Callable[[ImageSource], Picture] = as_picture,
 ) -> PreparedTraining:
     """Reads what a student is to learn from.
@@ -60,7 +62,6 @@ def prepare_training(
       styles: One image or several, as for `stylize`.
       photographs: `LEAST` images or more; those that cannot be read are left out with a warning.
       plan: What was asked for.
-      names: Of the styles, for people.
       read: Turns each source into a picture.
 
     Raises:
@@ -74,10 +75,17 @@ def prepare_training(
     return PreparedTraining(
         plan=plan,
         styles=tuple(_fitted(read(style), plan.size, preset.layers) for style in styles),
-        names=tuple(names) or tuple(f"style {index}" for index in range(len(styles))),
+        names=tuple(_name(index, style) for index, style in enumerate(styles)),
         weights=load_for(preset, plan.weights),
         photographs=read_photographs(photographs, size=plan.size, seed=plan.seed, read=read),
     )
+
+
+def _name(index: int, style: ImageSource) -> str:
+    """Of a style, for people."""
+    if isinstance(style, str | os.PathLike):
+        return shown(pathlib.Path(style).name)
+    return f"style {index}"
 
 
 def _fitted(picture: Picture, size: int, layers: Sequence[str]) -> NDArray[np.uint8]:

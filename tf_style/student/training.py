@@ -177,6 +177,8 @@ class Training:
             raise InputError("The training that was saved is of other settings.")
         if found.request.get("inputs") != self._record["inputs"]:
             raise InputError("The training that was saved is of other styles, photographs or weights.")
+        # One that was begun at a shell and goes on in Python may go on there again.
+        self._record["request"] = self._record["request"] or found.request.get("request", {})
         before = found.request.get("run_on", {})
         for name, value in self._record["run_on"].items():
             if before.get(name) != value:
