@@ -222,11 +222,19 @@ def test_more_than_padding_can_count_is_made_by_tiles(student, monkeypatch):
     assert memory.choose_tile(largest, 1200, 1200, Settings(), **where) is None
     assert memory.choose_tile(largest, 1400, 1400, Settings(), **where) == 1024
     for tile in ("off", 4000):
-        with pytest.raises(InputError, match="too many for a network of 1024 channels: make them by"):
+        told = "too many for a network of 1024 channels: make each by tiles of 1024 or less"
+        with pytest.raises(InputError, match=told):
             memory.choose_tile(largest, 1400, 1400, Settings(tile=tile), **where)
     monkeypatch.setattr(type(student.stored.shape), "most_pixels", 40_000)
-    with pytest.raises(InputError, match="203 x 150 pixels as a whole are too many"):
+    with pytest.raises(InputError, match="1 x 203 x 150 pixels as a whole are too many"):
         student.render(PHOTO)
+    for count in (2, 3):
+        pictures = tf.zeros([count, 60, 70, 3])
+        if count == 2:
+            assert student(pictures).shape == pictures.shape
+        else:
+            with pytest.raises(InputError, match="3 x 70 x 60 pixels as a whole are too many"):
+                student(pictures)
 
 
 def test_a_small_file_makes_no_huge_network(tmp_path, monkeypatch):

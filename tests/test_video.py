@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -251,7 +252,7 @@ def test_a_student_is_smoothed_over_time(scene):
     assert warping_error(sources, smooth) < warping_error(sources, plain) / 2
 
 
-def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
+def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path, monkeypatch):
     work = WorkFolder(tmp_path / "work")
     work.check({"size": 1})
     work.folder.mkdir()
@@ -292,7 +293,17 @@ def test_a_work_folder_keeps_frames_and_knows_another_run(tmp_path):
     (work.folder / "frame-notes.png").write_text("somebody's")
     for name in (".frame-000002.png.12.tmp", ".video.json.7.tmp"):  # Of a run that was killed.
         (work.folder / name).touch()
+    gone = []
+    unlink = pathlib.Path.unlink
+    monkeypatch.setattr(
+        pathlib.Path,
+        "unlink",
+        lambda path, **options: gone.append(path.name) or unlink(path, **options),
+    )
     WorkFolder(link).remove()
+    # Killed meanwhile, what is left is whole.
+    frames = ["frame-000001.png", "painting-000001.png", "frame-000000.png", "painting-000000.png"]
+    assert [name for name in gone if re.match("frame|painting", name)] == frames
     assert os.listdir(link) == ["frame-notes.png"]
     work.remove_if_empty()
     (link / "frame-notes.png").unlink()

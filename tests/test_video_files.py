@@ -1,6 +1,7 @@
 """Videos as files: times, rotation, colours, sound, sequences, damage."""
 
 import pathlib
+import re
 import warnings
 from fractions import Fraction
 
@@ -369,9 +370,31 @@ def test_damage_is_told_with_its_time(bad_files):
     with pytest.warns(UserWarning, match=r"changed.ts is damaged at \d\.\d+ s"):
         frames = list(reader.frames())
     assert len(frames) > 30
-    # What is not asked for may be damaged.
-    assert len(list(reader.frames(Span.of(1.4, None, 1)))) >= 5
-    assert reader.damage is None
+
+
+def test_damage_before_the_start_is_told_where_it_is_seen(tmp_path):
+    """Up to the next key frame. In a TS, which is read from its beginning."""
+    options = {"g": "10", "bf": "0", "x264-params": "scenecut=0"}
+    path = pathlib.Path(clips.write(tmp_path / "in.ts", clips.moving(40), options=options))
+    data, reader = path.read_bytes(), VideoReader(path)
+
+    def told_from(start):
+        with warnings.catch_warnings(record=True, action="always") as told:
+            assert list(reader.frames(Span.of(start, None, 1)))
+        assert (reader.damage is not None) == (len(told) == 1)
+        return reader.damage
+
+    found, place = None, len(data) // 2
+    while found is None:  # Not all that is changed is seen.
+        place = place // 188 * 188 + 188 + 50
+        changed = bytes(byte ^ 0x5A for byte in data[place : place + 100])
+        path.write_bytes(data[:place] + changed + data[place + 100 :])
+        found = told_from(0)
+    at = float(re.search(r"at (\d\.\d+) s", found)[1])
+    key = -(-round(25 * at + 1) // 10) * 10 / 25
+    assert 0.4 < at < key < 1.4
+    assert told_from(key - 0.04) == found
+    assert told_from(key) is None
 
 
 def test_sound_that_cannot_be_read_on_ends_there(tmp_path, monkeypatch):

@@ -197,7 +197,9 @@ def _make(job: _Job, record: Mapping[str, Any], display: Display, stop: runner.S
     try:
         path = output.write(shown_at, is_whole=damage is None and not is_stopped)
     except TransferError as error:
-        raise error if damage is None else TransferError(f"{damage} {error}") from error
+        if damage is None:
+            raise
+        raise TransferError(f"{damage} {error}") from error
     if not display.quiet:
         video_progress.print_summary(path, job.size, len(shown_at))
     if damage is not None:

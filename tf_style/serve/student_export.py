@@ -46,7 +46,7 @@ def export_student(
     """
     folder = pathlib.Path(output)
     versions.check(folder, version)
-    if Settings(size=size).size < MIN_SIDE_PX:
+    if Settings(size=size).size < MIN_SIDE_PX:  # What no picture can have is refused by it.
         raise InputError(f"size is {MIN_SIDE_PX} or more. Received: {size}")
     loaded = Student.load(student, precision=precision, device="/CPU:0")
     with versions.new(folder, version) as made:

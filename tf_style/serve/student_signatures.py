@@ -102,7 +102,7 @@ class StudentSignatures:
         ]
         with tf.control_dependencies(checks):
             images = tf.identity(images)
-        at_once = _at_once(sides)
+        at_once = self._at_once(sides)
 
         def make_some(start: tf.Tensor, made: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             some = images[start : start + at_once]
@@ -148,7 +148,7 @@ class StudentSignatures:
             is_other = tf.reduce_any(sizes[start:] != sizes[start], axis=1)
             # The first of another size ends the batch.
             length = tf.argmax(tf.concat([is_other, [True]], 0), output_type=tf.int32)
-            places = tf.range(start, start + tf.minimum(length, _at_once(sizes[start])))
+            places = tf.range(start, start + tf.minimum(length, self._at_once(sizes[start])))
             images = tf.map_fn(
                 resized,
                 places,
@@ -167,6 +167,11 @@ class StudentSignatures:
         )
         return {"stylized_bytes": made.stack()}
 
+    def _at_once(self, sides: tf.Tensor) -> tf.Tensor:
+        """How many pictures with these sides the network sees at once, an int32 scalar."""
+        most = min(MAX_BATCH_PIXELS, self._most_pixels)
+        return tf.clip_by_value(tf.cast(most // _with_margin(sides), tf.int32), 1, MAX_BATCH)
+
     def _working_size(self, data: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
         """int32 [2] of a picture that can be worked on, once that is known."""
         own = tf.shape(decode.decode(data, name))[:2]
@@ -183,18 +188,13 @@ class StudentSignatures:
                 height,
             ]
         )
-        large = f" is too large: at most {self._most_pixels} pixels in all are worked on"
+        most = self._most_pixels
+        large = f" is too large: with {MARGIN_PX} around it, at most {most} pixels are worked on"
         return decode.require(
             sides,
             (tf.reduce_min(sides) >= least, name, text),
             (_with_margin(sides) <= self._most_pixels, name, large),
         )
-
-
-def _at_once(sides: tf.Tensor) -> tf.Tensor:
-    """How many pictures with these sides the network sees at once, an int32 scalar."""
-    fitting = tf.cast(MAX_BATCH_PIXELS // _with_margin(sides), tf.int32)
-    return tf.clip_by_value(fitting, 1, MAX_BATCH)
 
 
 def _with_margin(sides: tf.Tensor) -> tf.Tensor:

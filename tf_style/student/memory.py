@@ -46,7 +46,9 @@ def _at_once(student: StoredStudent, height: int, width: int, tile_px: int | Non
     return at_once if tile_px is None else min(at_once, (tile_px + 2 * student.shape.reach_px) ** 2)
 
 
-def check_at_once(student: StoredStudent, height: int, width: int, tile_px: int | None) -> None:
+def check_at_once(
+    student: StoredStudent, height: int, width: int, tile_px: int | None, *, count: int = 1
+) -> None:
     """Refuses what TensorFlow would not make rightly.
 
     Args:
@@ -54,15 +56,19 @@ def check_at_once(student: StoredStudent, height: int, width: int, tile_px: int 
       height: Likewise.
       width: Likewise.
       tile_px: Likewise.
+      count: How many such pictures the network sees at once.
 
     Raises:
       InputError: If the network would see more than `Shape.most_pixels`.
     """
-    if _at_once(student, height, width, tile_px) > student.shape.most_pixels:
+    most = student.shape.most_pixels
+    if count * _at_once(student, height, width, tile_px) > most:
         what = "as a whole" if tile_px is None else f"by tiles of {tile_px}"
+        fits = (each for each in TILES_PX if _at_once(student, height, width, each) <= most)
+        fitting = next(fits, TILES_PX[-1])
         raise InputError(
-            f"{width} x {height} pixels {what} are too many for a network of {student.channels} "
-            f"channels: make them by tiles of {TILES_PX[0]} or less"
+            f"{count} x {width} x {height} pixels {what} are too many for a network of "
+            f"{student.channels} channels: make each by tiles of {fitting} or less"
         )
 
 

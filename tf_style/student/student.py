@@ -89,11 +89,14 @@ class Student:
 
         Raises:
           InputError: If the student has learnt one strength or one style, and another is asked for; or
-            if pictures are no floats, or eagerly in 0..255.
+            if pictures are no floats, or eagerly in 0..255, or more than can be padded at once.
         """
         pictures = tf.convert_to_tensor(pictures)
         check_scale(pictures)
         pictures = tf.cast(pictures, tf.float32)
+        count, height, width, _ = pictures.shape
+        if None not in (count, height, width):
+            memory.check_at_once(self.stored, height, width, None, count=count)
         conditions = self.conditions(tf.shape(pictures)[0], strength, style_blend)
         return self._rendered(pictures, conditions["strength"], conditions["styles"])
 

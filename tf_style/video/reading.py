@@ -103,10 +103,13 @@ class VideoReader:
     def _decoded(
         self, container: Any, stream: Any, since: Fraction
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Each frame, with its time from the first one's on; damage before `since` is not told of."""
+        """Each frame, with its time from the first one's on.
+
+        Damage is told of where it may be seen from `since` on: not where a key frame comes between.
+        """
         base = self.clip.time_base
         origin, ticks = stream.start_time or 0, None
-        self.damage, self.restarts = None, []
+        self.damage, self.restarts, is_told = None, [], False
         step = max(1, round(1 / (self.clip.rate * base)))
         end = Fraction(0)
         timed, whole = _timed(container)
@@ -124,7 +127,7 @@ class VideoReader:
                         frames = packet.decode() if packet.stream is stream else []
                     except av.error.InvalidDataError as error:  # The next ones may be whole.
                         frames = []
-                        self._tell_damage(ticks or 0, _reason(error), since)
+                        self._note_damage(ticks or 0, _reason(error))
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
@@ -133,27 +136,32 @@ class VideoReader:
                         origin -= last + step - ticks
                         ticks = last + step
                         self.restarts.append((stream.start_time or 0) * base - origin * base)
+                    if frame.key_frame and 0 < ticks * base <= since:
+                        self.damage = None
                     if complaints or frame.is_corrupt:
-                        self._tell_damage(ticks, complaints[0][2] if complaints else "a frame", since)
+                        self._note_damage(ticks, complaints[0][2] if complaints else "a frame")
+                    if self.damage is not None and not is_told and ticks * base >= since:
+                        is_told = True
+                        warnings.warn(self.damage, UserWarning, stacklevel=2)
                     yield ticks, frame
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
             raise TransferError(
                 f"{shown(self.path)} cannot be read after {_seconds(at)}: {_reason(error)}."
             ) from error
+        if self.damage is not None and not is_told:  # After the last frame.
+            warnings.warn(self.damage, UserWarning, stacklevel=2)
         start = Fraction(container.start_time or 0, av.time_base)
         if end - start < whole - _SLACK_SECONDS - _SLACK_FRAMES / self.clip.rate:
             raise TransferError(
                 f"{shown(self.path)} breaks off after {_seconds(end - start)} of {_seconds(whole)}."
             )
 
-    def _tell_damage(self, ticks: int, what: str, since: Fraction) -> None:
-        """Tells of the first damage in what is asked for."""
-        if self.damage is not None or ticks * self.clip.time_base < since:
-            return
-        at = _seconds(ticks * self.clip.time_base)
-        self.damage = f"{shown(self.path)} is damaged at {at}: {reason_of(ValueError(what))}"
-        warnings.warn(self.damage, UserWarning, stacklevel=3)
+    def _note_damage(self, ticks: int, what: str) -> None:
+        """Keeps the first."""
+        if self.damage is None:
+            at = _seconds(ticks * self.clip.time_base)
+            self.damage = f"{shown(self.path)} is damaged at {at}: {reason_of(ValueError(what))}"
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -226,14 +234,15 @@ def _placing(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 def _timed(container: Any) -> tuple[set[int], Fraction]:
     """Of which streams the times say how far a file goes, and how far it should, in seconds.
 
-    A time code or subtitles may say in one packet at the beginning that they go to the end.
+    A time code or subtitles may say in one packet at the beginning that they go to the end. They are
+    left out where the others say how long they are, as in MP4 and MOV.
     """
     whole = Fraction(container.duration or 0, av.time_base)
-    shown = [each for each in container.streams if each.type in ("video", "audio")]
-    if len(shown) < len(container.streams) and all(each.duration for each in shown):
+    timed = [each for each in container.streams if each.type in ("video", "audio")]
+    if len(timed) < len(container.streams) and all(each.duration for each in timed):
         start = Fraction(container.start_time or 0, av.time_base)
-        ends = [((each.start_time or 0) + each.duration) * each.time_base for each in shown]
-        return {each.index for each in shown}, max(ends) - start
+        ends = [((each.start_time or 0) + each.duration) * each.time_base for each in timed]
+        return {each.index for each in timed}, max(ends) - start
     return {each.index for each in container.streams}, whole
 
 

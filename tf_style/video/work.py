@@ -27,7 +27,7 @@ from tf_style.video.shot import MadeFrame, Shot
 
 # What the frames are of, on what they are made, and a video of them that is not whole.
 _RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
-_FRAME = re.compile(r"(frame|painting)-\d{6,}\.png")
+_FRAME = re.compile(r"(frame|painting)-(\d{6,})\.png")
 _DONE = re.compile(r"frame-\d{6,}\.png")
 # What a run that was killed meanwhile leaves of a file; see `files.open_atomically`.
 _UNFINISHED = re.compile(rf"\.({_FRAME.pattern}|{_RECORD}|{_RUN_ON}|{_PARTIAL})\.\d+\.tmp")
@@ -178,12 +178,16 @@ class WorkFolder:
     def remove(self) -> None:
         """Removes the files that it made.
 
-        The last frames go first, and what says whose they are last: a run that is killed meanwhile
-        leaves what the next one goes on from.
+        The last frames go first, each before its painting, and what says whose they are last: a run
+        that is killed meanwhile leaves what the next one goes on from.
         """
-        names = sorted(os.listdir(self.folder), reverse=True)
-        frames = [each for each in names if _FRAME.fullmatch(each) or _UNFINISHED.fullmatch(each)]
-        for name in (*frames, _RUN_ON, _PARTIAL, _RECORD):
+        names = os.listdir(self.folder)
+        unfinished = [each for each in names if _UNFINISHED.fullmatch(each)]
+        numbers = {int(found[2]) for found in map(_FRAME.fullmatch, names) if found}
+        for number in sorted(numbers, reverse=True):
+            for path in (self.path(number), self._painting(number)):
+                path.unlink(missing_ok=True)
+        for name in (*unfinished, _RUN_ON, _PARTIAL, _RECORD):
             (self.folder / name).unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
