@@ -21,8 +21,8 @@ def shown(path: Any) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception has to say, on one line."""
-    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    """What an exception has to say, on one line, without the number of a system's or FFmpeg's error."""
+    text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 

@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return video_run.run(arguments)
 
 
-def _on_iterations_of_frames(arguments: argparse.Namespace) -> str | None:
+def _without_student(arguments: argparse.Namespace) -> str | None:
     return None if arguments.student is None else "the student makes each frame in one pass"
 
 
@@ -91,12 +91,12 @@ def _parser() -> runner.Parser:
     )
     motion = parser.add_argument_group("from frame to frame")
     for name in sorted(OPTION_NAMES):
-        effect = _on_iterations_of_frames if name == "frame_iterations" else always
+        effect = _without_student if name == "frame_iterations" else always
         flags.add_setting(motion, name, settings=VideoOptions, effect=effect)
     run = parser.add_argument_group("the run")
     flags.add_no_memory_check(run)
     add_flag(
-        *(run, "--deterministic", always),
+        *(run, "--deterministic", _without_student),
         action="store_true",
         help="the same bits each time, on a GPU too",
     )

@@ -73,10 +73,6 @@ class VideoRequest:
             raise InputError(f"--every is 1 or more. Received: {given['every']}")
         if frame_given.get("init") == "student":
             raise InputError("--init student is for pictures: each frame starts from the last one.")
-        if given["student"] and given["deterministic"]:
-            raise InputError(
-                "--deterministic would have no effect: the student makes each frame in one pass."
-            )
         asked = SETTING_NAMES & frame_given.keys()
         frame = Request.make(
             frame_given.pop("content"),

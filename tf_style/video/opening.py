@@ -1,7 +1,6 @@
 """Opens what frames are read from, whichever it is."""
 
 import os
-import stat
 from fractions import Fraction
 
 from tf_style.errors import InputError
@@ -29,6 +28,6 @@ def open_clip(path: str, rate: Fraction) -> VideoReader | SequenceReader:
     if is_sequence(path):
         return SequenceReader(path, rate)
     # It is read several times, which a pipe is not.
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{shown(path)} is no regular file. Expected a video")
     return VideoReader(path)

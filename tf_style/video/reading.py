@@ -127,7 +127,7 @@ class VideoReader:
                         frames = packet.decode() if packet.stream is stream else []
                     except av.error.InvalidDataError as error:  # The next ones may be whole.
                         frames = []
-                        self._note_damage(ticks or 0, _reason(error))
+                        self._note_damage(ticks or 0, reason_of(error))
                 for frame in frames:
                     last, ticks = ticks, frame.pts
                     ticks = (0 if last is None else last + step) if ticks is None else ticks - origin
@@ -147,7 +147,7 @@ class VideoReader:
         except (av.error.FFmpegError, OSError) as error:
             at = Fraction(0) if ticks is None else ticks * base
             raise TransferError(
-                f"{shown(self.path)} cannot be read after {_seconds(at)}: {_reason(error)}."
+                f"{shown(self.path)} cannot be read after {_seconds(at)}: {reason_of(error)}."
             ) from error
         if self.damage is not None and not is_told:  # After the last frame.
             warnings.warn(self.damage, UserWarning, stacklevel=2)
@@ -262,7 +262,9 @@ def _as_input_error(path: str) -> Iterator[None]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{shown(path)} cannot be read: {_reason(error)}. Expected a video") from error
+        raise InputError(
+            f"{shown(path)} cannot be read: {reason_of(error)}. Expected a video"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -277,11 +279,6 @@ def _complaints() -> Iterator[list[tuple[int, str, str]]]:
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)
-
-
-def _reason(error: BaseException) -> str:
-    """What an exception has to say, without FFmpeg's number."""
-    return getattr(error, "strerror", None) or reason_of(error)
 
 
 def _seconds(time: Fraction) -> str:

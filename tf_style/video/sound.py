@@ -100,7 +100,7 @@ class Sound:
             except (av.error.FFmpegError, OSError) as error:  # What comes before is whole.
                 warnings.warn(
                     f"The sound cannot be read after {float(time):.3f} s, and ends there: "
-                    f"{error.strerror or reason_of(error)}",
+                    f"{reason_of(error)}",
                     UserWarning,
                     stacklevel=5,
                 )
@@ -187,7 +187,7 @@ class _Encoded:
                 self._is_damage_told = True
                 warnings.warn(
                     f"The sound is damaged at {float(_time(packet)):.3f} s, and left out there: "
-                    f"{error.strerror}",
+                    f"{reason_of(error)}",
                     UserWarning,
                     stacklevel=5,
                 )

@@ -28,7 +28,6 @@ from tf_style.video.shot import MadeFrame, Shot
 # What the frames are of, on what they are made, and a video of them that is not whole.
 _RECORD, _RUN_ON, _PARTIAL = "video.json", "run_on.json", "partial.json"
 _FRAME = re.compile(r"(frame|painting)-(\d{6,})\.png")
-_DONE = re.compile(r"frame-\d{6,}\.png")
 # What a run that was killed meanwhile leaves of a file; see `files.open_atomically`.
 _UNFINISHED = re.compile(rf"\.({_FRAME.pattern}|{_RECORD}|{_RUN_ON}|{_PARTIAL})\.\d+\.tmp")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription.
@@ -107,7 +106,8 @@ class WorkFolder:
             files.write_atomically(path, json.dumps(record, indent=1).encode())
 
     def _has_frames(self) -> bool:
-        return any(map(_DONE.fullmatch, os.listdir(self.folder)))
+        found = map(_FRAME.fullmatch, os.listdir(self.folder))
+        return any(each is not None and each[1] == "frame" for each in found)
 
     def keep_partial(self, state: Any) -> None:
         """Writes down, as JSON, what tells the video that was written of these frames so far."""
